@@ -1,0 +1,1 @@
+//! steadfast's benchmarks.

@@ -1,0 +1,8 @@
+//! steadfast's decisions as values and state machines: no IO, no clock, no randomness, no async.
+//!
+//! A machine is `handle(event, now) -> actions` with `next_deadline()`; whoever owns sockets and timers
+//! feeds it events and carries its actions out.
+
+pub mod endpoints;
+pub mod ids;
+pub mod tick;

@@ -1,0 +1,1 @@
+//! Kafka's wire protocol for steadfast: connections, one file per API, fetching, record batches.

@@ -1,0 +1,1 @@
+//! The drift proxy: moves the advertised endpoints of a real Kafka cluster on command.

@@ -1,0 +1,1 @@
+//! A Kafka consumer service that keeps its place while the cluster's endpoints drift.

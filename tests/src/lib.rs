@@ -1,0 +1,1 @@
+//! Whole-service suites on a real Apache Kafka.
