@@ -3,6 +3,8 @@
 //! A machine is `handle(event, now) -> actions` with `next_deadline()`; whoever owns sockets and timers
 //! feeds it events and carries its actions out.
 
+pub mod acked;
 pub mod endpoints;
 pub mod ids;
+pub mod progress;
 pub mod tick;
