@@ -4,6 +4,7 @@
 //! feeds it events and carries its actions out.
 
 pub mod acked;
+pub mod checkpoint;
 pub mod endpoints;
 pub mod ids;
 pub mod progress;
