@@ -1,1 +1,3 @@
 //! A Kafka consumer service that keeps its place while the cluster's endpoints drift.
+
+pub mod config;
