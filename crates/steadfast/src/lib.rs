@@ -1,3 +1,4 @@
 //! A Kafka consumer service that keeps its place while the cluster's endpoints drift.
 
+pub mod cli;
 pub mod config;
