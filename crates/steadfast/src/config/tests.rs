@@ -170,6 +170,8 @@ fn values_of_a_wrong_kind_are_refused_with_what_was_expected_and_found() {
         ("drift.cluster_id = \"\"", "a text that is not empty", "found the text \"\""),
         ("respawn.budget = 0", "a whole number from 1 to 10000", "found the number 0"),
         ("respawn.budget = 1.0", "a whole number from 1 to 10000", "found the number 1"),
+        ("[[topics_]]", "unknown key `topics_`", "did you mean `topics`?"),
+        ("[[respawn.budget]]", "a whole number from 1 to 10000", "found a list of 1"),
         ("respawn.budget = [3]", "a whole number from 1 to 10000", "found a list of 1"),
         ("checkpoint.enabled = 1", "true or false", "found the number 1"),
         ("checkpoint.enabled = \"yes\"", "true or false", "found the text \"yes\""),
