@@ -1,0 +1,234 @@
+//! The command line: what may be written there, and the exit codes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A Kafka consumer that keeps its place while the cluster's endpoints drift.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "steadfast", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What steadfast does.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Consume as a member of the group until told to stop.
+    Run(RunArgs),
+    /// Check configuration, names, connections, cluster, topics and group coordinator; say what to do.
+    Check(CheckArgs),
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ConfigArgs {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// A setting over file and environment, such as kafka.group.id=billing; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+/// Arguments of `steadfast run`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RunArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Do not watch the file for changes (SIGHUP still reads it again).
+    #[arg(long)]
+    pub no_watch_config: bool,
+    /// Consume to the end offsets as they are at the start, commit, leave the group and exit 0.
+    #[arg(long)]
+    pub until_end: bool,
+    /// With --until-end: how long to wait for an absent cluster before giving up with 69.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub start_timeout: Duration,
+}
+
+/// Arguments of `steadfast check`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CheckArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Check only what needs no network.
+    #[arg(long)]
+    pub offline: bool,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// How a table is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How the process ends. The numbers are an interface: sysexits(3) where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    /// All went well.
+    Fine = 0,
+    /// A check found something.
+    Found = 1,
+    /// The command line was wrong (EX_USAGE).
+    Usage = 64,
+    /// The cluster could not be reached (EX_UNAVAILABLE).
+    Unreachable = 69,
+    /// steadfast itself failed (EX_SOFTWARE).
+    Internal = 70,
+    /// The state directory cannot be used (EX_CANTCREAT).
+    StateDirectory = 73,
+    /// Handlers did not finish within `checkpoint.drain` at shutdown (EX_TEMPFAIL).
+    DrainExceeded = 75,
+    /// Refused by the cluster, or fenced by another member (EX_NOPERM).
+    Denied = 77,
+    /// The configuration is wrong (EX_CONFIG).
+    Configuration = 78,
+    /// A second SIGINT ended the shutdown.
+    Interrupted = 130,
+    /// A second SIGTERM ended the shutdown.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// The number that the parent process sees.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What a refused command line, or a wish for help, ends with: 64, or 0 after help and version.
+    pub fn of_usage(error: &clap::Error) -> Exit {
+        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+        match error.kind() {
+            DisplayHelp | DisplayVersion => Exit::Fine,
+            _ => Exit::Usage,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    fine
+  1    a check found something
+  64   wrong usage
+  69   the cluster could not be reached
+  70   internal error
+  73   the state directory cannot be used
+  75   checkpoint.drain exceeded at shutdown
+  77   authentication failed, or fenced by another member
+  78   wrong configuration
+  130  ended by a second SIGINT
+  143  ended by a second SIGTERM";
+
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    fn run(line: &str) -> RunArgs {
+        match parse(line).unwrap().command {
+            Command::Run(args) => args,
+            Command::Check(_) => panic!("check"),
+        }
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_watches_the_file_and_never_ends_unless_told() {
+        let args = run("steadfast run --config s.toml");
+        assert_eq!(args.config.config, PathBuf::from("s.toml"));
+        assert!(args.config.sets.is_empty() && !args.no_watch_config && !args.until_end);
+        assert_eq!(args.start_timeout, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn run_takes_settings_and_limits() {
+        let args = run("steadfast run --config s.toml --set a=1 --set b=2=3 --no-watch-config --until-end \
+                        --start-timeout 5s");
+        assert_eq!(args.config.sets, ["a=1", "b=2=3"]);
+        assert!(args.no_watch_config && args.until_end);
+        assert_eq!(args.start_timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn check_prints_text_or_json() {
+        let check = |line| match parse(line).unwrap().command {
+            Command::Check(args) => args,
+            Command::Run(_) => panic!("run"),
+        };
+        let plain = check("steadfast check --config s.toml");
+        assert!(!plain.offline && plain.output == Output::Text);
+        let full = check("steadfast check --config s.toml --offline --set a=1 --output json");
+        assert!(full.offline && full.output == Output::Json && full.config.sets == ["a=1"]);
+    }
+
+    #[test]
+    fn wrong_usage_exits_64_and_help_0() {
+        for line in [
+            "steadfast",
+            "steadfast walk",
+            "steadfast run",
+            "steadfast run --config",
+            "steadfast run --config s.toml --start-timeout soon",
+            "steadfast check --config s.toml --output xml",
+            "steadfast check --config s.toml --until-end",
+        ] {
+            assert_eq!(Exit::of_usage(&parse(line).unwrap_err()).code(), 64, "{line}");
+        }
+        for line in ["steadfast --help", "steadfast --version", "steadfast run --help"] {
+            assert_eq!(Exit::of_usage(&parse(line).unwrap_err()).code(), 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        use Exit::*;
+        for exit in [
+            Fine,
+            Found,
+            Usage,
+            Unreachable,
+            Internal,
+            StateDirectory,
+            DrainExceeded,
+            Denied,
+            Configuration,
+            Interrupted,
+            Terminated,
+        ] {
+            assert!(EXIT_CODES.contains(&format!("\n  {:<4} ", exit.code())), "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Configuration: one TOML file, over it the environment, over that `--set`; validated once into types that
+//! cannot be wrong.
+//!
+//! ```text
+//! document, layer ──► raw (every key known) ──► read (each value right) ──► valid (right together) ──► Config
+//!        └──────────────── reference: the one list of keys ────────────────┘
+//! ```
+
+pub mod reference;
+
+mod changes;
+mod choices;
+mod document;
+mod durations;
+mod kafka_keys;
+mod layer;
+mod load;
+mod names;
+mod problem;
+mod raw;
+mod read;
+mod sizes;
+mod valid;
+
+#[cfg(test)]
+mod tests;
+
+pub use changes::Changes;
+pub use choices::{
+    Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SecurityProtocol, SinkType,
+};
+pub use problem::{ConfigError, Place, Problem};
+pub use valid::{
+    Checkpoint, Config, Drift, Fetch, FileSink, Handler, Kafka, KafkaSink, Log, Offsets, Respawn, Sink,
+    State, Threshold,
+};
