@@ -1,3 +1,12 @@
 //! Kafka's wire protocol for steadfast: connections, one file per API, fetching, record batches.
+//!
+//! Its public face speaks in steadfast-core's types. What came over a wire is checked before anything is
+//! allocated for it, and every wait has a deadline.
 
+pub mod api;
+pub mod connection;
+pub mod frame;
+mod guard;
 pub mod records;
+pub mod transport;
+pub mod versions;

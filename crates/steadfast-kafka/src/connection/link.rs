@@ -1,0 +1,163 @@
+//! What a connection's handles and its two tasks share: who waits for which answer, and whether it is closed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use super::{CallFailure, MOST_UNANSWERED};
+use crate::frame::FrameError;
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// Nobody held it any more.
+    #[error("nobody used it any more")]
+    Dropped,
+    /// Its owner closed it, and says why.
+    #[error("closed by its owner: {0}")]
+    Requested(&'static str),
+    /// The peer closed it between two answers.
+    #[error("the peer closed the connection")]
+    ByPeer,
+    /// Reading or writing failed: a reset for instance.
+    #[error("{text}")]
+    Io {
+        /// The kind of the failure.
+        kind: io::ErrorKind,
+        /// Its text.
+        text: String,
+    },
+    /// A request could not be written whole by its deadline.
+    #[error("a request could not be written by its deadline")]
+    WriteStalled,
+    /// What arrived is no frame, or too large a one.
+    #[error("{0}")]
+    BadFrame(String),
+    /// An answer arrived that nobody had asked for.
+    #[error("an answer arrived with correlation id {found}, which was not asked for")]
+    Unasked {
+        /// The correlation id of the answer.
+        found: i32,
+    },
+    /// One of its tasks ended: the runtime is shutting down.
+    #[error("its task ended")]
+    Abandoned,
+}
+
+impl From<FrameError> for CloseReason {
+    fn from(error: FrameError) -> CloseReason {
+        match error {
+            FrameError::Ended => CloseReason::ByPeer,
+            FrameError::Io(error) => error.into(),
+            other => CloseReason::BadFrame(other.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for CloseReason {
+    fn from(error: io::Error) -> CloseReason {
+        CloseReason::Io { kind: error.kind(), text: error.to_string() }
+    }
+}
+
+/// The shared state.
+#[derive(Debug)]
+pub(super) struct Link {
+    state: Mutex<State>,
+    closed: watch::Sender<Option<CloseReason>>,
+}
+
+#[derive(Debug)]
+struct State {
+    next: i32,
+    /// Who waits for each answer. One who gave up stays until it arrives: it still is to be recognised.
+    waiting: BTreeMap<i32, oneshot::Sender<Bytes>>,
+    closed: bool,
+    last_activity: Instant,
+}
+
+impl Link {
+    pub(super) fn new() -> Link {
+        let state = State { next: 0, waiting: BTreeMap::new(), closed: false, last_activity: Instant::now() };
+        Link { state: Mutex::new(state), closed: watch::Sender::new(None) }
+    }
+
+    /// A new correlation id, and where its answer will arrive.
+    pub(super) fn expect_answer(&self) -> Result<(i32, oneshot::Receiver<Bytes>), CallFailure> {
+        let mut state = self.state();
+        if state.closed {
+            drop(state);
+            return Err(CallFailure::Closed(self.close_reason().unwrap_or(CloseReason::Abandoned)));
+        }
+        if state.waiting.len() >= MOST_UNANSWERED {
+            return Err(CallFailure::Busy { found: state.waiting.len() });
+        }
+        let id = state.next;
+        state.next = id.wrapping_add(1) & i32::MAX;
+        let (answer, arrives) = oneshot::channel();
+        state.waiting.insert(id, answer);
+        Ok((id, arrives))
+    }
+
+    /// Whether somebody still waits for this answer. If not, its request need not be sent and is forgotten.
+    pub(super) fn still_wanted(&self, id: i32) -> bool {
+        let mut state = self.state();
+        let wanted = state.waiting.get(&id).is_some_and(|waiter| !waiter.is_closed());
+        if !wanted {
+            state.waiting.remove(&id);
+        }
+        wanted
+    }
+
+    /// Hands an answer to who waits for it; false if it was never asked for.
+    pub(super) fn answered(&self, id: i32, body: Bytes) -> bool {
+        let mut state = self.state();
+        state.last_activity = Instant::now();
+        let Some(waiter) = state.waiting.remove(&id) else { return false };
+        // Whoever gave up meanwhile does not want the late answer.
+        let _ = waiter.send(body);
+        true
+    }
+
+    /// Forgets a request that was never handed to the writer.
+    pub(super) fn forget(&self, id: i32) {
+        self.state().waiting.remove(&id);
+    }
+
+    pub(super) fn last_activity(&self) -> Instant {
+        self.state().last_activity
+    }
+
+    /// Closes it, unless it is closed already: the first reason stands.
+    pub(super) fn close(&self, reason: CloseReason) {
+        let waiting = {
+            let mut state = self.state();
+            if state.closed {
+                return;
+            }
+            state.closed = true;
+            // Before the waiters learn of it, so that they find the reason.
+            self.closed.send_replace(Some(reason));
+            std::mem::take(&mut state.waiting)
+        };
+        drop(waiting);
+    }
+
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        self.closed.borrow().clone()
+    }
+
+    pub(super) async fn closed(&self) -> CloseReason {
+        let mut closed = self.closed.subscribe();
+        let reason = closed.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or(CloseReason::Abandoned)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

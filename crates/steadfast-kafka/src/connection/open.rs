@@ -1,0 +1,189 @@
+//! Opening a connection: connect, learn what the broker speaks, prove the cluster.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast_core::endpoints::view::{Address, View};
+use steadfast_core::ids::{ClusterId, NodeId};
+use tokio::time::{Instant, timeout};
+
+use super::channel::Channel;
+use super::{CallError, CallFailure, Connection, Opened};
+use crate::api::api_versions::{ApiVersions, ApiVersionsAnswer};
+use crate::api::metadata::{Metadata, MetadataAnswer};
+use crate::api::{Api, ErrorCode};
+use crate::frame;
+use crate::transport::{Stream, Transport};
+use crate::versions::BrokerVersions;
+
+/// Whom to dial, as whom, and within which limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dial {
+    /// The address.
+    pub address: Address,
+    /// The broker that is expected there, if one is.
+    pub node_hint: Option<NodeId>,
+    /// `client.id`: who we are, for the broker's logs and quotas.
+    pub client_id: Arc<str>,
+    /// The pinned cluster id. Whoever reports another one, or none, is refused.
+    pub expect_cluster: Option<ClusterId>,
+    /// For resolving and connecting together.
+    pub connect_limit: Duration,
+    /// For each answer of the handshake.
+    pub answer_limit: Duration,
+    /// The largest frame that is read, in bytes.
+    pub largest_frame: usize,
+}
+
+impl Dial {
+    /// Dials `address` with no expectation, and with the limits of a discovery: one second each.
+    pub fn new(address: Address) -> Dial {
+        Dial {
+            address,
+            node_hint: None,
+            client_id: "steadfast".into(),
+            expect_cluster: None,
+            connect_limit: Duration::from_secs(1),
+            answer_limit: Duration::from_secs(1),
+            largest_frame: frame::DEFAULT_LIMIT,
+        }
+    }
+}
+
+/// A connection was not opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {address}: {failure}")]
+pub struct ConnectError {
+    /// The address that was dialled.
+    pub address: Address,
+    /// What happened.
+    pub failure: ConnectFailure,
+}
+
+/// Why a connection was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectFailure {
+    /// It could not be resolved or connected to.
+    #[error("no connection: {0}")]
+    Io(#[from] io::Error),
+    /// It was not resolved and connected to in time.
+    #[error("no connection within {limit:?}")]
+    Timeout {
+        /// The limit that was given.
+        limit: Duration,
+    },
+    /// A request of the handshake failed.
+    #[error("{api}: {failure}")]
+    Handshake {
+        /// The API's name.
+        api: &'static str,
+        /// What happened to it.
+        failure: CallFailure,
+    },
+    /// The broker answered a request of the handshake with an error.
+    #[error("{api}: {code}")]
+    Refused {
+        /// The API's name.
+        api: &'static str,
+        /// The error.
+        code: ErrorCode,
+    },
+    /// It belongs to another cluster than the pinned one.
+    #[error("expected cluster {expected}, found cluster {found}")]
+    WrongCluster {
+        /// The pinned id.
+        expected: ClusterId,
+        /// The id that it reports.
+        found: ClusterId,
+    },
+    /// It reports no cluster id, though one is pinned.
+    #[error("expected cluster {expected}, found a broker that reports no cluster id")]
+    ClusterNotReported {
+        /// The pinned id.
+        expected: ClusterId,
+    },
+    /// It lists no brokers: it is not part of a cluster (yet).
+    #[error("expected a list of brokers, found an empty one")]
+    NoBrokers,
+}
+
+impl From<CallError> for ConnectFailure {
+    fn from(error: CallError) -> ConnectFailure {
+        ConnectFailure::Handshake { api: error.api, failure: error.failure }
+    }
+}
+
+impl Connection {
+    /// Connects, asks what the broker speaks, and proves the cluster id before anything else is asked
+    /// (Metadata without topics). The answered view is kept in [`Connection::opened`].
+    pub async fn open(transport: &dyn Transport, dial: Dial) -> Result<Connection, ConnectError> {
+        let opened = open(transport, &dial).await;
+        opened.map_err(|failure| ConnectError { address: dial.address, failure })
+    }
+}
+
+async fn open(transport: &dyn Transport, dial: &Dial) -> Result<Connection, ConnectFailure> {
+    let start = Instant::now();
+    let stream = connect(transport, dial).await?;
+    let connected = Instant::now();
+    let channel = Arc::new(Channel::start(dial, stream));
+    let versions = broker_versions(&channel, dial.answer_limit).await?;
+    let view = proven_view(&channel, &versions, dial).await?;
+    let opened =
+        Opened { view, versions, connected_in: connected - start, handshake_in: connected.elapsed() };
+    Ok(Connection { channel, opened: Arc::new(opened) })
+}
+
+async fn connect(transport: &dyn Transport, dial: &Dial) -> Result<Stream, ConnectFailure> {
+    let limit = dial.connect_limit;
+    let connected = timeout(limit, transport.connect(&dial.address)).await;
+    Ok(connected.map_err(|_| ConnectFailure::Timeout { limit })??)
+}
+
+/// Asks in our highest version of ApiVersions; a broker that does not know it names its own, in which it is
+/// asked again (KIP-511).
+async fn broker_versions(channel: &Arc<Channel>, limit: Duration) -> Result<BrokerVersions, ConnectFailure> {
+    let mut answer = ask_versions(channel, ApiVersions::VERSIONS.max, limit).await?;
+    if answer.error == ErrorCode::UNSUPPORTED_VERSION {
+        let offered = answer.versions.0.get(&ApiVersions::KEY).copied();
+        let version = offered.and_then(|offered| ApiVersions::VERSIONS.highest_common(offered)).unwrap_or(0);
+        answer = ask_versions(channel, version, limit).await?;
+    }
+    refused::<ApiVersions>(answer.error)?;
+    Ok(answer.versions)
+}
+
+async fn ask_versions(
+    channel: &Arc<Channel>,
+    version: i16,
+    limit: Duration,
+) -> Result<ApiVersionsAnswer, ConnectFailure> {
+    let question = ApiVersions { software_name: "steadfast", software_version: env!("CARGO_PKG_VERSION") };
+    Ok(channel.send(&question, version, limit)?.answer().await?)
+}
+
+async fn proven_view(
+    channel: &Arc<Channel>,
+    versions: &BrokerVersions,
+    dial: &Dial,
+) -> Result<View<NodeId>, ConnectFailure> {
+    let question = Metadata { topics: Some(Vec::new()) };
+    let version = versions.for_request(&question).map_err(|error| channel.failed::<Metadata>(error))?;
+    let answer: MetadataAnswer = channel.send(&question, version, dial.answer_limit)?.answer().await?;
+    refused::<Metadata>(answer.error)?;
+    if answer.view.endpoints.is_empty() {
+        return Err(ConnectFailure::NoBrokers);
+    }
+    match (&dial.expect_cluster, &answer.view.cluster) {
+        (Some(expected), None) => Err(ConnectFailure::ClusterNotReported { expected: expected.clone() }),
+        (Some(expected), Some(found)) if expected != found => {
+            Err(ConnectFailure::WrongCluster { expected: expected.clone(), found: found.clone() })
+        }
+        _ => Ok(answer.view),
+    }
+}
+
+fn refused<A: Api>(code: ErrorCode) -> Result<(), ConnectFailure> {
+    code.check().map_err(|code| ConnectFailure::Refused { api: A::NAME, code })
+}
