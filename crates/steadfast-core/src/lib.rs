@@ -4,5 +4,6 @@
 //! feeds it events and carries its actions out.
 
 pub mod endpoints;
+pub mod group;
 pub mod ids;
 pub mod tick;
