@@ -1,6 +1,19 @@
 //! Group membership: who reads which partitions, as Kafka's group protocols settle it.
+//!
+//! [`classic::ClassicMember`] is the member's side of the classic protocol: it is told what happens
+//! ([`events::Event`]) and says what to do ([`actions::Action`]). The assignors stand in [`assign`], the
+//! reaction to every error in [`errors`].
 
+pub mod actions;
 pub mod assign;
+pub mod classic;
+mod coordinator;
+pub mod errors;
+pub mod events;
+pub mod pace;
+mod round;
+pub mod settings;
+pub mod standing;
 pub mod subscription;
 
 use std::fmt;
