@@ -171,13 +171,13 @@ impl ClassicMember {
             (member!(), Event::Refused { code, .. }) => self.refused(sent, code),
             (member!(), Event::Revoked { partitions }) => self.released(&partitions),
 
-            (Joining, Event::Joined { answer, .. }) => self.joined(answer),
+            (Joining, Event::Joined { answer, .. }) => self.joined(sent, answer),
             (Joining, Event::MemberIdRequired { member_id, .. }) => {
                 self.standing.member_id = Some(member_id);
             }
             (Syncing { assignor, .. }, Event::Synced { assignment, .. }) => {
                 let assignor = *assignor;
-                self.synced(assignor, assignment);
+                self.synced(sent, assignor, assignment);
             }
             (Leaving { .. }, Event::LeaveAccepted { .. }) => self.end(Action::Left),
             // requests are abandoned with the state that asked: an answer of another kind is none, and the
@@ -233,9 +233,10 @@ impl ClassicMember {
             }
             // what has to be done before that join is being done
             (Draining { .. } | Releasing { .. } | Leaving { .. }, Reaction::Rejoin) => self.heard(Some(sent)),
-            // while a JoinGroup is out its answer decides, and a heartbeat only shows that somebody lives
-            (Joining, Reaction::Rejoin | Reaction::RejoinLost) if probe => self.heard(Some(sent)),
-            (Joining, Reaction::RejoinAnew) if probe => {}
+            // while a JoinGroup is out its answer decides; of a heartbeat's refusals only this one means that
+            // the coordinator counts our session anew
+            (Joining, Reaction::Rejoin) if probe => self.heard(Some(sent)),
+            (Joining, Reaction::RejoinLost | Reaction::RejoinAnew) if probe => {}
             (Joining, Reaction::Rejoin) => self.line.pause_longer(self.now),
             (member!(), Reaction::RejoinLost) => {
                 self.lose_membership(LostReason::IllegalGeneration, Reason::IllegalGeneration);
