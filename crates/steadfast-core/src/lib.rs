@@ -6,6 +6,7 @@
 pub mod acked;
 pub mod checkpoint;
 pub mod endpoints;
+pub mod group;
 pub mod ids;
 pub mod progress;
 pub mod tick;

@@ -4,6 +4,7 @@
 //! allocated for it, and every wait has a deadline.
 
 pub mod api;
+pub mod blobs;
 pub mod connection;
 pub mod frame;
 mod guard;

@@ -1,0 +1,177 @@
+//! What a member says to do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::MemberId;
+use super::assign::{Assignments, Assignor};
+use super::errors::{Api, ErrorCode, Reaction, Refusal};
+use super::events::{LossReason, RequestId};
+pub use super::round::{Phases, Reason};
+use super::standing::Membership;
+use super::subscription::Subscription;
+use crate::ids::{GroupGeneration, Partition};
+use crate::tick::Tick;
+
+/// What to do, in this order. A coordinator holds JoinGroup and SyncGroup back and is deaf on that connection
+/// meanwhile, so these two have one of their own; Heartbeat and LeaveGroup go through another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Close the connections to the coordinator that was, if there are any, and ask who it is.
+    FindCoordinator {
+        /// The request.
+        request: RequestId,
+        /// When it counts as unanswered.
+        deadline: Tick,
+    },
+    /// Send JoinGroup. One that is still out does not matter any more.
+    Join(JoinGroup),
+    /// Send SyncGroup.
+    Sync(SyncGroup),
+    /// Send Heartbeat.
+    Heartbeat(Heartbeat),
+    /// Send LeaveGroup.
+    Leave(LeaveGroup),
+    /// Learn how many partitions these topics of other members have, tell us by `PartitionsChanged`, and
+    /// from now on whenever it changes.
+    CountPartitions {
+        /// The topics.
+        topics: BTreeSet<Arc<str>>,
+    },
+    /// Drain these, commit what is acked, release them, and say `Revoked`.
+    Revoke {
+        /// Which.
+        partitions: BTreeSet<Partition>,
+        /// When their leases end, drained or not.
+        deadline: Tick,
+    },
+    /// These are ours from now on.
+    Assign {
+        /// Those that were not ours before.
+        partitions: BTreeSet<Partition>,
+        /// The generation that gave them to us.
+        generation: GroupGeneration,
+    },
+    /// Release these at once and commit nothing: they may be another's already.
+    Lost {
+        /// Which.
+        partitions: BTreeSet<Partition>,
+        /// Why.
+        reason: LostReason,
+    },
+    /// Commits are made under this from now on; without any, none is made.
+    Publish(Option<Membership>),
+    /// A round is complete: for the ledger.
+    Rebalanced(Rebalance),
+    /// The coordinator is not used any more: for the log.
+    CoordinatorLost {
+        /// Why.
+        reason: LossReason,
+    },
+    /// A request was refused, and this is what we make of it: for the log.
+    Noted {
+        /// What was asked.
+        api: Api,
+        /// What was answered.
+        code: ErrorCode,
+        /// What follows.
+        reaction: Reaction,
+    },
+    /// We are out of the group; the machine has come to its end.
+    Left,
+    /// The group refuses us for good; the machine has come to its end.
+    Fatal(Refusal),
+}
+
+/// A JoinGroup request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinGroup {
+    /// The request.
+    pub request: RequestId,
+    /// When it counts as unanswered: the rebalance timeout and 5 s.
+    pub deadline: Tick,
+    /// Our id, empty on the wire if we have none.
+    pub member_id: Option<MemberId>,
+    /// What we offer, the preferred one first.
+    pub assignors: Vec<Assignor>,
+    /// What we want and hold.
+    pub subscription: Subscription,
+    /// Why we join (KIP-800).
+    pub reason: Reason,
+}
+
+/// A SyncGroup request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncGroup {
+    /// The request.
+    pub request: RequestId,
+    /// When it counts as unanswered.
+    pub deadline: Tick,
+    /// Our id.
+    pub member_id: MemberId,
+    /// The generation.
+    pub generation: GroupGeneration,
+    /// The assignor that was chosen: version 5 and newer name it.
+    pub assignor: Assignor,
+    /// As leader: what each member is to read; else empty.
+    pub assignments: Assignments,
+}
+
+/// A Heartbeat request. While a JoinGroup is out it only shows whether the coordinator lives (a black hole is
+/// silent on that connection): then member id and generation may be absent, on the wire "" and -1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The request.
+    pub request: RequestId,
+    /// When it counts as unanswered.
+    pub deadline: Tick,
+    /// Our id.
+    pub member_id: Option<MemberId>,
+    /// The generation.
+    pub generation: Option<GroupGeneration>,
+}
+
+/// A LeaveGroup request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaveGroup {
+    /// The request.
+    pub request: RequestId,
+    /// When it counts as unanswered.
+    pub deadline: Tick,
+    /// Our id.
+    pub member_id: MemberId,
+    /// Why (KIP-800).
+    pub reason: Arc<str>,
+}
+
+/// Why partitions are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LostReason {
+    /// The group went on to another generation.
+    IllegalGeneration,
+    /// The coordinator has forgotten us.
+    UnknownMember,
+    /// We have not reached the coordinator for the session timeout.
+    SessionExpired,
+    /// They were not released in time.
+    DrainExpired,
+    /// The group refuses us for good.
+    Fatal,
+}
+
+/// A round that is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebalance {
+    /// What began it.
+    pub reason: Reason,
+    /// How long its phases took.
+    pub took: Phases,
+    /// The generation.
+    pub generation: GroupGeneration,
+    /// The assignor that was chosen.
+    pub assignor: Assignor,
+    /// Whether we made the assignment.
+    pub leader: bool,
+    /// How many partitions are ours now, without those that are being given up.
+    pub owned: usize,
+}

@@ -1,0 +1,125 @@
+//! Who reads what: the assignors, which the group's leader runs for all members.
+
+mod cooperative_sticky;
+mod range;
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::MemberId;
+use super::subscription::Subscription;
+use crate::ids::Partition;
+
+/// How many partitions each topic has. A topic that does not exist is absent, or has none.
+pub type PartitionCounts = BTreeMap<Arc<str>, i32>;
+
+/// What each member is to read. Every member has an entry, if only an empty one.
+pub type Assignments = BTreeMap<MemberId, BTreeSet<Partition>>;
+
+/// One member, as the leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its id.
+    pub id: MemberId,
+    /// Its `group.instance.id`, if it is a static member (KIP-345).
+    pub instance: Option<Arc<str>>,
+    /// What it wants and holds.
+    pub subscription: Subscription,
+}
+
+/// How members go through a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Give up everything, then join.
+    Eager,
+    /// Join while going on, then give up only what goes to others (KIP-429).
+    Cooperative,
+}
+
+/// A way to share partitions, by the name that all clients know it by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Assignor {
+    /// Consecutive partitions of each topic, as Java's `RangeAssignor`.
+    Range,
+    /// Balanced, moving as little as can be, as Java's `CooperativeStickyAssignor`.
+    CooperativeSticky,
+}
+
+impl Assignor {
+    /// Every assignor there is.
+    pub const ALL: [Assignor; 2] = [Assignor::Range, Assignor::CooperativeSticky];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Assignor::Range => "range",
+            Assignor::CooperativeSticky => "cooperative-sticky",
+        }
+    }
+
+    /// The assignor of this name, if we have it.
+    pub fn named(name: &str) -> Option<Assignor> {
+        Assignor::ALL.into_iter().find(|assignor| assignor.name() == name)
+    }
+
+    /// The most cooperative protocol that it supports.
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Assignor::Range => Protocol::Eager,
+            Assignor::CooperativeSticky => Protocol::Cooperative,
+        }
+    }
+
+    /// Shares the partitions of `counts` among `members`, each according to the topics it wants.
+    ///
+    /// The order of `members` has no influence. The racks of members have none either, as in Java as long
+    /// as nothing is known of the partitions' racks.
+    pub fn assign(self, members: &[Candidate], counts: &PartitionCounts) -> Assignments {
+        match self {
+            Assignor::Range => range::assign(members, counts),
+            Assignor::CooperativeSticky => cooperative_sticky::assign(members, counts),
+        }
+    }
+}
+
+impl fmt::Display for Assignor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The members in the order in which assignors serve them: static ones by instance id, then the others by
+/// member id, so that a static member keeps its place when it comes back under another member id.
+fn in_order(members: &[Candidate]) -> Vec<&Candidate> {
+    let mut ordered: Vec<&Candidate> = members.iter().collect();
+    ordered.sort_by(|one, other| match (&one.instance, &other.instance) {
+        (Some(a), Some(b)) => a.cmp(b).then_with(|| one.id.cmp(&other.id)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => one.id.cmp(&other.id),
+    });
+    ordered
+}
+
+/// The topics that somebody wants and that exist, with the members (by their place in `members`) that want
+/// each.
+fn wanted<'a>(members: &[&'a Candidate], counts: &PartitionCounts) -> BTreeMap<&'a Arc<str>, Wanted> {
+    let mut topics: BTreeMap<&Arc<str>, Wanted> = BTreeMap::new();
+    for (place, member) in members.iter().enumerate() {
+        for topic in &member.subscription.topics {
+            let count = counts.get(topic).copied().unwrap_or(0);
+            if count > 0 {
+                topics.entry(topic).or_insert(Wanted { count, by: Vec::new() }).by.push(place);
+            }
+        }
+    }
+    topics
+}
+
+/// A topic that exists, and who wants it.
+struct Wanted {
+    count: i32,
+    by: Vec<usize>,
+}

@@ -1,0 +1,93 @@
+//! One rebalance, from its first sign to its assignment.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::tick::Tick;
+
+/// Why we join, as we tell the coordinator (KIP-800) and the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// We were no member before.
+    Start,
+    /// The actor was restarted in mid-round.
+    Restarted,
+    /// The coordinator said that a round has begun.
+    RoundBegan,
+    /// What went to others has been given up: the second round of a cooperative rebalance.
+    Released,
+    /// We want other topics.
+    SubscriptionChanged,
+    /// Topics have other partition counts; only the leader joins for it.
+    PartitionsChanged,
+    /// The coordinator went on to another generation without us.
+    IllegalGeneration,
+    /// The coordinator has forgotten us.
+    UnknownMember,
+    /// We have not reached the coordinator for the session timeout.
+    SessionExpired,
+    /// The round took longer than the rebalance timeout.
+    RoundExpired,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Start => "first join",
+            Reason::Restarted => "restarted during a rebalance",
+            Reason::RoundBegan => "the group is rebalancing",
+            Reason::Released => "revoked partitions were released",
+            Reason::SubscriptionChanged => "the subscription changed",
+            Reason::PartitionsChanged => "partition counts changed",
+            Reason::IllegalGeneration => "the generation has passed",
+            Reason::UnknownMember => "the coordinator does not know the member id",
+            Reason::SessionExpired => "the session expired",
+            Reason::RoundExpired => "the rebalance timed out",
+        })
+    }
+}
+
+/// How long a round's phases took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases {
+    /// Giving up what had to be given up before joining.
+    pub drain: Duration,
+    /// From there until the coordinator named the generation.
+    pub join: Duration,
+    /// From there until the assignment came.
+    pub sync: Duration,
+}
+
+/// A round that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Round {
+    /// What began it.
+    pub(super) reason: Reason,
+    /// Why we join the next time: it may not complete at once.
+    pub(super) latest: Reason,
+    began: Tick,
+    drained: Tick,
+    joined: Tick,
+}
+
+impl Round {
+    pub(super) fn new(reason: Reason, now: Tick) -> Round {
+        Round { reason, latest: reason, began: now, drained: now, joined: now }
+    }
+
+    pub(super) fn drained(&mut self, now: Tick) {
+        self.drained = now;
+    }
+
+    pub(super) fn joined(&mut self, now: Tick) {
+        self.joined = now;
+    }
+
+    pub(super) fn phases(&self, now: Tick) -> Phases {
+        Phases {
+            drain: self.drained.since(self.began),
+            join: self.joined.since(self.drained),
+            sync: now.since(self.joined),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What a member is told once, from the configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assign::{Assignor, Protocol};
+use super::pace::Pace;
+
+/// A member's settings. Kafka's own names stand beside those that have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `group.id`.
+    pub group: Arc<str>,
+    /// `group.instance.id`: makes it a static member (KIP-345).
+    pub instance: Option<Arc<str>>,
+    /// `client.rack`.
+    pub rack: Option<String>,
+    /// `session.timeout.ms`: without a heartbeat for so long, the coordinator gives our partitions away.
+    pub session_timeout: Duration,
+    /// `max.poll.interval.ms`, on the wire the rebalance timeout: how long a round waits for its members.
+    pub rebalance_timeout: Duration,
+    /// How often to heartbeat.
+    pub pace: Pace,
+    /// `partition.assignment.strategy`: what we offer, the preferred one first.
+    pub assignors: Vec<Assignor>,
+    /// `checkpoint.drain`: how long handlers may go on with partitions that are given up.
+    pub drain_limit: Duration,
+    /// How long an answer may take that the coordinator has no reason to hold back.
+    pub answer_limit: Duration,
+}
+
+/// What a round's release takes on top of the drain limit, for the commit and its repetition.
+const COMMIT_GRACE: Duration = Duration::from_secs(5);
+/// What a join may take on top of the rebalance timeout, as in Java (KAFKA-4160).
+const JOIN_GRACE: Duration = Duration::from_secs(5);
+
+impl Settings {
+    /// The defaults of Java's client, with an adaptive pace: session 45 s, rebalance timeout 300 s, `range`
+    /// before `cooperative-sticky`; drain limit and answer limit 5 s.
+    pub fn new(group: impl Into<Arc<str>>) -> Settings {
+        Settings {
+            group: group.into(),
+            instance: None,
+            rack: None,
+            session_timeout: Duration::from_secs(45),
+            rebalance_timeout: Duration::from_secs(300),
+            pace: Pace::ADAPTIVE,
+            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
+            drain_limit: Duration::from_secs(5),
+            answer_limit: Duration::from_secs(5),
+        }
+    }
+
+    /// How we go through rounds: cooperative only if every assignor that we offer is, as in Java. Were the
+    /// chosen one to decide, a member that offers `range` alone could turn a cooperative group, in mid-round,
+    /// into one in which two members hold the same partition.
+    pub fn protocol(&self) -> Protocol {
+        let cooperative = |assignor: &Assignor| assignor.protocol() == Protocol::Cooperative;
+        if !self.assignors.is_empty() && self.assignors.iter().all(cooperative) {
+            Protocol::Cooperative
+        } else {
+            Protocol::Eager
+        }
+    }
+
+    /// How long handlers may drain: below the rebalance timeout whatever is configured.
+    pub(super) fn drain(&self) -> Duration {
+        self.drain_limit.min(self.rebalance_timeout / 2)
+    }
+
+    /// How long a release may take with its commit, before the partitions count as lost.
+    pub(super) fn release(&self) -> Duration {
+        (self.drain() + COMMIT_GRACE).min(self.rebalance_timeout * 3 / 4)
+    }
+
+    /// How long a JoinGroup or a SyncGroup may be held back by the coordinator.
+    pub(super) fn parked(&self) -> Duration {
+        self.rebalance_timeout + JOIN_GRACE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_eager_assignor_makes_all_of_it_eager() {
+        let mut settings = Settings::new("g");
+        assert_eq!(settings.protocol(), Protocol::Eager);
+        settings.assignors = vec![Assignor::CooperativeSticky];
+        assert_eq!(settings.protocol(), Protocol::Cooperative);
+        settings.assignors = vec![];
+        assert_eq!(settings.protocol(), Protocol::Eager);
+    }
+
+    #[test]
+    fn a_release_ends_before_the_round_does() {
+        let mut settings = Settings::new("g");
+        assert_eq!(settings.drain(), Duration::from_secs(5));
+        settings.drain_limit = Duration::from_secs(3600);
+        assert!(settings.drain() < settings.release() && settings.release() < settings.rebalance_timeout);
+    }
+}

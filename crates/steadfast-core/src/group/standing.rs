@@ -1,0 +1,59 @@
+//! What of a membership must outlive its actor, and what commits need to know of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::MemberId;
+use super::assign::PartitionCounts;
+use crate::ids::{GroupGeneration, NodeId, Partition};
+use crate::tick::Tick;
+
+/// A membership as one value: a machine that is built from it goes on where the last one ended, so that a
+/// crash of the member's actor costs neither a round nor a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The id that the coordinator gave us.
+    pub member_id: Option<MemberId>,
+    /// The generation that we belong to; none if to none (any more).
+    pub generation: Option<GroupGeneration>,
+    /// Whether that generation's assignment has reached us.
+    pub settled: bool,
+    /// The partitions that are ours, those included that are being given up.
+    pub owned: BTreeSet<Partition>,
+    /// Of these, the ones that are being given up.
+    pub releasing: BTreeSet<Partition>,
+    /// When we last sent something that the coordinator answered as to a member: the session counts from here.
+    pub heard: Tick,
+    /// The topics that we joined with.
+    pub joined_with: BTreeSet<Arc<str>>,
+    /// As leader: the partition counts that the group's assignment was made from. None if another leads.
+    pub led: Option<PartitionCounts>,
+}
+
+impl Standing {
+    /// What commits are made under; none outside of a generation.
+    pub fn membership(&self, coordinator: Option<NodeId>) -> Option<Membership> {
+        let member_id = self.member_id.clone()?;
+        let generation = self.generation?;
+        Some(Membership { coordinator, member_id, generation, settled: self.settled })
+    }
+
+    /// The partitions that are ours to keep.
+    pub fn kept(&self) -> BTreeSet<Partition> {
+        self.owned.difference(&self.releasing).cloned().collect()
+    }
+}
+
+/// What commits are made under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The broker that coordinates the group; none while it is being found.
+    pub coordinator: Option<NodeId>,
+    /// Who we are.
+    pub member_id: MemberId,
+    /// The generation that a commit must name.
+    pub generation: GroupGeneration,
+    /// Whether the generation's round is complete. Until then the coordinator answers commits with
+    /// REBALANCE_IN_PROGRESS: keep them (librdkafka#4059).
+    pub settled: bool,
+}

@@ -1,0 +1,30 @@
+//! What members tell each other through the coordinator, decoded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::ids::{GroupGeneration, Partition};
+
+/// What a member wants and holds, as it tells the group's leader in JoinGroup.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subscription {
+    /// The topics it wants to read.
+    pub topics: BTreeSet<Arc<str>>,
+    /// The partitions it held when it joined.
+    pub owned: BTreeSet<Partition>,
+    /// The generation under which it held them; none if it says nothing of it, or held nothing before.
+    pub generation: Option<GroupGeneration>,
+    /// The rack or zone it runs in (KIP-881).
+    pub rack: Option<String>,
+    /// Bytes that only its assignor reads, as they came.
+    pub user_data: Vec<u8>,
+}
+
+/// What the leader gave one member, as SyncGroup brings it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Assignment {
+    /// The partitions to read.
+    pub partitions: BTreeSet<Partition>,
+    /// Bytes that only the assignor reads, as they came.
+    pub user_data: Vec<u8>,
+}
