@@ -1,0 +1,5 @@
+//! How drift is noticed, agreed on and recovered from, as specifications (DESIGN, "Recovery").
+
+mod agreement;
+mod agreement_laws;
+mod scene;
