@@ -5,4 +5,5 @@ pub mod agreement;
 pub mod backoff;
 pub mod budget;
 pub mod drift;
+pub mod race;
 pub mod view;

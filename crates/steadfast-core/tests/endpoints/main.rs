@@ -2,4 +2,5 @@
 
 mod agreement;
 mod agreement_laws;
+mod race;
 mod scene;
