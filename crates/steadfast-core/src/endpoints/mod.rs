@@ -6,4 +6,5 @@ pub mod backoff;
 pub mod budget;
 pub mod drift;
 pub mod race;
+pub mod respawn;
 pub mod view;

@@ -3,4 +3,6 @@
 mod agreement;
 mod agreement_laws;
 mod race;
+mod respawn;
+mod respawn_laws;
 mod scene;
