@@ -1,4 +1,10 @@
 //! Which endpoints a long-lived client should use: views, drift, agreement, the race of discovery, the
 //! budget and the respawn. Generic over the node's key; it knows nothing of Kafka.
 
+pub mod agreement;
+pub mod backoff;
+pub mod budget;
+pub mod drift;
+pub mod race;
+pub mod respawn;
 pub mod view;

@@ -1,0 +1,8 @@
+//! How drift is noticed, agreed on and recovered from, as specifications (DESIGN, "Recovery").
+
+mod agreement;
+mod agreement_laws;
+mod race;
+mod respawn;
+mod respawn_laws;
+mod scene;
