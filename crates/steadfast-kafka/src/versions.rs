@@ -20,6 +20,11 @@ impl VersionRange {
         VersionRange { min, max }
     }
 
+    /// Without the versions below `first`, if `needed`.
+    pub(crate) fn starting_at_if(self, first: i16, needed: bool) -> VersionRange {
+        if needed { VersionRange::new(first, self.max) } else { self }
+    }
+
     /// The highest version in both ranges.
     pub fn highest_common(self, other: VersionRange) -> Option<i16> {
         let highest = self.max.min(other.max);

@@ -14,6 +14,9 @@ use crate::guard::Kind::Fixed;
 use crate::guard::{Shape, field, since};
 use crate::versions::VersionRange;
 
+/// The first version that has static members (KIP-345).
+const STATIC_MEMBERS: i16 = 3;
+
 /// Says that a member is alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
@@ -23,7 +26,7 @@ pub struct Heartbeat {
     pub generation: GroupGeneration,
     /// The member's id.
     pub member: Arc<str>,
-    /// `group.instance.id` of a static member (KIP-345).
+    /// `group.instance.id` of a static member: needs version 3.
     pub instance: Option<Arc<str>>,
 }
 
@@ -42,6 +45,10 @@ impl Api for Heartbeat {
     const VERSIONS: VersionRange = VersionRange::new(0, 4);
     const FLEXIBLE: i16 = 4;
     type Answer = HeartbeatAnswer;
+
+    fn versions(&self) -> VersionRange {
+        Self::VERSIONS.starting_at_if(STATIC_MEMBERS, self.instance.is_some())
+    }
 
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let message = HeartbeatRequest::default()

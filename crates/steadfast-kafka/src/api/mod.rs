@@ -1,27 +1,37 @@
 //! One file per API: what is asked, what is answered, and the versions spoken, in plain types.
 
-use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{GroupId, TopicName};
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{GroupId, TopicName};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::NodeId;
+use steadfast_core::ids::{NodeId, Partition};
 
-use crate::guard::{self, Malformed, Shape};
+use crate::guard::{self, Shape};
 use crate::versions::VersionRange;
 
+pub use crate::guard::{Malformed, Problem};
 pub use error::ErrorCode;
 pub use isolation::Isolation;
 
 pub mod api_versions;
+pub mod describe_cluster;
 pub mod error;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
 pub mod isolation;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_offsets;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
+pub mod sync_group;
 
 /// A request of one of Kafka's APIs. What is asked is the value, how it is written is negotiated.
 pub trait Api: Send + Sync {
@@ -130,6 +140,21 @@ fn group_id(id: &str) -> GroupId {
 
 fn shared(text: &StrBytes) -> Arc<str> {
     Arc::from(text.as_str())
+}
+
+fn optional_shared(optional: &Option<StrBytes>) -> Option<Arc<str>> {
+    optional.as_ref().map(shared)
+}
+
+/// Partitions gathered by topic, as requests list them.
+fn by_topic<'a, V>(
+    partitions: impl IntoIterator<Item = (&'a Partition, V)>,
+) -> BTreeMap<&'a str, Vec<(i32, V)>> {
+    let mut topics: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for (partition, value) in partitions {
+        topics.entry(&partition.topic).or_default().push((partition.index, value));
+    }
+    topics
 }
 
 fn node(id: i32) -> Option<NodeId> {

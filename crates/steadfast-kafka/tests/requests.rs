@@ -1,0 +1,319 @@
+//! What is asked is what a broker reads, in every version that is spoken.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{self as wire};
+use kafka_protocol::protocol::{Decodable, Request};
+use steadfast_core::ids::{GroupGeneration, LeaderEpoch, Offset, Partition, TopicId};
+use steadfast_kafka::api::api_versions::ApiVersions;
+use steadfast_kafka::api::describe_cluster::DescribeCluster;
+use steadfast_kafka::api::fetch::{Fetch, FetchFrom, PartitionFrom};
+use steadfast_kafka::api::find_coordinator::FindCoordinator;
+use steadfast_kafka::api::heartbeat::Heartbeat;
+use steadfast_kafka::api::join_group::JoinGroup;
+use steadfast_kafka::api::leave_group::{LeaveGroup, LeavingMember};
+use steadfast_kafka::api::list_offsets::{ListOffsets, LogEnd, OffsetAsked};
+use steadfast_kafka::api::metadata::Metadata;
+use steadfast_kafka::api::offset_commit::{CommittedOffset, OffsetCommit};
+use steadfast_kafka::api::offset_fetch::OffsetFetch;
+use steadfast_kafka::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
+use steadfast_kafka::api::sync_group::SyncGroup;
+use steadfast_kafka::api::{Api, Isolation};
+use steadfast_kafka::versions::VersionRange;
+
+const ORDERS: TopicId = TopicId(7);
+
+/// The request as a broker reads it, in each version that can express it.
+fn each<A: Api, M: Request + Decodable>(request: &A) -> impl Iterator<Item = (i16, M)> {
+    assert_eq!(A::KEY, M::KEY);
+    let VersionRange { min, max } = request.versions();
+    (min..=max).map(move |version| {
+        let mut body = BytesMut::new();
+        request.encode(version, &mut body).unwrap();
+        assert_eq!(A::FLEXIBLE <= version, M::header_version(version) == 2, "v{version}");
+        let mut body = body.freeze();
+        let read = M::decode(&mut body, version).unwrap();
+        assert!(body.is_empty(), "v{version}");
+        (version, read)
+    })
+}
+
+fn topics<V: Clone>(value: V) -> BTreeMap<Partition, V> {
+    [("orders", 0), ("orders", 2), ("users", 1)]
+        .map(|(topic, index)| (Partition::new(topic, index), value.clone()))
+        .into()
+}
+
+/// The partitions of [`topics`], as requests list them.
+fn listed() -> Vec<(String, Vec<i32>)> {
+    vec![("orders".into(), vec![0, 2]), ("users".into(), vec![1])]
+}
+
+fn instance() -> Option<Arc<str>> {
+    Some("instance-1".into())
+}
+
+#[test]
+fn api_versions_names_the_client() {
+    let request = ApiVersions { software_name: "steadfast", software_version: "1.2" };
+    for (version, read) in each::<_, wire::ApiVersionsRequest>(&request) {
+        let named = (&*read.client_software_name, &*read.client_software_version);
+        assert_eq!(named, if version >= 3 { ("steadfast", "1.2") } else { ("", "") });
+    }
+}
+
+#[test]
+fn metadata_asks_for_all_topics_for_none_or_for_some_and_creates_none() {
+    for asked in [None, Some(vec![]), Some(vec!["orders"])] {
+        let topics = asked.as_ref().map(|names| names.iter().map(|name| Arc::from(*name)).collect());
+        for (_, read) in each::<_, wire::MetadataRequest>(&Metadata { topics }) {
+            let names = |topics: Vec<wire::metadata_request::MetadataRequestTopic>| {
+                topics.into_iter().map(|topic| topic.name.unwrap().to_string()).collect::<Vec<_>>()
+            };
+            assert_eq!(
+                read.topics.map(names),
+                asked.clone().map(|names| names.iter().map(|n| n.to_string()).collect())
+            );
+            assert!(!read.allow_auto_topic_creation);
+        }
+    }
+}
+
+#[test]
+fn describe_cluster_asks_for_serving_brokers() {
+    for (_, read) in each::<_, wire::DescribeClusterRequest>(&DescribeCluster) {
+        assert_eq!((read.endpoint_type, read.include_fenced_brokers), (1, false));
+    }
+}
+
+#[test]
+fn find_coordinator_asks_for_one_group() {
+    let request = FindCoordinator { group: "billing".into() };
+    for (version, read) in each::<_, wire::FindCoordinatorRequest>(&request) {
+        assert_eq!(read.key_type, 0);
+        let keys: Vec<_> = read.coordinator_keys.iter().map(|key| key.to_string()).collect();
+        match version {
+            ..=3 => assert_eq!(&*read.key, "billing"),
+            _ => assert_eq!(keys, ["billing"]),
+        }
+    }
+}
+
+fn join() -> JoinGroup {
+    JoinGroup {
+        group: "billing".into(),
+        member: "member-1".into(),
+        instance: None,
+        session_timeout: Duration::from_secs(45),
+        rebalance_timeout: Duration::from_secs(60),
+        protocol_type: "consumer".into(),
+        protocols: vec![
+            ("cooperative-sticky".into(), Bytes::from_static(b"first")),
+            ("range".into(), Bytes::from_static(b"second")),
+        ],
+        reason: Some("started".into()),
+    }
+}
+
+#[test]
+fn join_group_lists_its_protocols_in_order() {
+    for (version, read) in each::<_, wire::JoinGroupRequest>(&join()) {
+        assert_eq!(
+            (&**read.group_id, &*read.member_id, &*read.protocol_type),
+            ("billing", "member-1", "consumer")
+        );
+        assert_eq!(read.session_timeout_ms, 45_000);
+        assert_eq!(read.rebalance_timeout_ms, if version >= 1 { 60_000 } else { -1 });
+        assert_eq!(read.reason.as_deref(), (version >= 8).then_some("started"));
+        let protocols: Vec<_> = read.protocols.iter().map(|p| (&*p.name, &p.metadata[..])).collect();
+        assert_eq!(protocols, [("cooperative-sticky", &b"first"[..]), ("range", b"second")]);
+    }
+}
+
+#[test]
+fn static_members_need_versions_that_have_them() {
+    let join = JoinGroup { instance: instance(), ..join() };
+    assert_eq!(join.versions(), VersionRange::new(5, 9));
+    assert_eq!(SyncGroup { instance: instance(), ..sync() }.versions(), VersionRange::new(3, 5));
+    assert_eq!(Heartbeat { instance: instance(), ..beat() }.versions(), VersionRange::new(3, 4));
+    for (_, read) in each::<_, wire::JoinGroupRequest>(&join) {
+        assert_eq!(read.group_instance_id.as_deref(), Some("instance-1"));
+    }
+    assert!(join.encode(4, &mut BytesMut::new()).is_err());
+}
+
+fn sync() -> SyncGroup {
+    SyncGroup {
+        group: "billing".into(),
+        generation: GroupGeneration(3),
+        member: "member-1".into(),
+        instance: None,
+        protocol_type: "consumer".into(),
+        protocol: "range".into(),
+        assignments: vec![("member-1".into(), Bytes::from_static(b"all"))],
+    }
+}
+
+#[test]
+fn sync_group_hands_in_the_assignments() {
+    for (version, read) in each::<_, wire::SyncGroupRequest>(&sync()) {
+        assert_eq!((read.generation_id, &*read.member_id), (3, "member-1"));
+        assert_eq!(read.protocol_name.as_deref(), (version >= 5).then_some("range"));
+        assert_eq!(read.protocol_type.as_deref(), (version >= 5).then_some("consumer"));
+        let assigned: Vec<_> = read.assignments.iter().map(|a| (&*a.member_id, &a.assignment[..])).collect();
+        assert_eq!(assigned, [("member-1", &b"all"[..])]);
+    }
+}
+
+fn beat() -> Heartbeat {
+    Heartbeat {
+        group: "billing".into(),
+        generation: GroupGeneration(3),
+        member: "member-1".into(),
+        instance: None,
+    }
+}
+
+#[test]
+fn heartbeat_names_the_member_and_its_generation() {
+    for (_, read) in each::<_, wire::HeartbeatRequest>(&beat()) {
+        assert_eq!((&**read.group_id, &*read.member_id, read.generation_id), ("billing", "member-1", 3));
+    }
+}
+
+#[test]
+fn leave_group_names_the_members_and_why_they_leave() {
+    let leaving =
+        LeavingMember { member: "member-1".into(), instance: instance(), reason: Some("stopped".into()) };
+    let request = LeaveGroup { group: "billing".into(), members: vec![leaving] };
+    for (version, read) in each::<_, wire::LeaveGroupRequest>(&request) {
+        let [member] = &read.members[..] else { panic!("{read:?}") };
+        assert_eq!(
+            (&*member.member_id, member.group_instance_id.as_deref()),
+            ("member-1", Some("instance-1"))
+        );
+        assert_eq!(member.reason.as_deref(), (version >= 5).then_some("stopped"));
+    }
+}
+
+#[test]
+fn offset_commit_carries_epoch_and_note() {
+    let commit =
+        CommittedOffset { offset: Offset(42), leader_epoch: LeaderEpoch(4), metadata: "note".into() };
+    let request = OffsetCommit {
+        group: "billing".into(),
+        generation: GroupGeneration(3),
+        member: "member-1".into(),
+        instance: instance(),
+        offsets: topics(commit),
+    };
+    for (_, read) in each::<_, wire::OffsetCommitRequest>(&request) {
+        assert_eq!((read.generation_id_or_member_epoch, &*read.member_id), (3, "member-1"));
+        assert_eq!(read.group_instance_id.as_deref(), Some("instance-1"));
+        let partitions = read.topics.iter().flat_map(|topic| &topic.partitions);
+        for at in partitions {
+            let note = at.committed_metadata.as_deref();
+            assert_eq!((at.committed_offset, at.committed_leader_epoch, note), (42, 4, Some("note")));
+        }
+        let found = read.topics.iter().map(|topic| {
+            (topic.name.to_string(), topic.partitions.iter().map(|at| at.partition_index).collect())
+        });
+        assert_eq!(found.collect::<Vec<_>>(), listed());
+    }
+}
+
+#[test]
+fn offset_fetch_always_requires_stable_offsets() {
+    let request = OffsetFetch { group: "billing".into(), partitions: topics(()).into_keys().collect() };
+    for (version, read) in each::<_, wire::OffsetFetchRequest>(&request) {
+        assert!(read.require_stable);
+        let found: Vec<_> = match version {
+            ..=7 => {
+                assert_eq!(&**read.group_id, "billing");
+                let topics = read.topics.unwrap();
+                topics.iter().map(|topic| (topic.name.to_string(), topic.partition_indexes.clone())).collect()
+            }
+            _ => {
+                let [group] = &read.groups[..] else { panic!("{read:?}") };
+                assert_eq!(&**group.group_id, "billing");
+                let topics = group.topics.as_ref().unwrap();
+                topics.iter().map(|topic| (topic.name.to_string(), topic.partition_indexes.clone())).collect()
+            }
+        };
+        assert_eq!(found, listed());
+    }
+}
+
+#[test]
+fn list_offsets_asks_for_an_end_of_the_log() {
+    for (at, timestamp) in [(LogEnd::Earliest, -2), (LogEnd::Latest, -1)] {
+        let asked = OffsetAsked { at, leader_epoch: LeaderEpoch(4) };
+        let request = ListOffsets { isolation: Isolation::ReadCommitted, partitions: topics(asked) };
+        for (_, read) in each::<_, wire::ListOffsetsRequest>(&request) {
+            assert_eq!((read.replica_id.0, read.isolation_level), (-1, 1));
+            let [orders, users] = &read.topics[..] else { panic!("{read:?}") };
+            assert_eq!((orders.partitions.len(), users.partitions[0].partition_index), (2, 1));
+            let first = &orders.partitions[0];
+            assert_eq!((first.timestamp, first.current_leader_epoch), (timestamp, 4));
+        }
+    }
+}
+
+#[test]
+fn offset_for_leader_epoch_asks_as_a_consumer() {
+    let asked = EpochAsked { current_leader: LeaderEpoch(5), epoch: LeaderEpoch(4) };
+    let request = OffsetForLeaderEpoch { partitions: topics(asked) };
+    for (_, read) in each::<_, wire::OffsetForLeaderEpochRequest>(&request) {
+        assert_eq!((read.replica_id.0, read.topics.len()), (-1, 2));
+        let first = &read.topics[0].partitions[0];
+        assert_eq!((first.partition, first.current_leader_epoch, first.leader_epoch), (0, 5, 4));
+    }
+}
+
+fn fetch(id: TopicId) -> Fetch {
+    let from = PartitionFrom {
+        index: 3,
+        offset: Offset(42),
+        leader_epoch: LeaderEpoch(5),
+        last_fetched_epoch: LeaderEpoch(4),
+        max_bytes: 512,
+    };
+    Fetch {
+        max_wait: Duration::from_millis(500),
+        min_bytes: 1,
+        max_bytes: 1024,
+        isolation: Isolation::ReadCommitted,
+        rack: "eu-1".into(),
+        topics: vec![FetchFrom { name: "orders".into(), id, partitions: vec![from] }],
+    }
+}
+
+#[test]
+fn fetch_asks_without_a_session_and_with_epochs() {
+    for (version, read) in each::<_, wire::FetchRequest>(&fetch(ORDERS)) {
+        assert_eq!((read.max_wait_ms, read.min_bytes, read.max_bytes), (500, 1, 1024));
+        assert_eq!((read.isolation_level, read.session_id, read.replica_id.0), (1, 0, -1));
+        // Before version 7 there are no sessions; -1 asks for none.
+        assert_eq!(read.session_epoch, -1);
+        assert_eq!(&*read.rack_id, if version >= 11 { "eu-1" } else { "" });
+        let [topic] = &read.topics[..] else { panic!("{read:?}") };
+        let by_id = version >= 13;
+        assert_eq!(&**topic.topic, if by_id { "" } else { "orders" });
+        assert_eq!(topic.topic_id.as_u128(), if by_id { ORDERS.0 } else { 0 });
+        let from = &topic.partitions[0];
+        assert_eq!((from.partition, from.fetch_offset, from.partition_max_bytes), (3, 42, 512));
+        assert_eq!(from.current_leader_epoch, if version >= 9 { 5 } else { -1 });
+        assert_eq!(from.last_fetched_epoch, if version >= 12 { 4 } else { -1 });
+    }
+}
+
+#[test]
+fn fetch_of_a_topic_whose_id_is_unknown_stays_below_version_13() {
+    assert_eq!(fetch(ORDERS).versions(), VersionRange::new(4, 17));
+    assert_eq!(fetch(TopicId::UNKNOWN).versions(), VersionRange::new(4, 12));
+}
