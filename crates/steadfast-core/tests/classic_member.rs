@@ -152,6 +152,39 @@ fn an_illegal_generation_keeps_the_member_id_an_unknown_member_drops_it() {
 }
 
 #[test]
+fn a_heartbeat_of_the_generation_before_says_nothing_of_this_one() {
+    let mut scene = cooperative().stable(&[0]);
+    scene.beat_refused(ErrorCode::REBALANCE_IN_PROGRESS);
+    let beat = scene.next_beat();
+    scene.joined(2, "other", &[]);
+    scene.tell(Event::Refused { request: beat, code: ErrorCode::ILLEGAL_GENERATION });
+    assert!(scene.lost.is_empty());
+    assert_eq!(scene.sync().generation, GroupGeneration(2));
+}
+
+#[test]
+fn a_heartbeat_while_a_join_is_out_only_shows_that_somebody_lives() {
+    for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION] {
+        let mut scene = eager();
+        scene.tell(Event::Start);
+        scene.found();
+        let request = scene.next_beat();
+        scene.tell(Event::Refused { request, code });
+        assert_eq!(scene.asked, ["find", "join", "heartbeat"]);
+    }
+}
+
+#[test]
+fn a_session_is_counted_from_the_request_and_not_from_its_answer() {
+    let mut scene = eager().stable(&[0]);
+    let request = scene.next_beat();
+    let sent = scene.now;
+    scene.now = sent + Duration::from_secs(4);
+    scene.tell(Event::HeartbeatAccepted { request });
+    assert_eq!(scene.member.standing().heard, sent);
+}
+
+#[test]
 fn a_commit_that_was_refused_says_the_same_but_not_one_of_another_generation() {
     let refused = |generation| Event::CommitRefused {
         generation: GroupGeneration(generation),
@@ -367,6 +400,24 @@ fn a_member_that_is_built_anew_in_mid_drain_revokes_again() {
         anew.found();
         anew.tell(Event::Revoked { partitions: revoked[0].clone() });
         assert_eq!(anew.asked.last(), Some(&"join"));
+    }
+}
+
+#[test]
+fn a_member_that_is_built_anew_between_drain_and_assignment_joins_again() {
+    let mut before = eager().stable(&[0]);
+    before.beat_refused(ErrorCode::REBALANCE_IN_PROGRESS);
+    before.tell(Event::Revoked { partitions: partitions(&[0]) });
+    let drained = before.member.standing().clone();
+    before.joined(2, "other", &[]);
+    let joined = before.member.standing().clone();
+    for standing in [drained, joined] {
+        let mut scene = Scene::from(Settings::new("billing"), standing);
+        scene.now = before.now;
+        scene.tell(Event::Start);
+        scene.found();
+        assert_eq!(scene.join().reason, Reason::Restarted);
+        assert_eq!(scene.join().member_id, Some("me".into()));
     }
 }
 

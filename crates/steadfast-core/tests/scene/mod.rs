@@ -213,11 +213,16 @@ impl Scene {
 
     /// The next heartbeat is answered so.
     pub(crate) fn beat_refused(&mut self, code: ErrorCode) {
+        let request = self.next_beat();
+        self.tell(Event::Refused { request, code });
+    }
+
+    /// Waits for the next heartbeat, if none is out.
+    pub(crate) fn next_beat(&mut self) -> RequestId {
         while self.beat.is_none() {
             self.now = self.member.next_deadline().expect("a heartbeat is due");
             self.tell(Event::DeadlineReached);
         }
-        let request = self.beat.take().expect("sent a heartbeat").request;
-        self.tell(Event::Refused { request, code });
+        self.beat.take().expect("sent a heartbeat").request
     }
 }

@@ -17,11 +17,12 @@ use crate::tick::Tick;
 impl ClassicMember {
     /// Goes on from the standing that we were built with.
     pub(super) fn start(&mut self) {
-        match (self.standing.generation, self.standing.settled) {
-            (Some(_), true) if self.standing.releasing.is_empty() => self.state = State::Stable,
-            (Some(_), true) => self.release_again(),
-            (Some(_), false) => self.begin_round(Reason::Restarted),
-            (None, _) => self.begin_round(Reason::Start),
+        let unfinished = self.standing.rejoin || !self.standing.settled;
+        match self.standing.generation {
+            None => self.begin_round(Reason::Start),
+            Some(_) if !self.standing.releasing.is_empty() => self.release_again(),
+            Some(_) if unfinished => self.begin_round(Reason::Restarted),
+            Some(_) => self.state = State::Stable,
         }
     }
 
@@ -90,6 +91,7 @@ impl ClassicMember {
 
     fn open_round(&mut self, reason: Reason) {
         self.changed = Some(self.now);
+        self.standing.rejoin = true;
         self.round.get_or_insert(Round::new(reason, self.now)).latest = reason;
     }
 
@@ -117,7 +119,7 @@ impl ClassicMember {
     }
 
     /// A generation has begun; its assignment is to be made or fetched.
-    pub(super) fn joined(&mut self, answer: JoinAnswer) {
+    pub(super) fn joined(&mut self, sent: Option<Sent>, answer: JoinAnswer) {
         let offered = |assignor: &Assignor| self.settings.assignors.contains(assignor);
         let Some(assignor) = Assignor::named(&answer.assignor).filter(offered) else {
             return self.fatal(Api::JoinGroup, ErrorCode::INCONSISTENT_GROUP_PROTOCOL, Cause::Inconsistent);
@@ -129,8 +131,8 @@ impl ClassicMember {
         self.standing.member_id = Some(answer.member_id);
         self.standing.generation = Some(answer.generation);
         self.standing.settled = false;
-        self.standing.heard = self.now;
         self.standing.led = None;
+        self.hear_join(sent);
         self.line.abandon(); // a heartbeat that is out names the generation before
         self.next_beat = self.now + self.interval();
         if leader && !answer.skip_assignment {
@@ -140,6 +142,13 @@ impl ClassicMember {
             self.standing.led = leader.then(|| self.counts_of(&wanted(&answer.members)));
             self.state = State::Syncing { assignor, assignments: Assignments::new() };
         }
+    }
+
+    /// The join may have been held back for longer than a session lasts. Who holds partitions was heard by
+    /// heartbeats meanwhile; who holds none endangers nothing by counting from the answer.
+    fn hear_join(&mut self, sent: Option<Sent>) {
+        let since = sent.filter(|_| !self.standing.owned.is_empty()).map_or(self.now, |sent| sent.at);
+        self.standing.heard = self.standing.heard.max(since);
     }
 
     /// What is known of the counts of `topics`.
@@ -195,16 +204,16 @@ impl ClassicMember {
     }
 
     /// The round is complete: takes what came, gives up what did not come again.
-    pub(super) fn synced(&mut self, assignor: Assignor, assignment: Assignment) {
+    pub(super) fn synced(&mut self, sent: Option<Sent>, assignor: Assignor, assignment: Assignment) {
         let Some(generation) = self.standing.generation else { return };
         let ours = |partition: &Partition| self.topics.contains(&partition.topic);
         let assigned: BTreeSet<Partition> = assignment.partitions.into_iter().filter(ours).collect();
         let added: BTreeSet<Partition> = assigned.difference(&self.standing.owned).cloned().collect();
         let gone: BTreeSet<Partition> = self.standing.owned.difference(&assigned).cloned().collect();
+        self.heard(sent);
         self.standing.settled = true;
-        self.standing.heard = self.now;
+        self.standing.rejoin = false;
         self.standing.owned.extend(added.iter().cloned());
-        self.line.thrives();
         self.changed = Some(self.now);
         let round = self.round.take().unwrap_or(Round::new(Reason::RoundBegan, self.now));
         self.actions.push(Action::Rebalanced(Rebalance {
@@ -284,6 +293,7 @@ impl ClassicMember {
             self.settings.release()
         };
         self.round = None;
+        self.standing.rejoin = true;
         self.line.abandon();
         self.next_beat = self.now;
         self.state = State::Leaving { reason, limit: self.now + release };
