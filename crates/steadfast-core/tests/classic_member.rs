@@ -404,6 +404,24 @@ fn a_member_that_is_built_anew_in_mid_drain_revokes_again() {
 }
 
 #[test]
+fn a_member_that_is_built_anew_between_drain_and_assignment_joins_again() {
+    let mut before = eager().stable(&[0]);
+    before.beat_refused(ErrorCode::REBALANCE_IN_PROGRESS);
+    before.tell(Event::Revoked { partitions: partitions(&[0]) });
+    let drained = before.member.standing().clone();
+    before.joined(2, "other", &[]);
+    let joined = before.member.standing().clone();
+    for standing in [drained, joined] {
+        let mut scene = Scene::from(Settings::new("billing"), standing);
+        scene.now = before.now;
+        scene.tell(Event::Start);
+        scene.found();
+        assert_eq!(scene.join().reason, Reason::Restarted);
+        assert_eq!(scene.join().member_id, Some("me".into()));
+    }
+}
+
+#[test]
 fn a_member_that_is_built_anew_after_its_session_has_lost_what_it_had() {
     let before = eager().stable(&[0]);
     let mut scene = Scene::from(Settings::new("billing"), before.member.standing().clone());

@@ -3,6 +3,9 @@
 //! Events bring in what is so; then, in this order, what time has ended ends, what follows follows, and what
 //! is due goes out. A coordinator that is lost and found again costs no round: membership is bound to no
 //! connection.
+//!
+//! Its shell keeps one timer at `next_deadline()`, and after each event stores `standing()` before it carries
+//! the actions out. Actions say what changes; who begins anew takes `standing().owned` for what is.
 
 mod requests;
 mod steps;
@@ -20,19 +23,21 @@ use super::settings::Settings;
 use super::standing::{Membership, Standing};
 use crate::tick::Tick;
 
-/// Where a member stands. The line to the coordinator is another matter: it may be lost and found in any.
+/// Where a member stands. The line to the coordinator is another matter: it is lost and found in any state.
 ///
 /// ```text
-///                 ┌──────────── round, eager and holding partitions ─────────────┐
-///                 ▼                                                              │
-///  Idle ──► Draining ──► Joining ──► Counting ──► Syncing ──► Stable ────────────┤
-///    │                   ▲ ▲ ▲ │  (leader, counts  ▲   │ │      ▲                │
-///    └───────────────────┘ │ │ └── are missing) ───┘   │ └──────┘                │
-///                          │ │                         ▼                         │
-///                          │ └──────────────────── Releasing (cooperative)       │
-///                          └──── round; or generation, member or session gone ───┘
-///
-///  any ──► Leaving ──► Ended          any ──► Ended (refused for good)
+///  Idle ──► Joining ──► Counting ──► Syncing ──► Stable ─┐
+///            ▲ ▲ ▲ └── not leader ───▲ │                 │ a round begins
+///            │ │ │                     ▼                 │
+///            │ │ └──────────────── Releasing             │
+///            │ │           (cooperative, some go)        │
+///            │ ├─── cooperative, or holding nothing ─────┤
+///            │ └────────── Draining ◄──── eager ─────────┘
+///            │
+///  any ──────┘    the generation, the member id or the session is gone: what was held is lost
+///  Idle ──► Stable, Releasing, Draining    built anew from a standing
+///  any ──► Leaving ──► Ended               told to leave
+///  any ──► Ended                           refused for good
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {

@@ -18,6 +18,9 @@ pub struct Standing {
     pub generation: Option<GroupGeneration>,
     /// Whether that generation's assignment has reached us.
     pub settled: bool,
+    /// Whether a round is to be joined, or to be completed: then what we hold may be less than what the
+    /// coordinator gave us, and only a join puts that right.
+    pub rejoin: bool,
     /// The partitions that are ours, those included that are being given up.
     pub owned: BTreeSet<Partition>,
     /// Of these, the ones that are being given up.

@@ -17,11 +17,12 @@ use crate::tick::Tick;
 impl ClassicMember {
     /// Goes on from the standing that we were built with.
     pub(super) fn start(&mut self) {
-        match (self.standing.generation, self.standing.settled) {
-            (Some(_), true) if self.standing.releasing.is_empty() => self.state = State::Stable,
-            (Some(_), true) => self.release_again(),
-            (Some(_), false) => self.begin_round(Reason::Restarted),
-            (None, _) => self.begin_round(Reason::Start),
+        let unfinished = self.standing.rejoin || !self.standing.settled;
+        match self.standing.generation {
+            None => self.begin_round(Reason::Start),
+            Some(_) if !self.standing.releasing.is_empty() => self.release_again(),
+            Some(_) if unfinished => self.begin_round(Reason::Restarted),
+            Some(_) => self.state = State::Stable,
         }
     }
 
@@ -90,6 +91,7 @@ impl ClassicMember {
 
     fn open_round(&mut self, reason: Reason) {
         self.changed = Some(self.now);
+        self.standing.rejoin = true;
         self.round.get_or_insert(Round::new(reason, self.now)).latest = reason;
     }
 
@@ -210,6 +212,7 @@ impl ClassicMember {
         let gone: BTreeSet<Partition> = self.standing.owned.difference(&assigned).cloned().collect();
         self.heard(sent);
         self.standing.settled = true;
+        self.standing.rejoin = false;
         self.standing.owned.extend(added.iter().cloned());
         self.changed = Some(self.now);
         let round = self.round.take().unwrap_or(Round::new(Reason::RoundBegan, self.now));
@@ -290,6 +293,7 @@ impl ClassicMember {
             self.settings.release()
         };
         self.round = None;
+        self.standing.rejoin = true;
         self.line.abandon();
         self.next_beat = self.now;
         self.state = State::Leaving { reason, limit: self.now + release };
