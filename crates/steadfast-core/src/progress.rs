@@ -410,9 +410,14 @@ impl Progress {
 
     /// What a commit would store now, if that is not what Kafka has already.
     pub fn to_commit(&self) -> Option<Commit> {
-        let owned = !matches!(self.state, State::Unowned | State::Resolving);
+        self.commit().filter(|commit| self.committed != Some(commit.offset))
+    }
+
+    /// What a commit would store now, whether or not Kafka has it already; none when nothing is owned.
+    pub fn commit(&self) -> Option<Commit> {
         let acked = self.acked.prefix();
-        (owned && self.committed != Some(acked)).then(|| Commit {
+        let owned = !matches!(self.state, State::Unowned | State::Resolving);
+        owned.then(|| Commit {
             assignment: self.assignment,
             generation: self.position.generation,
             offset: acked,

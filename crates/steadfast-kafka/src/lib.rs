@@ -6,6 +6,7 @@
 pub mod api;
 pub mod blobs;
 pub mod connection;
+pub mod fetch;
 pub mod frame;
 mod guard;
 pub mod records;

@@ -1,5 +1,21 @@
-//! A Kafka consumer service that keeps its place while the cluster's endpoints drift.
+//! steadfast: a Kafka consumer that keeps its place while the cluster's endpoints drift.
+//!
+//! A service binary stands thinly over this library; your own binary can put its own actors beside or in place
+//! of the built-in ones: see [`service::Service`].
 
 pub mod cli;
 pub mod config;
+pub mod consume;
+mod dialler;
+pub mod drift;
+pub mod env;
+pub mod events;
+pub mod group;
+pub mod log;
+pub mod messages;
+pub mod observers;
+pub mod placement;
+pub mod service;
 pub mod sinks;
+mod watching;
+mod wiring;

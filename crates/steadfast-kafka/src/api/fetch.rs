@@ -123,12 +123,12 @@ pub struct FetchedPartition {
 }
 
 /// A transaction whose records read_committed must not see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AbortedTransaction {
-    /// Whose transaction.
-    pub producer_id: i64,
     /// Its first offset in this partition.
     pub first_offset: Offset,
+    /// Whose transaction.
+    pub producer_id: i64,
 }
 
 /// The last epoch that both logs share, and its end.

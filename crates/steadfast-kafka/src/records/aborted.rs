@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use steadfast_core::ids::Offset;
 use thiserror::Error;
 
+pub use crate::api::Isolation;
+pub use crate::api::fetch::AbortedTransaction;
+
 use super::batch::{BatchError, RecordBatch};
 use super::lazy::RecordError;
 
@@ -12,24 +15,6 @@ use super::lazy::RecordError;
 const CONTROL_LIMIT: usize = 64 << 10;
 /// Kafka's name for no producer.
 const NO_PRODUCER_ID: i64 = -1;
-
-/// Which records a consumer wants to see: Java's `isolation.level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// Those of open and aborted transactions too.
-    ReadUncommitted,
-    /// Those outside transactions and of committed ones; the broker's answer ends before the first open one.
-    ReadCommitted,
-}
-
-/// One entry of a fetch answer's list of aborted transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AbortedTransaction {
-    /// The offset of the transaction's first record in this partition.
-    pub first_offset: Offset,
-    /// Whose transaction it was.
-    pub producer_id: i64,
-}
 
 /// What becomes of a batch. Whichever it is, the next position is the batch's `next_offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

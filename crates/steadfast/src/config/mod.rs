@@ -21,6 +21,7 @@ mod raw;
 mod read;
 mod sizes;
 mod valid;
+pub mod watcher;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,173 @@
+//! The watcher of the configuration file: says what changed, and what of it takes effect now.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, StreamHandler};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use steadfast_supervision::route::Route;
+use tokio::sync::{mpsc, watch};
+
+use super::Config;
+use crate::events::Event;
+use crate::messages::{ConfigChanged, Crash};
+use crate::observers::Events;
+
+/// What a watcher is given by wiring.
+pub(crate) struct Seat {
+    /// The file, the environment and the `--set`s that the configuration was made from.
+    pub(crate) source: Source,
+    /// Whether the file is watched; SIGHUP reads it again in any case.
+    pub(crate) watch: bool,
+    pub(crate) config: watch::Sender<Arc<Config>>,
+    pub(crate) listeners: Vec<Route<ConfigChanged>>,
+    pub(crate) events: Events,
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The file; none for a configuration that was made in code.
+    pub path: Option<PathBuf>,
+    /// The environment, as it was at start.
+    pub environment: Vec<(String, String)>,
+    /// Settings over file and environment.
+    pub sets: Vec<String>,
+}
+
+/// The actor.
+pub(crate) struct ConfigWatcher {
+    seat: Arc<Seat>,
+    /// Ends with the actor.
+    watcher: Option<RecommendedWatcher>,
+    settling: Option<SpawnHandle>,
+    rejected: Option<String>,
+}
+
+/// SIGHUP: read the file again.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Reload;
+
+/// Something happened in the file's directory.
+struct Touched;
+
+/// Editors and Kubernetes write in several steps: what comes within this time is one change.
+const SETTLE: Duration = Duration::from_millis(50);
+
+impl ConfigWatcher {
+    /// A watcher of the file in its seat.
+    pub(crate) fn new(seat: Arc<Seat>) -> ConfigWatcher {
+        ConfigWatcher { seat, watcher: None, settling: None, rejected: None }
+    }
+
+    /// Watches the directory, not the file: Kubernetes swaps a link beside it, editors rename over it.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        let Some(path) = self.seat.source.path.clone().filter(|_| self.seat.watch) else { return };
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let (touched, touches) = mpsc::unbounded_channel();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let reads_only = event.as_ref().is_ok_and(|event| event.kind.is_access());
+            if !reads_only {
+                // Without a receiver the watcher itself is about to be dropped.
+                let _ = touched.send(Touched);
+            }
+        });
+        let watching = watcher.and_then(|mut watcher| {
+            watcher.watch(&directory, RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+        match watching {
+            Ok(watcher) => {
+                self.watcher = Some(watcher);
+                ctx.add_stream(futures::stream::unfold(touches, |mut touches| async move {
+                    Some((touches.recv().await?, touches))
+                }));
+            }
+            Err(error) => {
+                tracing::warn!(%error, ?directory, "the configuration file is not watched; SIGHUP reads it again");
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        let Source { path: Some(path), environment, sets } = &self.seat.source else { return };
+        let current = Arc::clone(&self.seat.config.borrow());
+        match Config::load(path, environment.iter().cloned(), sets) {
+            Err(error) => {
+                let reason = error.one_line();
+                // A file that is still wrong is told once.
+                if self.rejected.as_ref() != Some(&reason) {
+                    self.seat.events.emit(Event::ConfigRejected { reason: reason.clone() });
+                    self.rejected = Some(reason);
+                }
+            }
+            Ok(config) => {
+                self.rejected = None;
+                self.apply(&current, config);
+            }
+        }
+    }
+
+    fn apply(&self, current: &Config, config: Config) {
+        let changes = current.diff(&config);
+        if changes.is_empty() {
+            return;
+        }
+        let applied = changes.endpoints.iter().chain(&changes.at_once);
+        self.seat.events.emit(Event::ConfigReloaded {
+            applied: applied.map(|key| (*key).to_owned()).collect(),
+            after_restart: changes.at_start.iter().map(|key| (*key).to_owned()).collect(),
+        });
+        let config = Arc::new(config);
+        self.seat.config.send_replace(Arc::clone(&config));
+        for listener in &self.seat.listeners {
+            // Who is down reads the watched value when it is begun anew.
+            drop(listener.send(ConfigChanged(Arc::clone(&config))));
+        }
+    }
+}
+
+impl Actor for ConfigWatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.watch(ctx);
+        // What changed while nobody watched.
+        self.reload();
+    }
+}
+
+impl StreamHandler<Touched> for ConfigWatcher {
+    fn handle(&mut self, _: Touched, ctx: &mut Context<Self>) {
+        if let Some(settling) = self.settling.take() {
+            ctx.cancel_future(settling);
+        }
+        self.settling = Some(ctx.run_later(SETTLE, |watcher, _| {
+            watcher.settling = None;
+            watcher.reload();
+        }));
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<Reload> for ConfigWatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Reload, _: &mut Context<Self>) {
+        self.reload();
+    }
+}
+
+impl Handler<Crash> for ConfigWatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("asked to crash");
+    }
+}

@@ -1,0 +1,128 @@
+//! A batch lends its records and owns its ack.
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix::Message;
+use steadfast_core::acked::Span;
+use steadfast_core::ids::{NodeId, Offset, Partition};
+use steadfast_core::progress::Lease;
+use steadfast_kafka::records::lazy::{PlainBatch, Record, RecordError};
+
+use crate::consume::progress::ProgressTable;
+use crate::events::Event;
+use crate::observers::Events;
+
+/// Records of one partition, in order, to be processed once.
+///
+/// End it with [`Batch::done`] or [`Batch::failed`], from any thread and in any order. One that is dropped
+/// (its handler panicked, a task was aborted) is returned: its lease ends and the partition is fetched again
+/// from what was acked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Batch {
+    partition: Partition,
+    leader: NodeId,
+    span: Span,
+    parts: Vec<PlainBatch>,
+    skip: Vec<Span>,
+    held: u64,
+    ack: AckToken,
+}
+
+struct AckToken {
+    table: Arc<ProgressTable>,
+    events: Events,
+    lease: Lease,
+    open: bool,
+}
+
+/// What a batch is made of.
+pub(crate) struct Delivery {
+    pub(crate) partition: Partition,
+    pub(crate) leader: NodeId,
+    pub(crate) span: Span,
+    pub(crate) parts: Vec<PlainBatch>,
+    pub(crate) skip: Vec<Span>,
+    pub(crate) lease: Lease,
+    pub(crate) held: u64,
+}
+
+impl Batch {
+    pub(crate) fn new(delivery: Delivery, table: Arc<ProgressTable>, events: Events) -> Batch {
+        let Delivery { partition, leader, span, parts, skip, lease, held } = delivery;
+        table.hold(&partition, held);
+        let ack = AckToken { table, events, lease, open: true };
+        Batch { partition, leader, span, parts, skip, held, ack }
+    }
+
+    /// The partition that the records are from.
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// The broker that they were fetched from.
+    pub fn leader(&self) -> NodeId {
+        self.leader
+    }
+
+    /// The offsets that an ack of this batch covers. There may be fewer records: holes of compaction, aborted
+    /// transactions and control records are inside it.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// The records, borrowed and decoded as they are asked for. An error means that the producer wrote what
+    /// cannot be decoded although its checksum holds; nothing follows it.
+    pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, RecordError>> {
+        self.parts.iter().flat_map(PlainBatch::records).filter(|record| {
+            record.as_ref().map_or(true, |record| {
+                self.span.contains(record.offset) && !self.skip.iter().any(|span| span.contains(record.offset))
+            })
+        })
+    }
+
+    /// Everything in the batch was processed.
+    pub fn done(mut self) {
+        self.ack.open = false;
+        self.ack.table.ack(&self.partition, self.ack.lease, self.span);
+    }
+
+    /// The batch could not be processed: its lease ends, and the partition goes back to what was acked.
+    pub fn failed(mut self, error: impl fmt::Display) {
+        self.give_back(&error.to_string());
+    }
+
+    fn give_back(&mut self, reason: &str) {
+        self.ack.open = false;
+        let lease = self.ack.lease;
+        if self.ack.table.update(&self.partition, |progress| progress.returned(lease)) {
+            self.ack.events.emit(Event::BatchReturned {
+                topic: Arc::clone(&self.partition.topic),
+                partition: self.partition.index,
+                from: self.span.from,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// The first offset that the batch covers.
+    pub fn from(&self) -> Offset {
+        self.span.from
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if self.ack.open {
+            self.give_back("dropped");
+        }
+        self.ack.table.free(&self.partition, self.held);
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Batch({} [{}, {}))", self.partition, self.span.from, self.span.next)
+    }
+}

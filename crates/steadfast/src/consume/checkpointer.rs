@@ -1,0 +1,544 @@
+//! The checkpointer: it alone opens, ends and commits partitions' progress, on a coordinator connection of its
+//! own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, StreamHandler, WrapFuture,
+};
+use steadfast_core::checkpoint::{Action, Event, Occasion, Schedule};
+use steadfast_core::group::errors::{Api as GroupApi, ErrorCode, Reaction, react};
+use steadfast_core::group::standing::{Membership, Standing};
+use steadfast_core::ids::{GroupGeneration, Offset, Partition};
+use steadfast_core::progress::{Commit, Start};
+use steadfast_core::tick::Tick;
+use steadfast_kafka::api;
+use steadfast_supervision::route::Route;
+use tokio::sync::{oneshot, watch};
+
+use crate::consume::progress::ProgressTable;
+use crate::dialler::Dialler;
+use crate::drift::published::Cluster;
+use crate::env::Env;
+use crate::events::Event as Told;
+use crate::group::line::{Coordinator, Line};
+use crate::messages::{ConfigChanged, Crash, Flush, Ownership, OwnershipChanged, Released, Suspect};
+use crate::observers::Events;
+use crate::watching::{Changed, changes};
+
+/// What a checkpointer is given by wiring.
+pub(crate) struct Seat {
+    pub(crate) env: Env,
+    pub(crate) dialler: Dialler,
+    pub(crate) group: Arc<str>,
+    pub(crate) instance: Option<Arc<str>>,
+    pub(crate) table: Arc<ProgressTable>,
+    pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
+    pub(crate) membership: watch::Receiver<Option<Membership>>,
+    pub(crate) member: Route<Released>,
+    pub(crate) handlers: Route<OwnershipChanged>,
+    pub(crate) suspect: Route<Suspect>,
+    pub(crate) events: Events,
+    pub(crate) request_timeout: Duration,
+    /// Whether anything is committed at all.
+    pub(crate) enabled: bool,
+    pub(crate) interval: Duration,
+    /// Revocations that go on: they survive a crash of the actor.
+    pub(crate) revocations: Arc<Mutex<Vec<Revocation>>>,
+    /// The member's own word on what is owned: after a crash of this actor it is compared with the table.
+    pub(crate) standing: Arc<Mutex<Standing>>,
+    /// How long handlers may go on with partitions that are given up.
+    pub(crate) drain: Duration,
+}
+
+/// Partitions that are being given up.
+#[derive(Debug, Clone)]
+pub(crate) struct Revocation {
+    partitions: BTreeSet<Partition>,
+    deadline: Tick,
+    began: Tick,
+    drained: bool,
+}
+
+/// The actor.
+pub(crate) struct Checkpointer {
+    seat: Arc<Seat>,
+    schedule: Schedule,
+    line: Line,
+    timer: Option<SpawnHandle>,
+    flushed: Vec<oneshot::Sender<()>>,
+    resolving: bool,
+    in_flight: Option<(Occasion, BTreeMap<Partition, Commit>)>,
+}
+
+/// A respawn waits for its commit no longer than this; then positions are kept and committed later.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+const RESOLVE_AGAIN: Duration = Duration::from_millis(100);
+/// A commit that is unanswered for so long leaves its connection: Kafka's own default is 30 s, a dead endpoint
+/// must not cost that.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
+
+impl Checkpointer {
+    /// A checkpointer over the table in its seat.
+    pub(crate) fn new(seat: Arc<Seat>) -> Checkpointer {
+        let interval = seat.enabled.then_some(seat.interval);
+        let schedule = Schedule::new(interval, seat.request_timeout, seat.env.now());
+        let line = Line::new(seat.dialler.clone());
+        Checkpointer {
+            seat,
+            schedule,
+            line,
+            timer: None,
+            flushed: Vec::new(),
+            resolving: false,
+            in_flight: None,
+        }
+    }
+
+    fn tell(&mut self, event: Event, ctx: &mut Context<Self>) {
+        let actions = self.schedule.handle(event, self.seat.env.now());
+        for action in actions {
+            match action {
+                Action::Commit(occasion) => {
+                    let commits = self.seat.table.to_commit();
+                    self.commit(occasion, commits, ctx);
+                }
+                Action::CommitAll(occasion) => {
+                    let commits = self.seat.table.all_commits();
+                    self.commit(occasion, commits, ctx);
+                }
+                Action::LeaveConnection => self.line = Line::new(self.seat.dialler.clone()),
+            }
+        }
+        self.arm(ctx);
+    }
+
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let Some(deadline) = self.schedule.next_deadline() else { return };
+        let wait = deadline.since(self.seat.env.now());
+        self.timer = Some(ctx.run_later(wait, |checkpointer, ctx| {
+            checkpointer.timer = None;
+            checkpointer.tell(Event::DeadlineReached, ctx);
+        }));
+    }
+
+    fn coordinator(&self, membership: &Membership) -> Option<Coordinator> {
+        let node = membership.coordinator?;
+        let cluster = self.seat.cluster.borrow();
+        Some(Coordinator { node, address: cluster.address(node)?.clone(), pin: cluster.pin.clone() })
+    }
+
+    fn commit(&mut self, occasion: Occasion, commits: BTreeMap<Partition, Commit>, ctx: &mut Context<Self>) {
+        if commits.is_empty() || !self.seat.enabled {
+            return self.later(Event::NothingToCommit, ctx);
+        }
+        let membership = self.seat.membership.borrow().clone();
+        let Some(membership) = membership.filter(|membership| membership.settled) else {
+            return self.later(Event::Refused, ctx);
+        };
+        let Some(to) = self.coordinator(&membership) else {
+            return self.later(Event::Refused, ctx);
+        };
+        let request = self.request(&membership, &commits);
+        let (line, began) = (self.line.clone(), self.seat.env.now());
+        self.in_flight = Some((occasion, commits));
+        let limit = self.seat.request_timeout.min(COMMIT_PATIENCE);
+        let call = async move { (line.call(&to, request, limit).await, to) };
+        let done = call.into_actor(self).map(move |(answer, to), checkpointer, ctx| {
+            let took = checkpointer.seat.env.now().since(began);
+            match answer {
+                Ok(answer) => checkpointer.answered(&answer, membership.generation, took, ctx),
+                Err(error) => {
+                    let reason = error.to_string();
+                    let (node, address) = (Some(to.node), Some(to.address));
+                    drop(checkpointer.seat.suspect.send(Suspect { reason: reason.clone(), node, address }));
+                    checkpointer.settle(Event::Unknown, Some(reason), ctx);
+                }
+            }
+        });
+        ctx.spawn(done);
+    }
+
+    /// The machine is told after it has returned, never from within.
+    fn later(&self, event: Event, ctx: &mut Context<Self>) {
+        ctx.run_later(Duration::ZERO, move |checkpointer, ctx| checkpointer.settle(event, None, ctx));
+    }
+
+    fn request(
+        &self,
+        membership: &Membership,
+        commits: &BTreeMap<Partition, Commit>,
+    ) -> api::offset_commit::OffsetCommit {
+        let partition = |(partition, commit): (&Partition, &Commit)| api::offset_commit::PartitionCommit {
+            partition: partition.clone(),
+            offset: commit.offset,
+            leader_epoch: commit.leader_epoch,
+            metadata: Some(Arc::from(Delivered(commit.delivered).to_string())),
+        };
+        api::offset_commit::OffsetCommit {
+            group: Arc::clone(&self.seat.group),
+            generation: membership.generation,
+            member_id: Arc::clone(&membership.member_id.0),
+            instance_id: self.seat.instance.clone(),
+            partitions: commits.iter().map(partition).collect(),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        answer: &api::offset_commit::OffsetCommitAnswer,
+        generation: GroupGeneration,
+        took: Duration,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some((occasion, commits)) = self.in_flight.clone() else { return };
+        let mut refused = None;
+        let mut stored = 0;
+        for part in &answer.partitions {
+            let Some(commit) = commits.get(&part.partition) else { continue };
+            if part.error.is_ok() {
+                stored += 1;
+                self.seat.table.update(&part.partition, |progress| progress.record_commit(commit));
+            } else {
+                refused = refused.or(Some(ErrorCode(part.error.0)));
+            }
+        }
+        if stored > 0 {
+            let occasion = occasion.name();
+            let took_ms = took.as_secs_f64() * 1e3;
+            self.seat.events.emit(Told::CheckpointCommitted { partitions: stored, occasion, took_ms });
+        }
+        match refused {
+            None => self.settle(Event::Stored, None, ctx),
+            Some(code) => {
+                drop(self.seat.member.send(Released::CommitRefused { generation, code }));
+                let event = match react(GroupApi::OffsetCommit, code) {
+                    Reaction::Rejoin { .. } => Event::Fenced,
+                    _ => Event::Refused,
+                };
+                self.settle(event, Some(format!("{code:?}")), ctx);
+            }
+        }
+    }
+
+    /// A commit has come to an end, well or not.
+    fn settle(&mut self, event: Event, error: Option<String>, ctx: &mut Context<Self>) {
+        let in_flight = self.in_flight.take();
+        if let (Some(error), Some((occasion, commits))) = (error, in_flight) {
+            let (occasion, partitions) = (occasion.name(), commits.len());
+            self.seat.events.emit(Told::CheckpointFailed { occasion, error, partitions });
+        }
+        self.tell(event, ctx);
+        if matches!(event, Event::Stored | Event::NothingToCommit | Event::Fenced) {
+            for flushed in self.flushed.drain(..) {
+                // Whoever asked may have stopped waiting.
+                let _ = flushed.send(());
+            }
+            self.release_drained(ctx);
+        }
+    }
+
+    /// Asks for the committed offsets of the partitions whose place is not known.
+    fn resolve(&mut self, ctx: &mut Context<Self>) {
+        let unplaced = self.seat.table.awaiting_coordinator();
+        if self.resolving || unplaced.is_empty() {
+            return;
+        }
+        let membership = self.seat.membership.borrow().clone();
+        let to = membership.as_ref().and_then(|membership| self.coordinator(membership));
+        self.resolving = true;
+        let (line, limit) = (self.line.clone(), self.seat.request_timeout.min(COMMIT_PATIENCE));
+        let request =
+            api::offset_fetch::OffsetFetch { group: Arc::clone(&self.seat.group), partitions: unplaced };
+        let call = async move {
+            match to {
+                Some(to) => line.call(&to, request, limit).await.map_err(|error| (error.to_string(), Some(to))),
+                None => Err(("the coordinator is not known".to_owned(), None)),
+            }
+        };
+        let done = call.into_actor(self).map(|answer, checkpointer, ctx| {
+            checkpointer.resolving = false;
+            match answer {
+                Ok(answer) => checkpointer.place(answer),
+                Err((reason, to)) => {
+                    if let Some(to) = to {
+                        let (node, address) = (Some(to.node), Some(to.address));
+                        drop(checkpointer.seat.suspect.send(Suspect { reason, node, address }));
+                        checkpointer.line = Line::new(checkpointer.seat.dialler.clone());
+                    }
+                }
+            }
+            if !checkpointer.seat.table.awaiting_coordinator().is_empty() {
+                ctx.run_later(RESOLVE_AGAIN, Self::resolve);
+            }
+        });
+        ctx.spawn(done);
+    }
+
+    /// Committed -1 means that nothing was ever committed; any error means to ask again, never to reset.
+    fn place(&self, answer: api::offset_fetch::OffsetFetchAnswer) {
+        if !answer.error.is_ok() {
+            return;
+        }
+        for found in answer.partitions.into_iter().filter(|found| found.error.is_ok()) {
+            match found.offset {
+                None => self.seat.table.never_committed(&found.partition),
+                Some(offset) => self.start(&found.partition, offset, &found),
+            }
+        }
+    }
+
+    fn start(&self, partition: &Partition, offset: Offset, found: &api::offset_fetch::CommittedOffset) {
+        let delivered = found.metadata.as_deref().and_then(Delivered::read).map_or(offset, |delivered| delivered.0);
+        let start = Start {
+            topic: self.seat.cluster.borrow().topic_id(&partition.topic),
+            offset,
+            leader_epoch: found.leader_epoch,
+            committed: Some(offset),
+            handed_again_below: delivered.max(offset),
+        };
+        let began = self.seat.table.update(partition, |progress| {
+            let assignment = progress.assignment();
+            progress.start(assignment, start)
+        });
+        if began {
+            self.seat.events.emit(Told::PartitionStarted {
+                topic: Arc::clone(&partition.topic),
+                partition: partition.index,
+                offset,
+                source: "committed",
+                handed_again: start.handed_again_below.0 - offset.0,
+            });
+        }
+    }
+
+    fn assigned(&mut self, partitions: &BTreeSet<Partition>, generation: i32, ctx: &mut Context<Self>) {
+        for partition in partitions {
+            self.seat.table.assign(partition);
+        }
+        let owned = self.seat.table.owned().len();
+        let partitions = partitions.iter().cloned().collect();
+        self.seat.events.emit(Told::PartitionsAssigned { partitions, generation, owned });
+        drop(self.seat.handlers.send(OwnershipChanged));
+        self.resolve(ctx);
+    }
+
+    /// What was told while nobody listened is made up for: the member's standing is the truth.
+    fn reconcile(&mut self, ctx: &mut Context<Self>) {
+        let standing = self.seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let owned: BTreeSet<Partition> = self.seat.table.owned().into_iter().collect();
+        let gone: BTreeSet<Partition> = owned.difference(&standing.owned).cloned().collect();
+        if !gone.is_empty() {
+            self.end(&gone);
+        }
+        let fresh: BTreeSet<Partition> = standing.kept().difference(&owned).cloned().collect();
+        if let Some(generation) = standing.generation.filter(|_| !fresh.is_empty()) {
+            self.assigned(&fresh, generation.0, ctx);
+        }
+        let known: BTreeSet<Partition> = {
+            let revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+            revocations.iter().flat_map(|revocation| revocation.partitions.iter().cloned()).collect()
+        };
+        let forgotten: BTreeSet<Partition> = standing.releasing.difference(&known).cloned().collect();
+        if !forgotten.is_empty() {
+            self.revoked(forgotten, self.seat.env.now() + self.seat.drain, ctx);
+        }
+    }
+
+    fn revoked(&mut self, partitions: BTreeSet<Partition>, deadline: Tick, ctx: &mut Context<Self>) {
+        for partition in &partitions {
+            self.seat.table.update(partition, |progress| progress.drain());
+        }
+        let revocation = Revocation { partitions, deadline, began: self.seat.env.now(), drained: false };
+        self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner).push(revocation.clone());
+        self.await_drain(revocation, ctx);
+    }
+
+    /// Waits until the handlers have acked what they hold, or the limit is reached; then commits.
+    fn await_drain(&mut self, revocation: Revocation, ctx: &mut Context<Self>) {
+        let (table, until) = (Arc::clone(&self.seat.table), self.seat.env.instant(revocation.deadline));
+        let drained = async move {
+            let mut changes = table.changes();
+            loop {
+                changes.borrow_and_update();
+                let is_drained = |partition| table.read(partition, |progress| progress.is_drained());
+                if revocation.partitions.iter().all(|partition| is_drained(partition).unwrap_or(true)) {
+                    return (revocation, true);
+                }
+                tokio::select! {
+                    biased;
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep_until(until) => return (revocation, false),
+                }
+            }
+        };
+        let done = drained.into_actor(self).map(|(revocation, drained), checkpointer, ctx| {
+            checkpointer.mark_drained(&revocation.partitions);
+            checkpointer.tell(Event::Flush(Occasion::Revoke), ctx);
+            // The commit too has its limit: a coordinator that cannot be reached must not hold the partitions.
+            let grace = if drained { FLUSH_LIMIT } else { FLUSH_LIMIT / 2 };
+            ctx.run_later(grace, move |checkpointer, ctx| checkpointer.release(&revocation.partitions, ctx));
+        });
+        ctx.spawn(done);
+    }
+
+    fn mark_drained(&self, partitions: &BTreeSet<Partition>) {
+        let mut revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        for revocation in revocations.iter_mut().filter(|revocation| revocation.partitions == *partitions) {
+            revocation.drained = true;
+        }
+    }
+
+    /// Releases what is drained and committed.
+    fn release_drained(&mut self, ctx: &mut Context<Self>) {
+        let table = &self.seat.table;
+        let committed = |partition: &Partition| {
+            table.read(partition, |progress| progress.to_commit().is_none()).unwrap_or(true)
+        };
+        let revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = revocations
+            .iter()
+            .filter(|revocation| revocation.drained && revocation.partitions.iter().all(committed))
+            .map(|revocation| revocation.partitions.clone());
+        let settled: Vec<BTreeSet<Partition>> = settled.collect();
+        drop(revocations);
+        for partitions in settled {
+            self.release(&partitions, ctx);
+        }
+    }
+
+    /// The leases end, and the member is told; once.
+    fn release(&mut self, partitions: &BTreeSet<Partition>, _: &mut Context<Self>) {
+        let mut revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = revocations.iter().position(|revocation| revocation.partitions == *partitions) else {
+            return;
+        };
+        let revocation = revocations.remove(at);
+        drop(revocations);
+        let drained = |partition: &&Partition| {
+            self.seat.table.read(partition, |progress| progress.is_drained()).unwrap_or(true)
+        };
+        let undrained = partitions.len() - partitions.iter().filter(drained).count();
+        self.end(partitions);
+        self.seat.events.emit(Told::PartitionsRevoked {
+            partitions: partitions.iter().cloned().collect(),
+            took_ms: self.seat.env.now().since(revocation.began).as_secs_f64() * 1e3,
+            undrained,
+        });
+        drop(self.seat.member.send(Released::Partitions(partitions.clone())));
+    }
+
+    fn end(&self, partitions: &BTreeSet<Partition>) {
+        for partition in partitions {
+            self.seat.table.update(partition, |progress| progress.release());
+        }
+        drop(self.seat.handlers.send(OwnershipChanged));
+    }
+}
+
+/// The metadata of a commit: the end of what was delivered, so that the next owner can tell what it was handed
+/// again. Foreign members write what they like there.
+struct Delivered(Offset);
+
+impl Delivered {
+    fn read(metadata: &str) -> Option<Delivered> {
+        metadata.strip_prefix("steadfast:delivered=")?.parse().ok().map(Offset).map(Delivered)
+    }
+}
+
+impl std::fmt::Display for Delivered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "steadfast:delivered={}", self.0)
+    }
+}
+
+impl Actor for Checkpointer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.add_stream(changes(self.seat.membership.clone()));
+        let revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for revocation in revocations {
+            self.await_drain(revocation, ctx);
+        }
+        self.reconcile(ctx);
+        self.resolve(ctx);
+        self.arm(ctx);
+    }
+}
+
+impl StreamHandler<Changed<Option<Membership>>> for Checkpointer {
+    /// Another coordinator or generation: what waits for one can go on.
+    fn handle(&mut self, _: Changed<Option<Membership>>, ctx: &mut Context<Self>) {
+        self.resolve(ctx);
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<Ownership> for Checkpointer {
+    type Result = ();
+
+    fn handle(&mut self, ownership: Ownership, ctx: &mut Context<Self>) {
+        match ownership {
+            Ownership::Assigned { partitions, generation } => self.assigned(&partitions, generation.0, ctx),
+            Ownership::Revoked { partitions, deadline } => self.revoked(partitions, deadline, ctx),
+            Ownership::Lost { partitions, reason } => {
+                self.end(&partitions);
+                let (partitions, reason) = (partitions.into_iter().collect(), format!("{reason:?}"));
+                self.seat.events.emit(Told::PartitionsLost { partitions, reason });
+            }
+        }
+    }
+}
+
+impl Handler<Flush> for Checkpointer {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Flush(occasion): Flush, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        let (sender, flushed) = oneshot::channel();
+        self.flushed.push(sender);
+        self.tell(Event::Flush(occasion), ctx);
+        Box::pin(async move {
+            // An end of the actor ends the wait too.
+            let _ = tokio::time::timeout(FLUSH_LIMIT, flushed).await;
+        })
+    }
+}
+
+impl Handler<ConfigChanged> for Checkpointer {
+    type Result = ();
+
+    fn handle(&mut self, ConfigChanged(config): ConfigChanged, ctx: &mut Context<Self>) {
+        let interval = self.seat.enabled.then_some(config.checkpoint.interval);
+        self.schedule.set_interval(interval, self.seat.env.now());
+        self.arm(ctx);
+    }
+}
+
+impl Handler<Crash> for Checkpointer {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("asked to crash");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_delivered_is_read_as_it_was_written() {
+        let written = Delivered(Offset(42)).to_string();
+        assert_eq!(Delivered::read(&written).unwrap().0, Offset(42));
+        for foreign in ["", "42", "steadfast:delivered=", "steadfast:delivered=x"] {
+            assert!(Delivered::read(foreign).is_none());
+        }
+    }
+}

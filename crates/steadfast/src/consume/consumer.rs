@@ -1,0 +1,432 @@
+//! The consumer: fetch connections and loops of one incarnation.
+//!
+//! It is built from a view, prepares its connections, takes the partitions over when it is promoted, and from
+//! then on keeps its loops in line with what is owned and who leads it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use steadfast_core::endpoints::view::{Address, View};
+use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::progress::Position;
+use steadfast_kafka::connection::Connection;
+use steadfast_kafka::fetch::intake::Note;
+use steadfast_kafka::fetch::leader::{LeaderLoop, Led, Settings};
+use steadfast_kafka::fetch::memory::Memory;
+use steadfast_supervision::route::Route;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::config::{AutoOffsetReset, OutOfRange};
+use crate::consume::handlers::HandlerRoutes;
+use crate::consume::intake::LoopIntake;
+use crate::consume::progress::ProgressTable;
+use crate::dialler::Dialler;
+use crate::drift::published::Cluster;
+use crate::env::Env;
+use crate::events::Event;
+use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Suspect};
+use crate::observers::Events;
+use crate::watching::{Changed, changes};
+
+/// What every incarnation is given by wiring.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    pub(crate) env: Env,
+    pub(crate) dialler: Dialler,
+    pub(crate) settings: Settings,
+    pub(crate) memory: Memory,
+    pub(crate) table: Arc<ProgressTable>,
+    pub(crate) handlers: HandlerRoutes,
+    pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
+    pub(crate) supervisor: Route<ConsumerState>,
+    pub(crate) suspect: Route<Suspect>,
+    pub(crate) events: Events,
+    pub(crate) reset: AutoOffsetReset,
+    pub(crate) out_of_range: OutOfRange,
+    pub(crate) stall_timeout: Duration,
+}
+
+/// The actor.
+pub(crate) struct Consumer {
+    seat: Arc<Seat>,
+    incarnation: ConsumerIncarnation,
+    /// The view that this incarnation uses: the one it was built from, or adapted to.
+    view: Arc<View<NodeId>>,
+    /// Connections that were made ready before the promotion.
+    ready: BTreeMap<NodeId, Connection>,
+    promoted: bool,
+    loops: BTreeMap<NodeId, Loop>,
+    /// Offsets at which partitions were taken over, until their first accepted fetch.
+    awaited: BTreeMap<Partition, Offset>,
+    gap: i64,
+    standstills: BTreeMap<Partition, (Position, Duration)>,
+}
+
+/// A running loop: it ends with this value.
+struct Loop {
+    address: Address,
+    led: watch::Sender<Led>,
+    task: AbortHandle,
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// How often the watchdog looks.
+const WATCH: Duration = Duration::from_secs(1);
+
+impl Consumer {
+    /// The incarnation that uses `view`. It fetches nothing before it is promoted.
+    pub(crate) fn new(seat: Arc<Seat>, incarnation: ConsumerIncarnation, view: Arc<View<NodeId>>) -> Consumer {
+        Consumer {
+            seat,
+            incarnation,
+            view,
+            ready: BTreeMap::new(),
+            promoted: false,
+            loops: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            gap: 0,
+            standstills: BTreeMap::new(),
+        }
+    }
+
+    /// Which partitions each broker leads, of those that are owned.
+    fn desired(&self) -> BTreeMap<NodeId, BTreeMap<Partition, LeaderEpoch>> {
+        let cluster = self.seat.cluster.borrow();
+        let mut desired: BTreeMap<NodeId, BTreeMap<Partition, LeaderEpoch>> = BTreeMap::new();
+        for partition in self.seat.table.owned() {
+            if let Some((node, epoch)) = cluster.leader(&partition) {
+                desired.entry(node).or_default().insert(partition, epoch);
+            }
+        }
+        desired
+    }
+
+    /// Where this incarnation reaches the broker: only where the broker itself has confirmed it.
+    fn address(&self, node: NodeId) -> Option<Address> {
+        let cluster = self.seat.cluster.borrow();
+        let address = self.view.address(&node)?;
+        (cluster.address(node) == Some(address)).then(|| address.clone())
+    }
+
+    /// Opens a connection to every leader of owned partitions, all at once.
+    fn prepare(&mut self, ctx: &mut Context<Self>) {
+        let desired = self.desired();
+        let targets: Vec<(NodeId, Address)> =
+            desired.keys().filter_map(|node| Some((*node, self.address(*node)?))).collect();
+        let (seat, wanted) = (Arc::clone(&self.seat), targets.len());
+        let pin = self.seat.cluster.borrow().pin.clone();
+        let open = targets.into_iter().map(move |(node, address)| {
+            let (dialler, pin) = (seat.dialler.clone(), pin.clone());
+            let open = async move { (node, dialler.open(address, Some(node), pin).await) };
+            seat.env.placement.io.spawn(open)
+        });
+        let all = futures::future::join_all(open.collect::<Vec<_>>());
+        let done = all.into_actor(self).map(move |opened, consumer, _| {
+            let mut failure = None;
+            for outcome in opened {
+                match outcome {
+                    Ok((node, Ok(connection))) => drop(consumer.ready.insert(node, connection)),
+                    Ok((_, Err(error))) => failure = Some(error.to_string()),
+                    Err(error) => failure = Some(error.to_string()),
+                }
+            }
+            let incarnation = consumer.incarnation;
+            let state = match failure {
+                Some(reason) if consumer.ready.is_empty() && wanted > 0 => {
+                    ConsumerState::PrepareFailed(incarnation, reason)
+                }
+                Some(_) | None => ConsumerState::Prepared(incarnation),
+            };
+            drop(consumer.seat.supervisor.send(state));
+        });
+        ctx.spawn(done);
+    }
+
+    /// Brings the loops in line: one for each broker that leads owned partitions, at its address of the view.
+    fn reconcile(&mut self, ctx: &mut Context<Self>) {
+        if !self.promoted {
+            return;
+        }
+        let mut desired = self.desired();
+        let addresses: BTreeMap<NodeId, Address> =
+            desired.keys().filter_map(|node| Some((*node, self.address(*node)?))).collect();
+        desired.retain(|node, _| addresses.contains_key(node));
+        self.loops.retain(|node, running| addresses.get(node) == Some(&running.address));
+        for (node, led) in desired {
+            match self.loops.get(&node) {
+                Some(running) => {
+                    running.led.send_if_modified(|current| {
+                        let changed = **current != led;
+                        *current = Arc::new(led);
+                        changed
+                    });
+                }
+                None => {
+                    if let Some(address) = addresses.get(&node) {
+                        self.start_loop(node, address.clone(), led, ctx);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_loop(
+        &mut self,
+        node: NodeId,
+        address: Address,
+        led: BTreeMap<Partition, LeaderEpoch>,
+        ctx: &mut Context<Self>,
+    ) {
+        let seat = &self.seat;
+        let (sender, receiver) = watch::channel(Arc::new(led));
+        let owned = seat.table.owned().len().max(1);
+        let intake = LoopIntake::new(node, self.incarnation, seat, ctx.address().recipient(), share(seat, owned));
+        let pin = seat.cluster.borrow().pin.clone();
+        let fetching = LeaderLoop {
+            node,
+            incarnation: self.incarnation,
+            dial: seat.dialler.dial(address.clone(), Some(node), pin),
+            transport: Arc::clone(&seat.dialler.transport),
+            settings: seat.settings.clone(),
+            memory: seat.memory.clone(),
+            led: receiver,
+            intake: Arc::new(intake),
+        };
+        let ready = self.ready.remove(&node).filter(|connection| *connection.address() == address);
+        let task = seat.env.placement.io.spawn(fetching.run(ready));
+        self.loops.insert(node, Loop { address, led: sender, task: task.abort_handle() });
+        // A panic in the loop is this actor's panic: it ends, and the respawn machine makes another one.
+        let ended = task.into_actor(self).map(|outcome, _, _| match outcome {
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            Ok(()) | Err(_) => {}
+        });
+        ctx.spawn(ended);
+    }
+
+    /// A position that does not move although records wait: the broker's connection is replaced.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        let table = Arc::clone(&self.seat.table);
+        let mut stalled = BTreeSet::new();
+        for partition in table.owned() {
+            let position = table.read(&partition, |progress| progress.fetch_from(self.incarnation)).flatten();
+            let waiting = position.filter(|position| {
+                let more = table.end(&partition).is_some_and(|end| end > position.offset);
+                more && table.outstanding(&partition) == 0
+            });
+            let Some(position) = waiting else {
+                self.standstills.remove(&partition);
+                continue;
+            };
+            let entry = self.standstills.entry(partition.clone()).or_insert((position, Duration::ZERO));
+            if entry.0 != position {
+                *entry = (position, Duration::ZERO);
+            }
+            entry.1 += WATCH;
+            if entry.1 >= self.seat.stall_timeout {
+                self.seat.events.emit(Event::PartitionStalled {
+                    topic: Arc::clone(&partition.topic),
+                    partition: partition.index,
+                    position: position.offset,
+                    stalled_ms: entry.1.as_secs_f64() * 1e3,
+                });
+                self.standstills.remove(&partition);
+                stalled.extend(self.seat.cluster.borrow().leader(&partition).map(|(node, _)| node));
+            }
+        }
+        for node in stalled {
+            self.loops.remove(&node);
+        }
+        self.reconcile(ctx);
+        ctx.run_later(WATCH, Self::watch);
+    }
+
+    fn accepted(&mut self, partition: Partition, from: Offset) {
+        let Some(before) = self.awaited.remove(&partition) else { return };
+        self.gap += (from.0 - before.0).max(0);
+        self.seat.events.emit(Event::PartitionResumed {
+            topic: partition.topic,
+            partition: partition.index,
+            before,
+            after: from,
+        });
+        self.first_record();
+    }
+
+    fn first_record(&mut self) {
+        // What was given up meanwhile is not waited for.
+        let seat = Arc::clone(&self.seat);
+        let fetched = |partition: &Partition| {
+            seat.table.read(partition, |progress| progress.fetch_from(self.incarnation).is_some()) == Some(true)
+        };
+        let waits = self.awaited.keys().any(fetched);
+        if !waits {
+            self.awaited.clear();
+            let (incarnation, gap) = (self.incarnation, self.gap);
+            drop(self.seat.supervisor.send(ConsumerState::FirstRecord { incarnation, gap }));
+        }
+    }
+
+    fn out_of_range(
+        &mut self,
+        partition: &Partition,
+        position: Position,
+        shared: Option<(Offset, LeaderEpoch)>,
+        (earliest, latest): (Offset, Offset),
+    ) {
+        let in_log = earliest <= position.offset && position.offset <= latest;
+        let (to, epoch, cause) = match shared {
+            Some((offset, epoch)) => (offset.max(earliest), epoch, "truncated"),
+            // The leader's word of now against its word of before: it is asked again.
+            None if in_log => return,
+            None if position.offset > latest => (latest, LeaderEpoch::UNKNOWN, "truncated"),
+            None => (earliest, LeaderEpoch::UNKNOWN, "deleted"),
+        };
+        let unmoved = |progress: &steadfast_core::progress::Progress| progress.position() == position;
+        if self.seat.table.read(partition, unmoved) != Some(true) {
+            return;
+        }
+        let resume = self.seat.out_of_range == OutOfRange::Earliest;
+        self.seat.events.emit(Event::OffsetsOutOfRange {
+            topic: Arc::clone(&partition.topic),
+            partition: partition.index,
+            position: position.offset,
+            available: to,
+            cause,
+            action: if resume { "resume" } else { "stop" },
+        });
+        self.seat.table.update(partition, |progress| {
+            if resume {
+                progress.reset(progress.assignment(), position.topic, to, epoch);
+            } else {
+                progress.quarantine();
+            }
+        });
+        if !resume {
+            self.quarantined(partition, cause);
+        }
+    }
+
+    fn quarantined(&self, partition: &Partition, cause: &str) {
+        let acked = self.seat.table.read(partition, |progress| progress.acked()).unwrap_or(Offset(0));
+        self.seat.events.emit(Event::PartitionQuarantined {
+            topic: Arc::clone(&partition.topic),
+            partition: partition.index,
+            acked,
+            reason: format!("the position is not in the log ({cause}) and offsets.out_of_range is \"stop\""),
+        });
+    }
+
+    fn suspect(&self, node: NodeId, reason: String) {
+        let address = self.view.address(&node).cloned();
+        drop(self.seat.suspect.send(Suspect { reason, node: Some(node), address }));
+    }
+}
+
+/// Bytes that one partition's handler may hold: enough to work on, and never so many that one slow partition
+/// takes what the others need.
+fn share(seat: &Seat, owned: usize) -> u64 {
+    let usual = 2 * u64::try_from(seat.settings.partition_max_bytes).unwrap_or(0);
+    let fair = (seat.memory.capacity() / 2 / owned) as u64;
+    usual.min(fair).max(64 << 10)
+}
+
+impl Actor for Consumer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.add_stream(changes(self.seat.cluster.clone()));
+        ctx.add_stream(changes(self.seat.table.ownership()));
+        self.prepare(ctx);
+        ctx.run_later(WATCH, Self::watch);
+    }
+}
+
+impl Handler<Promote> for Consumer {
+    type Result = ();
+
+    fn handle(&mut self, _: Promote, ctx: &mut Context<Self>) {
+        self.promoted = true;
+        self.awaited = self.seat.table.hand_over(self.incarnation);
+        self.reconcile(ctx);
+        drop(self.seat.supervisor.send(ConsumerState::Promoted(self.incarnation)));
+        self.first_record();
+    }
+}
+
+impl Handler<Adapt> for Consumer {
+    type Result = ();
+
+    fn handle(&mut self, Adapt(view): Adapt, ctx: &mut Context<Self>) {
+        self.view = view;
+        self.reconcile(ctx);
+    }
+}
+
+impl StreamHandler<Changed<Arc<Cluster>>> for Consumer {
+    fn handle(&mut self, _: Changed<Arc<Cluster>>, ctx: &mut Context<Self>) {
+        self.reconcile(ctx);
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl StreamHandler<Changed<u64>> for Consumer {
+    fn handle(&mut self, _: Changed<u64>, ctx: &mut Context<Self>) {
+        self.reconcile(ctx);
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<LoopNote> for Consumer {
+    type Result = ();
+
+    fn handle(&mut self, LoopNote { incarnation, node, note }: LoopNote, _: &mut Context<Self>) {
+        if incarnation != self.incarnation {
+            return;
+        }
+        match note {
+            Note::Accepted { partition, from } => self.accepted(partition, from),
+            Note::Broken { reason, .. } => self.suspect(node, reason),
+            Note::Silent { waited } => {
+                self.suspect(node, format!("a fetch is unanswered for {} ms", waited.as_millis()));
+            }
+            Note::NotLeader { partition, code } => self.suspect(node, format!("{partition}: {code}")),
+            Note::Refused { partition, code } => {
+                self.seat.events.emit(Event::PartitionRefused {
+                    topic: partition.topic,
+                    partition: partition.index,
+                    error: code.to_string(),
+                });
+            }
+            Note::OutOfRange { partition, position, shared, earliest, latest } => {
+                self.out_of_range(&partition, position, shared, (earliest, latest));
+            }
+            Note::Undecodable { partition, position, error } => {
+                self.seat.events.emit(Event::PartitionUndecodable {
+                    topic: partition.topic,
+                    partition: partition.index,
+                    position,
+                    error,
+                });
+            }
+        }
+    }
+}
+
+impl Handler<Crash> for Consumer {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("asked to crash");
+    }
+}

@@ -1,0 +1,217 @@
+//! One handler per owned partition: built-in sinks or the user's own actors, each with its own life.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use futures::future::BoxFuture;
+use steadfast_core::ids::{HandlerIncarnation, Offset, Partition};
+use steadfast_supervision::exit::{ExitReason, ExitReport};
+use steadfast_supervision::handle::{ChildId, StartError, SupervisorHandle};
+use steadfast_supervision::intensity::Intensity;
+use steadfast_supervision::route::{Route, Slot};
+use steadfast_supervision::spec::{ChildSpec, OnExhausted};
+
+use crate::consume::batch::Batch;
+use crate::consume::progress::ProgressTable;
+use crate::env::Env;
+use crate::events::Event;
+use crate::messages::{Crash, OwnershipChanged};
+use crate::observers::Events;
+
+/// Where each partition's batches go. Shared by wiring, the fetch loops and the keeper of the handlers.
+#[derive(Clone, Default)]
+pub(crate) struct HandlerRoutes(Arc<RwLock<BTreeMap<Partition, Route<Batch>>>>);
+
+impl HandlerRoutes {
+    /// Gives the batch to the partition's handler, or back.
+    pub(crate) fn send(&self, partition: &Partition, batch: Batch) -> Result<(), Batch> {
+        let route = self.0.read().unwrap_or_else(PoisonError::into_inner).get(partition).cloned();
+        match route {
+            Some(route) => route.send(batch).map_err(|undelivered| undelivered.message),
+            None => Err(batch),
+        }
+    }
+
+    fn insert(&self, partition: Partition, route: Route<Batch>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(partition, route);
+    }
+
+    fn remove(&self, partition: &Partition) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(partition);
+    }
+}
+
+/// What one partition's handler is started with.
+pub(crate) struct Post {
+    partition: Partition,
+    slot: Slot<Batch>,
+    seat: Arc<Seat>,
+}
+
+/// Starts one partition's handler, whatever its type.
+pub(crate) type StartHandler =
+    Arc<dyn Fn(Post) -> BoxFuture<'static, Result<ChildId, StartError>> + Send + Sync>;
+
+/// Forgets the type of the handlers that `make` makes.
+pub(crate) fn handlers_of<A, F>(make: F) -> StartHandler
+where
+    A: Actor<Context = Context<A>> + Handler<Batch>,
+    F: Fn(&Partition) -> A + Send + Sync + 'static,
+{
+    let make = Arc::new(make);
+    Arc::new(move |post: Post| post.start(Arc::clone(&make)))
+}
+
+impl Post {
+    fn start<A, F>(self, make: Arc<F>) -> BoxFuture<'static, Result<ChildId, StartError>>
+    where
+        A: Actor<Context = Context<A>> + Handler<Batch>,
+        F: Fn(&Partition) -> A + Send + Sync + 'static,
+    {
+        let Post { partition, slot, seat } = self;
+        let arbiter = seat.env.placement.handler(partition.index).clone();
+        let name = name_of(&partition);
+        let life = Arc::new(AtomicU64::new(0));
+        let (making, ended) = ((Arc::clone(&seat), partition.clone(), Arc::clone(&life)), Arc::clone(&seat));
+        let make = move |ctx: &mut Context<A>, _| {
+            let (seat, partition, life) = &making;
+            let incarnation = seat.lives.fetch_add(1, Ordering::Relaxed) + 1;
+            let actor = make(partition);
+            life.store(incarnation, Ordering::Relaxed);
+            let (table, partition) = (Arc::clone(&seat.table), partition.clone());
+            // After `started`, when batches can reach it: until then nothing is claimed for it.
+            ctx.run_later(Duration::ZERO, move |_, _| {
+                table.handler_up(&partition, HandlerIncarnation(incarnation));
+            });
+            actor
+        };
+        let on_exit = move |exit: &ExitReport| {
+            ended.table.handler_down(&partition, HandlerIncarnation(life.load(Ordering::Relaxed)));
+            if let ExitReason::Panicked { message } = &exit.reason {
+                tracing::debug!(%partition, message, "a handler crashed");
+            }
+        };
+        let spec = ChildSpec::new(name, arbiter, make)
+            .publish(slot)
+            .intensity(Intensity::default())
+            .on_exhausted(OnExhausted::GiveUp)
+            .on_exit(on_exit);
+        seat.supervisor.start_child(spec)
+    }
+}
+
+/// The name of a partition's handler among the supervisor's children.
+pub(crate) fn name_of(partition: &Partition) -> String {
+    format!("handler {partition}")
+}
+
+/// What the keeper is given by wiring.
+pub(crate) struct Seat {
+    pub(crate) env: Env,
+    pub(crate) table: Arc<ProgressTable>,
+    pub(crate) routes: HandlerRoutes,
+    /// The supervisor of the handlers: a crash of one is its business alone.
+    pub(crate) supervisor: SupervisorHandle,
+    pub(crate) start: StartHandler,
+    /// Counts the lives of all handlers.
+    pub(crate) lives: AtomicU64,
+    pub(crate) events: Events,
+}
+
+/// Keeps one handler per owned partition.
+pub(crate) struct Handlers {
+    seat: Arc<Seat>,
+    /// What runs, as this keeper knows it.
+    kept: BTreeMap<Partition, ()>,
+}
+
+impl Handlers {
+    /// A keeper that goes on from the routes that its predecessor left.
+    pub(crate) fn new(seat: Arc<Seat>) -> Handlers {
+        let kept = seat.routes.0.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.keys().map(|partition| (partition.clone(), ())).collect();
+        Handlers { seat, kept }
+    }
+
+    /// Starts what is owned and has no handler, stops what has one and is not owned.
+    fn reconcile(&mut self, ctx: &mut Context<Self>) {
+        let owned = self.seat.table.owned();
+        let gone: Vec<Partition> =
+            self.kept.keys().filter(|partition| owned.binary_search(partition).is_err()).cloned().collect();
+        for partition in gone {
+            self.kept.remove(&partition);
+            self.seat.routes.remove(&partition);
+            drop(self.seat.supervisor.stop_child(name_of(&partition).as_str()));
+        }
+        for partition in owned {
+            if !self.kept.contains_key(&partition) {
+                self.start(partition, ctx);
+            }
+        }
+    }
+
+    fn start(&mut self, partition: Partition, ctx: &mut Context<Self>) {
+        let (slot, route) = Route::channel();
+        self.kept.insert(partition.clone(), ());
+        self.seat.routes.insert(partition.clone(), route);
+        let post = Post { partition: partition.clone(), slot, seat: Arc::clone(&self.seat) };
+        let started = (self.seat.start)(post).into_actor(self).map(move |started, keeper, ctx| {
+            match started {
+                Ok(_) => {}
+                // The one before it is still being stopped.
+                Err(StartError::NameTaken { .. } | StartError::TimedOut { .. }) => {
+                    keeper.kept.remove(&partition);
+                    ctx.run_later(AGAIN, Self::reconcile);
+                }
+                Err(error @ StartError::Exited(_)) => keeper.give_up(&partition, &error.to_string()),
+                Err(StartError::Ending { .. }) => {}
+            }
+        });
+        ctx.spawn(started);
+    }
+
+    fn give_up(&self, partition: &Partition, reason: &str) {
+        quarantine(&self.seat.table, &self.seat.events, partition, reason);
+    }
+}
+
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// The partition stays owned and is not fetched any more.
+pub(crate) fn quarantine(table: &ProgressTable, events: &Events, partition: &Partition, reason: &str) {
+    table.update(partition, |progress| progress.quarantine());
+    let acked = table.read(partition, |progress| progress.acked()).unwrap_or(Offset(0));
+    events.emit(Event::PartitionQuarantined {
+        topic: Arc::clone(&partition.topic),
+        partition: partition.index,
+        acked,
+        reason: reason.to_owned(),
+    });
+}
+
+impl Actor for Handlers {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.reconcile(ctx);
+    }
+}
+
+impl Handler<OwnershipChanged> for Handlers {
+    type Result = ();
+
+    fn handle(&mut self, _: OwnershipChanged, ctx: &mut Context<Self>) {
+        self.reconcile(ctx);
+    }
+}
+
+impl Handler<Crash> for Handlers {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("asked to crash");
+    }
+}

@@ -1,0 +1,181 @@
+//! What stands behind a fetch loop: the progress table on one side, the handlers' routes on the other.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::Recipient;
+
+use steadfast_core::acked::Span;
+use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::progress::{Claim, Grant, Position, Start};
+use steadfast_kafka::fetch::intake::{Delivery, Edge, Intake, Note, Want};
+use steadfast_kafka::records::lazy::PlainBatch;
+use tokio::sync::watch;
+
+use crate::config::AutoOffsetReset;
+use crate::consume::batch::{self, Batch};
+use crate::consume::consumer::Seat;
+use crate::consume::handlers::HandlerRoutes;
+use crate::consume::progress::{ProgressTable, Unplaced};
+use crate::drift::published::Cluster;
+use crate::events::Event;
+use crate::messages::LoopNote;
+use crate::observers::Events;
+
+/// The intake of one leader's loop in one incarnation of the consumer.
+pub(crate) struct LoopIntake {
+    node: NodeId,
+    incarnation: ConsumerIncarnation,
+    table: Arc<ProgressTable>,
+    handlers: HandlerRoutes,
+    cluster: watch::Receiver<Arc<Cluster>>,
+    consumer: Recipient<LoopNote>,
+    events: Events,
+    reset: AutoOffsetReset,
+    share: u64,
+    /// The partitions whose first accepted fetch was told already.
+    accepted: Mutex<BTreeSet<Partition>>,
+}
+
+impl LoopIntake {
+    /// The intake of the loop that fetches from `node`; a partition whose handler holds `share` bytes is fetched
+    /// no further.
+    pub(crate) fn new(
+        node: NodeId,
+        incarnation: ConsumerIncarnation,
+        seat: &Seat,
+        consumer: Recipient<LoopNote>,
+        share: u64,
+    ) -> LoopIntake {
+        LoopIntake {
+            node,
+            incarnation,
+            table: Arc::clone(&seat.table),
+            handlers: seat.handlers.clone(),
+            cluster: seat.cluster.clone(),
+            consumer,
+            events: seat.events.clone(),
+            reset: seat.reset,
+            share,
+            accepted: Mutex::default(),
+        }
+    }
+}
+
+impl Intake for LoopIntake {
+    fn want(&self, partition: &Partition) -> Want {
+        if let Some(unplaced) = self.table.unplaced(partition) {
+            return match unplaced {
+                Unplaced::AskingCoordinator => Want::Nothing,
+                Unplaced::NeverCommitted => Want::Offset(match self.reset {
+                    AutoOffsetReset::Earliest => Edge::Earliest,
+                    AutoOffsetReset::Latest => Edge::Latest,
+                }),
+            };
+        }
+        let position = self.table.read(partition, |progress| progress.fetch_from(self.incarnation)).flatten();
+        match position {
+            Some(position) if self.table.outstanding(partition) < self.share => Want::Records(position),
+            Some(_) | None => Want::Nothing,
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.table.changes()
+    }
+
+    fn claim(&self, partition: &Partition, from: Position, next: Offset, last_epoch: LeaderEpoch) -> Claim {
+        self.table.update(partition, |progress| progress.claim(self.incarnation, from, next, last_epoch))
+    }
+
+    fn deliver(&self, delivery: Delivery) {
+        let Delivery { partition, leader, span, grant, parts } = delivery;
+        if parts.is_empty() {
+            self.table.ack(&partition, grant.lease, span);
+            return;
+        }
+        self.count(&partition, span, &grant, &parts);
+        let held = parts.iter().map(|part| part.plain().len() as u64).sum();
+        let delivery =
+            batch::Delivery { partition: partition.clone(), leader, span, parts, skip: grant.skip, lease: grant.lease, held };
+        let batch = Batch::new(delivery, Arc::clone(&self.table), self.events.clone());
+        // A batch that cannot be delivered comes back and is dropped here, which returns it.
+        drop(self.handlers.send(&partition, batch));
+    }
+
+    fn undeliverable(&self, partition: &Partition, grant: &Grant) {
+        self.table.update(partition, |progress| progress.returned(grant.lease));
+    }
+
+    fn placed(&self, partition: &Partition, edge: Edge, offset: Offset, leader_epoch: LeaderEpoch) {
+        let topic = self.cluster.borrow().topic_id(&partition.topic);
+        let start = Start { topic, offset, leader_epoch, committed: None, handed_again_below: offset };
+        let began = self.table.update(partition, |progress| {
+            let assignment = progress.assignment();
+            progress.start(assignment, start)
+        });
+        if began {
+            self.events.emit(Event::PartitionStarted {
+                topic: Arc::clone(&partition.topic),
+                partition: partition.index,
+                offset,
+                source: match edge {
+                    Edge::Earliest => "earliest",
+                    Edge::Latest => "latest",
+                },
+                handed_again: 0,
+            });
+        }
+    }
+
+    fn saw_end(&self, partition: &Partition, end: Offset) {
+        self.table.saw_end(partition, end);
+    }
+
+    fn note(&self, note: Note) {
+        if let Note::Accepted { partition, .. } = &note {
+            let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+            if !accepted.insert(partition.clone()) {
+                return;
+            }
+        }
+        self.consumer.do_send(LoopNote { incarnation: self.incarnation, node: self.node, note });
+    }
+}
+
+impl LoopIntake {
+    fn count(&self, partition: &Partition, span: Span, grant: &Grant, parts: &[PlainBatch]) {
+        let counts = &self.table.counts;
+        let whole = parts.first().is_none_or(|part| part.header().base_offset >= span.from) && grant.skip.is_empty();
+        let delivered: u64 = if whole {
+            parts.iter().map(|part| u64::try_from(part.header().record_count).unwrap_or(0)).sum()
+        } else {
+            in_span(parts, span, grant, span.next)
+        };
+        counts.records.fetch_add(delivered, Ordering::Relaxed);
+        counts.bytes.fetch_add(parts.iter().map(|part| part.plain().len() as u64).sum(), Ordering::Relaxed);
+        self.redelivered(partition, "rewind", in_span(parts, span, grant, grant.redelivered_below));
+        self.redelivered(partition, "former_owner", in_span(parts, span, grant, grant.handed_again_below));
+    }
+
+    fn redelivered(&self, partition: &Partition, reason: &'static str, records: u64) {
+        if records == 0 {
+            return;
+        }
+        self.table.counts.redelivered.fetch_add(records, Ordering::Relaxed);
+        let (topic, partition) = (Arc::clone(&partition.topic), partition.index);
+        self.events.emit(Event::RecordsRedelivered { topic, partition, records, reason });
+    }
+}
+
+/// How many records of the span below `limit` are delivered.
+fn in_span(parts: &[PlainBatch], span: Span, grant: &Grant, limit: Offset) -> u64 {
+    if limit <= span.from {
+        return 0;
+    }
+    let limit = Span::new(span.from, span.next.min(limit));
+    let counts = |offset: Offset| limit.contains(offset) && !grant.skip.iter().any(|skip| skip.contains(offset));
+    let records = parts.iter().flat_map(PlainBatch::records).flatten();
+    records.filter(|record| counts(record.offset)).count() as u64
+}

@@ -1,0 +1,8 @@
+//! A record's way: fetch loop, batch, handler, progress, checkpoint.
+
+pub mod batch;
+pub mod checkpointer;
+pub mod consumer;
+pub mod handlers;
+pub mod intake;
+pub mod progress;

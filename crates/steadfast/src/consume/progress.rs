@@ -1,0 +1,247 @@
+//! The table of all partitions' progress: no actor's state, so no panic loses it.
+//!
+//! A mutex per partition around core's pure [`Progress`]; no IO, no await and no user code under the lock.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use steadfast_core::acked::Span;
+use steadfast_core::ids::{ConsumerIncarnation, HandlerIncarnation, Offset, Partition};
+use steadfast_core::progress::{Ack, Commit, Lease, Progress, State};
+use tokio::sync::watch;
+
+/// Counts over the life of the process.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Records delivered to handlers.
+    pub records: AtomicU64,
+    /// Bytes of their keys and values.
+    pub bytes: AtomicU64,
+    /// Records delivered again.
+    pub redelivered: AtomicU64,
+}
+
+/// Why a partition's first offset is not known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaced {
+    /// The group coordinator is asked for the committed offset.
+    AskingCoordinator,
+    /// Nothing was ever committed: the leader is asked for the earliest or latest offset.
+    NeverCommitted,
+}
+
+struct Cell {
+    progress: Mutex<Progress>,
+    /// Bytes delivered and not yet given back.
+    outstanding: AtomicU64,
+    unplaced: Mutex<Unplaced>,
+    /// The end of the log as the leader said last.
+    end: Mutex<Option<Offset>>,
+}
+
+/// All partitions that this process owns or owned. Shared by fetch loops, handlers and the checkpointer.
+pub struct ProgressTable {
+    cells: RwLock<BTreeMap<Partition, Arc<Cell>>>,
+    incarnation: Mutex<ConsumerIncarnation>,
+    version: watch::Sender<u64>,
+    ownership: watch::Sender<u64>,
+    /// What was delivered in all.
+    pub counts: Counts,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for ProgressTable {
+    fn default() -> ProgressTable {
+        ProgressTable {
+            cells: RwLock::default(),
+            incarnation: Mutex::new(ConsumerIncarnation(0)),
+            version: watch::Sender::new(0),
+            ownership: watch::Sender::new(0),
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl ProgressTable {
+    /// Changes whenever a partition may have become fetchable, drained, owned or released.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Changes whenever a partition was assigned or released.
+    pub fn ownership(&self) -> watch::Receiver<u64> {
+        self.ownership.subscribe()
+    }
+
+    /// Wakes whoever waits for a change.
+    pub fn changed(&self) {
+        self.version.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    fn cell(&self, partition: &Partition) -> Option<Arc<Cell>> {
+        self.cells.read().unwrap_or_else(PoisonError::into_inner).get(partition).cloned()
+    }
+
+    fn cells(&self) -> Vec<(Partition, Arc<Cell>)> {
+        let cells = self.cells.read().unwrap_or_else(PoisonError::into_inner);
+        cells.iter().map(|(partition, cell)| (partition.clone(), Arc::clone(cell))).collect()
+    }
+
+    fn made(&self, partition: &Partition) -> Arc<Cell> {
+        if let Some(cell) = self.cell(partition) {
+            return cell;
+        }
+        let incarnation = *locked(&self.incarnation);
+        let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
+        let cell = cells.entry(partition.clone()).or_insert_with(|| {
+            Arc::new(Cell {
+                progress: Mutex::new(Progress::unowned(incarnation)),
+                outstanding: AtomicU64::new(0),
+                unplaced: Mutex::new(Unplaced::AskingCoordinator),
+                end: Mutex::new(None),
+            })
+        });
+        Arc::clone(cell)
+    }
+
+    /// Reads one partition's progress.
+    pub fn read<T>(&self, partition: &Partition, read: impl FnOnce(&Progress) -> T) -> Option<T> {
+        self.cell(partition).map(|cell| read(&locked(&cell.progress)))
+    }
+
+    /// Changes one partition's progress: the next value is computed, then stored.
+    pub fn update<T>(&self, partition: &Partition, change: impl FnOnce(&mut Progress) -> T) -> T {
+        let cell = self.made(partition);
+        let (answer, moved, owned) = {
+            let mut progress = locked(&cell.progress);
+            let mut next = progress.clone();
+            let answer = change(&mut next);
+            let moved = next.state() != progress.state()
+                || next.is_drained() != progress.is_drained()
+                || next.position().generation != progress.position().generation;
+            let owned = (next.state() == State::Unowned) != (progress.state() == State::Unowned);
+            *progress = next;
+            (answer, moved, owned)
+        };
+        if owned {
+            self.ownership.send_modify(|version| *version = version.wrapping_add(1));
+        }
+        if moved {
+            self.changed();
+        }
+        answer
+    }
+
+    /// The partitions that are owned, in order.
+    pub fn owned(&self) -> Vec<Partition> {
+        let owned = |cell: &Cell| locked(&cell.progress).state() != State::Unowned;
+        self.cells().into_iter().filter(|(_, cell)| owned(cell)).map(|(partition, _)| partition).collect()
+    }
+
+    /// The partition was assigned; its first offset is to be found.
+    pub fn assign(&self, partition: &Partition) {
+        let cell = self.made(partition);
+        let fresh = locked(&cell.progress).state() == State::Unowned;
+        if fresh {
+            *locked(&cell.unplaced) = Unplaced::AskingCoordinator;
+            *locked(&cell.end) = None;
+        }
+        self.update(partition, Progress::assign);
+    }
+
+    /// Why the partition's first offset is not known, if it is owned and not known.
+    pub fn unplaced(&self, partition: &Partition) -> Option<Unplaced> {
+        let cell = self.cell(partition)?;
+        let resolving = locked(&cell.progress).state() == State::Resolving;
+        resolving.then(|| *locked(&cell.unplaced))
+    }
+
+    /// Nothing was ever committed for the partition: its leader is to be asked.
+    pub fn never_committed(&self, partition: &Partition) {
+        *locked(&self.made(partition).unplaced) = Unplaced::NeverCommitted;
+        self.changed();
+    }
+
+    /// Every partition is now fetched by `incarnation`, each handed over under its lock. Returns the offsets at
+    /// which it takes over those that are fetched.
+    pub fn hand_over(&self, incarnation: ConsumerIncarnation) -> BTreeMap<Partition, Offset> {
+        *locked(&self.incarnation) = incarnation;
+        let mut taken = BTreeMap::new();
+        for (partition, cell) in self.cells() {
+            let mut progress = locked(&cell.progress);
+            let position = progress.hand_over(incarnation);
+            if progress.state() == State::Running {
+                taken.insert(partition, position.offset);
+            }
+        }
+        self.changed();
+        taken
+    }
+
+    /// The span was processed under the lease.
+    pub fn ack(&self, partition: &Partition, lease: Lease, span: Span) -> Ack {
+        self.update(partition, |progress| progress.ack(lease, span))
+    }
+
+    /// The handler's life begins.
+    pub fn handler_up(&self, partition: &Partition, handler: HandlerIncarnation) {
+        self.update(partition, |progress| progress.handler_up(handler));
+    }
+
+    /// The handler's life is over.
+    pub fn handler_down(&self, partition: &Partition, handler: HandlerIncarnation) {
+        self.update(partition, |progress| progress.handler_down(handler));
+    }
+
+    /// What a commit would store now.
+    pub fn to_commit(&self) -> BTreeMap<Partition, Commit> {
+        let commit = |cell: &Cell| locked(&cell.progress).to_commit();
+        self.cells().into_iter().filter_map(|(partition, cell)| Some((partition, commit(&cell)?))).collect()
+    }
+
+    /// What a commit of everything owned would store, also what Kafka should have already.
+    pub fn all_commits(&self) -> BTreeMap<Partition, Commit> {
+        let commit = |cell: &Cell| locked(&cell.progress).commit();
+        self.cells().into_iter().filter_map(|(partition, cell)| Some((partition, commit(&cell)?))).collect()
+    }
+
+    /// The partitions for whose committed offset the group coordinator is to be asked.
+    pub fn awaiting_coordinator(&self) -> Vec<Partition> {
+        let cells = self.cells().into_iter().map(|(partition, _)| partition);
+        cells.filter(|partition| self.unplaced(partition) == Some(Unplaced::AskingCoordinator)).collect()
+    }
+
+    /// Takes note of bytes that were delivered and are held until the ack.
+    pub fn hold(&self, partition: &Partition, bytes: u64) {
+        self.made(partition).outstanding.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The bytes are free again.
+    pub fn free(&self, partition: &Partition, bytes: u64) {
+        if let Some(cell) = self.cell(partition) {
+            cell.outstanding.fetch_sub(bytes, Ordering::Relaxed);
+            self.changed();
+        }
+    }
+
+    /// Bytes delivered for the partition and not yet given back.
+    pub fn outstanding(&self, partition: &Partition) -> u64 {
+        self.cell(partition).map_or(0, |cell| cell.outstanding.load(Ordering::Relaxed))
+    }
+
+    /// The leader said where the log ends for readers of our isolation level.
+    pub fn saw_end(&self, partition: &Partition, end: Offset) {
+        if let Some(cell) = self.cell(partition) {
+            *locked(&cell.end) = Some(end);
+        }
+    }
+
+    /// Where the log ends, as the leader said last.
+    pub fn end(&self, partition: &Partition) -> Option<Offset> {
+        self.cell(partition).and_then(|cell| *locked(&cell.end))
+    }
+}

@@ -1,0 +1,283 @@
+//! The endpoint differ: holds what was observed and what is in use, decides by core's rules what is agreed, and
+//! publishes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
+use serde::{Deserialize, Serialize};
+use steadfast_core::cluster::{Changes, Topics};
+use steadfast_core::endpoints::agreement::{Agreement, FailedWitness, Rules, Verdict};
+use steadfast_core::endpoints::respawn::Timeline;
+use steadfast_core::endpoints::view::{Address, Observation, View};
+use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_core::tick::Tick;
+use steadfast_supervision::route::Route;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::drift::published::Cluster;
+use crate::env::{Env, Store};
+use crate::events::Event;
+use crate::messages::{Crash, Drifted, InUse, Observed, Settled};
+use crate::observers::Events;
+
+/// What a differ is given by wiring.
+pub(crate) struct Seat {
+    pub(crate) env: Env,
+    pub(crate) config: watch::Receiver<Arc<Config>>,
+    /// What is published survives a crash of the actor.
+    pub(crate) cluster: watch::Sender<Arc<Cluster>>,
+    pub(crate) supervisor: Route<Drifted>,
+    pub(crate) poller: Route<Settled>,
+    pub(crate) events: Events,
+}
+
+/// The actor.
+pub(crate) struct EndpointDiffer {
+    seat: Arc<Seat>,
+    agreement: Agreement<NodeId>,
+    in_use: Option<Arc<View<NodeId>>>,
+    /// What witnesses said of topics before any view was agreed: whose cluster it is was not known.
+    unpinned: Vec<(Observation<NodeId>, Topics)>,
+    suspected_at: Tick,
+    began_at: Tick,
+    told: Option<Arc<View<NodeId>>>,
+    failed: BTreeMap<Address, FailedWitness>,
+    degraded_since: Option<Tick>,
+    timer: Option<SpawnHandle>,
+}
+
+/// The state file: the pinned cluster and the endpoints that worked last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastKnownGood {
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) endpoints: BTreeMap<i32, Address>,
+}
+
+/// The name of the state file.
+pub(crate) const LAST_KNOWN_GOOD: &str = "endpoints.json";
+
+impl LastKnownGood {
+    /// What was stored last; a file that cannot be read counts as none, and is reported.
+    pub(crate) fn load(store: &dyn Store) -> Result<Option<LastKnownGood>, String> {
+        let bytes = store.load(LAST_KNOWN_GOOD).map_err(|error| error.to_string())?;
+        bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())).transpose()
+    }
+}
+
+/// Witnesses kept before the first agreement.
+const MOST_UNPINNED: usize = 64;
+
+impl EndpointDiffer {
+    /// A differ that goes on from what is published.
+    pub(crate) fn new(seat: Arc<Seat>) -> EndpointDiffer {
+        let published = Arc::clone(&seat.cluster.borrow());
+        let settle = seat.config.borrow().drift.settle;
+        let rules = Rules { settle, ..Rules::default() };
+        let now = seat.env.now();
+        EndpointDiffer {
+            agreement: Agreement::new(rules, published.pin.clone()),
+            in_use: published.view.clone(),
+            seat,
+            unpinned: Vec::new(),
+            suspected_at: now,
+            began_at: now,
+            told: None,
+            failed: BTreeMap::new(),
+            degraded_since: None,
+            timer: None,
+        }
+    }
+
+    fn answered(&mut self, observation: Observation<NodeId>, topics: Option<Topics>, now: Tick) {
+        let witness = observation.witness.clone();
+        if let Some(fault) = self.agreement.answered(observation.clone(), now) {
+            return self.failed(witness, fault);
+        }
+        self.failed.remove(&witness);
+        let Some(topics) = topics else { return };
+        if self.seat.cluster.borrow().view.is_some() {
+            self.observe(&witness, &topics, now);
+        } else if self.unpinned.len() < MOST_UNPINNED {
+            self.unpinned.push((observation, topics));
+        }
+    }
+
+    /// The same fault of the same witness is told once.
+    fn failed(&mut self, witness: Address, fault: FailedWitness) {
+        if self.failed.insert(witness.clone(), fault.clone()).as_ref() != Some(&fault) {
+            self.seat.events.emit(Event::WitnessFailed { witness, reason: fault.to_string() });
+        }
+    }
+
+    fn observe(&mut self, witness: &Address, topics: &Topics, now: Tick) {
+        let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
+        let changes = cluster.leaders.observe(witness, topics, now);
+        if !changes.is_empty() {
+            self.seat.cluster.send_replace(Arc::new(cluster));
+            self.tell_changes(&changes);
+        }
+    }
+
+    fn tell_changes(&self, changes: &Changes) {
+        for topic in &changes.recreated {
+            self.seat.events.emit(Event::TopicRecreated { topic: Arc::clone(topic) });
+        }
+        for regressed in &changes.regressed {
+            self.seat.events.emit(Event::ClusterRegressed {
+                topic: Arc::clone(&regressed.partition.topic),
+                partition: regressed.partition.index,
+                before: regressed.from,
+                after: regressed.to,
+            });
+        }
+    }
+
+    fn judge(&mut self, ctx: &mut Context<Self>) {
+        let now = self.seat.env.now();
+        match self.agreement.judge(self.in_use.as_deref(), now) {
+            Verdict::Agreed { view, verified, support, electorate } => {
+                self.agreed(view, verified, (support, electorate), now);
+            }
+            Verdict::Settling { .. } | Verdict::Undecided { .. } => {}
+        }
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if let Some(deadline) = self.agreement.next_deadline() {
+            let wait = deadline.since(now);
+            self.timer = Some(ctx.run_later(wait, |differ, ctx| {
+                differ.timer = None;
+                differ.judge(ctx);
+            }));
+        }
+    }
+
+    fn agreed(
+        &mut self,
+        view: View<NodeId>,
+        verified: BTreeSet<NodeId>,
+        (support, electorate): (usize, usize),
+        now: Tick,
+    ) {
+        let published = Arc::clone(&self.seat.cluster.borrow());
+        let fresh = published.view.as_deref() != Some(&view);
+        let view = if fresh { Arc::new(view) } else { published.view.clone().unwrap_or_else(|| Arc::new(view)) };
+        // What a broker has confirmed of itself stays confirmed while nothing else is said of it.
+        let stands = |node: &&NodeId| published.address(**node).is_some_and(|at| view.address(node) == Some(at));
+        let verified: BTreeSet<NodeId> =
+            verified.iter().chain(published.verified.iter().filter(stands)).copied().collect();
+        if fresh || published.verified != verified {
+            self.publish(&view, verified.clone());
+        }
+        if fresh {
+            self.seat.events.emit(Event::ViewAgreed {
+                cluster: view.cluster.clone(),
+                endpoints: view.endpoints.iter().map(|(node, at)| (*node, at.address.clone())).collect(),
+                support,
+                electorate,
+            });
+            self.store(&view);
+        }
+        self.learn_topics(now);
+        if let Some(since) = self.degraded_since.take() {
+            let degraded_ms = now.since(since).as_secs_f64() * 1e3;
+            self.seat.events.emit(Event::ServiceRecovered { degraded_ms });
+        }
+        let unverified = view.endpoints.iter().filter(|(node, _)| !verified.contains(node));
+        let unverified = unverified.map(|(_, at)| at.address.clone()).collect();
+        drop(self.seat.poller.send(Settled { unverified }));
+        self.tell_drift(view, now);
+    }
+
+    /// Each newly agreed view is told, also one that equals the view in use: it may end what another began.
+    fn tell_drift(&mut self, view: Arc<View<NodeId>>, now: Tick) {
+        if self.told.as_ref() == Some(&view) && self.in_use.as_ref() == Some(&view) {
+            return;
+        }
+        let timeline =
+            Timeline { alive_at: self.suspected_at, suspected_at: self.began_at, discovered_at: now };
+        if self.seat.supervisor.send(Drifted { view: Arc::clone(&view), timeline }).is_ok() {
+            self.told = Some(view);
+        }
+    }
+
+    fn publish(&mut self, view: &Arc<View<NodeId>>, verified: BTreeSet<NodeId>) {
+        let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
+        cluster.view = Some(Arc::clone(view));
+        cluster.verified = verified;
+        if cluster.pin.is_none()
+            && let Some(id) = &view.cluster
+        {
+            cluster.pin = Some(id.clone());
+            self.agreement.pin(id.clone());
+        }
+        self.seat.cluster.send_replace(Arc::new(cluster));
+    }
+
+    fn learn_topics(&mut self, now: Tick) {
+        let pin = self.seat.cluster.borrow().pin.clone();
+        for (observation, topics) in std::mem::take(&mut self.unpinned) {
+            if pin.is_none() || observation.view.cluster == pin {
+                self.observe(&observation.witness, &topics, now);
+            }
+        }
+    }
+
+    fn store(&self, view: &View<NodeId>) {
+        let endpoints = view.endpoints.iter().map(|(node, at)| (node.0, at.address.clone())).collect();
+        let good = LastKnownGood { cluster: view.cluster.clone(), endpoints };
+        let stored = serde_json::to_vec(&good).map_err(std::io::Error::other);
+        if let Err(error) = stored.and_then(|bytes| self.seat.env.store.save(LAST_KNOWN_GOOD, &bytes)) {
+            tracing::warn!(%error, "the endpoints that work cannot be stored for the next start");
+        }
+    }
+
+    fn unsettled(&mut self, missing: Vec<String>, now: Tick) {
+        if self.degraded_since.is_none() {
+            self.degraded_since = Some(now);
+            self.seat.events.emit(Event::ServiceDegraded { missing });
+        }
+    }
+}
+
+impl Actor for EndpointDiffer {
+    type Context = Context<Self>;
+}
+
+impl Handler<Observed> for EndpointDiffer {
+    type Result = ();
+
+    fn handle(&mut self, observed: Observed, ctx: &mut Context<Self>) {
+        let now = self.seat.env.now();
+        match observed {
+            Observed::Begin { suspected_at } => {
+                self.suspected_at = suspected_at;
+                self.began_at = now;
+                self.agreement.begin();
+                return;
+            }
+            Observed::Answered { observation, topics } => self.answered(observation, topics, now),
+            Observed::Failed { address, reason } => self.agreement.failed(address, reason, now),
+            Observed::Unsettled { missing } => self.unsettled(missing, now),
+        }
+        self.judge(ctx);
+    }
+}
+
+impl Handler<InUse> for EndpointDiffer {
+    type Result = ();
+
+    fn handle(&mut self, InUse(view): InUse, _: &mut Context<Self>) {
+        self.in_use = Some(view);
+    }
+}
+
+impl Handler<Crash> for EndpointDiffer {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("asked to crash");
+    }
+}

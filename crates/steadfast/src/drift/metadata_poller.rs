@@ -1,0 +1,349 @@
+//! The metadata poller: it knows addresses and asks; it judges nothing.
+//!
+//! On a timer it asks one broker over a standing connection; on a suspicion it runs a discovery, in which every
+//! address that may know better is asked at once, each on a fresh connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
+use steadfast_core::cluster::{PartitionLeader, Topic, TopicError, Topics};
+use steadfast_core::endpoints::backoff::Jitter;
+use steadfast_core::endpoints::budget::Budget;
+use steadfast_core::endpoints::race::{Action, Event, Limits, Race, Source};
+use steadfast_core::endpoints::view::{Address, Observation, View};
+use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_kafka::api::ErrorCode;
+use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, TopicMetadata};
+use steadfast_kafka::connection::Connection;
+use steadfast_supervision::route::Route;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::dialler::Dialler;
+use crate::drift::published::Cluster;
+use crate::env::Env;
+use crate::events::Event as Told;
+use crate::messages::{ConfigChanged, CountTopics, Crash, Observed, Settled, Suspect};
+use crate::observers::Events;
+use crate::watching::{Changed, changes};
+
+/// What a poller is given by wiring.
+pub(crate) struct Seat {
+    pub(crate) env: Env,
+    pub(crate) dialler: Dialler,
+    pub(crate) config: watch::Receiver<Arc<Config>>,
+    pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
+    /// The endpoints that worked last, as they were stored.
+    pub(crate) last_known_good: BTreeSet<Address>,
+    pub(crate) differ: Route<Observed>,
+    pub(crate) events: Events,
+}
+
+/// The actor.
+pub(crate) struct MetadataPoller {
+    seat: Arc<Seat>,
+    race: Race,
+    timer: Option<SpawnHandle>,
+    /// The connection that the timer asks over.
+    standing: Option<Connection>,
+    turn: usize,
+    /// Topics of other members that the group's leader has to know.
+    counted: BTreeSet<Arc<str>>,
+    /// Suspicions that were told of late, so that many connections that break at once make one line.
+    told: BTreeMap<(Option<NodeId>, String), steadfast_core::tick::Tick>,
+}
+
+/// Discoveries: at most so many per minute, since each asks every broker.
+const DISCOVERIES: (u32, Duration) = (60, Duration::from_secs(60));
+/// One answer of a witness.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// The same suspicion is told once in this time.
+const TOLD_AGAIN: Duration = Duration::from_secs(1);
+
+impl MetadataPoller {
+    /// A poller that has not asked anybody yet.
+    pub(crate) fn new(seat: Arc<Seat>) -> MetadataPoller {
+        let pin = seat.cluster.borrow().pin.clone();
+        let race = Race::new(Limits::default(), Budget::new(DISCOVERIES.0, DISCOVERIES.1), pin);
+        MetadataPoller {
+            seat,
+            race,
+            timer: None,
+            standing: None,
+            turn: 0,
+            counted: BTreeSet::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.seat.config.borrow())
+    }
+
+    fn topics(&self) -> Vec<Arc<str>> {
+        let wanted: BTreeSet<Arc<str>> = self.config().topics.iter().chain(&self.counted).cloned().collect();
+        wanted.into_iter().collect()
+    }
+
+    fn tell(&mut self, event: Event<NodeId>, ctx: &mut Context<Self>) {
+        let actions = self.race.handle(event, self.seat.env.now());
+        for action in actions {
+            match action {
+                Action::Begin { suspected_at } => drop(self.seat.differ.send(Observed::Begin { suspected_at })),
+                Action::Ask { address, .. } => self.ask(address, ctx),
+                Action::Limited { until } => tracing::debug!(%until, "too many discoveries: the next one waits"),
+                Action::Unsettled { failed, .. } => {
+                    let missing = failed.into_iter().map(|(at, reason)| format!("{at}: {reason}")).collect();
+                    drop(self.seat.differ.send(Observed::Unsettled { missing }));
+                }
+            }
+        }
+        self.arm(ctx);
+    }
+
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let Some(deadline) = self.race.next_deadline() else { return };
+        let wait = deadline.since(self.seat.env.now());
+        self.timer = Some(ctx.run_later(wait, |poller, ctx| {
+            poller.timer = None;
+            poller.tell(Event::Elapsed, ctx);
+        }));
+    }
+
+    fn jitter(&self) -> Jitter {
+        Jitter::new(self.seat.env.dice.fraction())
+    }
+
+    /// Every address that may know better: in use, stored, configured.
+    fn sources(&self) -> Vec<(Address, Source)> {
+        let config = self.config();
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        let in_use = cluster.view.iter().flat_map(|view| view.endpoints.values());
+        let in_use = in_use.map(|endpoint| (endpoint.address.clone(), Source::InUse));
+        let stored = self.seat.last_known_good.iter().map(|at| (at.clone(), Source::LastKnownGood));
+        let configured = config.kafka.bootstrap_servers.iter().map(|at| (at.clone(), Source::Configuration));
+        in_use.chain(stored).chain(configured).collect()
+    }
+
+    /// One question to one witness on a fresh connection. Another cluster's answer is an answer: who judges will
+    /// see it, and nothing but Metadata is asked here.
+    fn ask(&mut self, address: Address, ctx: &mut Context<Self>) {
+        let (dialler, topics) = (self.seat.dialler.clone(), self.topics());
+        let to = address.clone();
+        let question = async move {
+            let connection = dialler.open(to, None, None).await.map_err(|error| error.failure.to_string())?;
+            let question = Metadata { topics: Some(topics) };
+            connection.call(question, ANSWER_LIMIT).await.map_err(|error| error.failure.to_string())
+        };
+        let question = self.seat.env.placement.io.spawn(question);
+        let done = question.into_actor(self).map(move |answer, poller, ctx| {
+            let answer = answer.unwrap_or_else(|error| Err(error.to_string()));
+            poller.answered(address, answer, ctx);
+        });
+        ctx.spawn(done);
+    }
+
+    fn answered(
+        &mut self,
+        address: Address,
+        answer: Result<MetadataAnswer, String>,
+        ctx: &mut Context<Self>,
+    ) {
+        let jitter = self.jitter();
+        match answer {
+            Ok(answer) if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED => {
+                let reason = "the broker asks for a new bootstrap (KIP-1102)".to_owned();
+                self.tell(Event::Failed { address, reason, jitter }, ctx);
+            }
+            Ok(answer) => {
+                let observation = self.observation(address, &answer);
+                let topics = Some(topics_of(&answer.topics));
+                drop(self.seat.differ.send(Observed::Answered { observation: observation.clone(), topics }));
+                self.tell(Event::Answered { observation, jitter }, ctx);
+            }
+            Err(reason) => {
+                let failed = Observed::Failed { address: address.clone(), reason: reason.clone() };
+                drop(self.seat.differ.send(failed));
+                self.tell(Event::Failed { address, reason, jitter }, ctx);
+            }
+        }
+    }
+
+    /// The view as we reach it: `[endpoints.override]` stands between what brokers advertise and what is dialled.
+    fn observation(&self, witness: Address, answer: &MetadataAnswer) -> Observation<NodeId> {
+        let overrides = &self.config().endpoint_overrides;
+        let mut view: View<NodeId> = answer.view.clone();
+        for endpoint in view.endpoints.values_mut() {
+            if let Some(reached) = overrides.get(&endpoint.address) {
+                endpoint.address = reached.clone();
+            }
+        }
+        Observation { witness, view, at: self.seat.env.now() }
+    }
+
+    fn suspect(&mut self, suspect: Suspect, ctx: &mut Context<Self>) {
+        let now = self.seat.env.now();
+        self.told.retain(|_, at| now.since(*at) < TOLD_AGAIN);
+        if self.told.insert((suspect.node, suspect.reason.clone()), now).is_none() {
+            let Suspect { reason, node, address } = suspect;
+            self.seat.events.emit(Told::EndpointSuspected { reason, node, address });
+        }
+        self.discover(ctx);
+    }
+
+    fn discover(&mut self, ctx: &mut Context<Self>) {
+        let sources = self.sources();
+        self.tell(Event::Sources(sources), ctx);
+        self.tell(Event::Suspected, ctx);
+    }
+
+    fn sleep_until_poll(&self, ctx: &mut Context<Self>) {
+        let wait = self.seat.env.dice.jittered(self.config().drift.poll_interval);
+        ctx.run_later(wait, |poller, ctx| poller.poll(ctx));
+    }
+
+    /// Asks the next verified broker whether anything is new.
+    fn poll(&mut self, ctx: &mut Context<Self>) {
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        self.turn = self.turn.wrapping_add(1);
+        let verified = cluster.verified();
+        let Some((node, address)) = verified.iter().nth(self.turn % verified.len().max(1)) else {
+            self.discover(ctx);
+            return self.sleep_until_poll(ctx);
+        };
+        let (node, address) = (*node, address.clone());
+        let standing = self.standing.take().filter(|open| open.address() == &address && !open.is_closed());
+        let (dialler, pin, topics) = (self.seat.dialler.clone(), cluster.pin.clone(), self.topics());
+        let to = address.clone();
+        let question = self.seat.env.placement.io.spawn(async move {
+            let connection = match standing {
+                Some(connection) => connection,
+                None => dialler.open(to, Some(node), pin).await.map_err(|error| error.to_string())?,
+            };
+            let question = Metadata { topics: Some(topics) };
+            let answer = connection.call(question, ANSWER_LIMIT).await.map_err(|error| error.to_string())?;
+            Ok((connection, answer))
+        });
+        let done = question.into_actor(self).map(move |outcome, poller, ctx| {
+            match outcome.unwrap_or_else(|error| Err(error.to_string())) {
+                Ok((connection, answer)) => {
+                    poller.standing = Some(connection);
+                    poller.polled(node, address, &answer, ctx);
+                }
+                Err(reason) => poller.suspect(Suspect { reason, node: Some(node), address: Some(address) }, ctx),
+            }
+            poller.sleep_until_poll(ctx);
+        });
+        ctx.spawn(done);
+    }
+
+    /// What a poll heard of leaders is news at once; another view than the one in use is a reason to ask all.
+    fn polled(&mut self, node: NodeId, address: Address, answer: &MetadataAnswer, ctx: &mut Context<Self>) {
+        let observation = self.observation(address.clone(), answer);
+        let differs = self.seat.cluster.borrow().view.as_deref() != Some(&observation.view);
+        let asked_to = answer.error == ErrorCode::REBOOTSTRAP_REQUIRED;
+        let topics = Some(topics_of(&answer.topics));
+        drop(self.seat.differ.send(Observed::Answered { observation, topics }));
+        if differs || asked_to {
+            let reason = if asked_to { "the broker asks for a new bootstrap" } else { "a broker gives another view" };
+            self.suspect(Suspect { reason: reason.to_owned(), node: Some(node), address: Some(address) }, ctx);
+        }
+    }
+
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        self.discover(ctx);
+        let wait = self.config().drift.sweep_interval;
+        ctx.run_later(wait, |poller, ctx| poller.sweep(ctx));
+    }
+}
+
+/// Topics as core knows them.
+fn topics_of(topics: &[TopicMetadata]) -> Topics {
+    let mut known = Topics::default();
+    for topic in topics {
+        let partitions = topic.partitions.iter().filter_map(|partition| {
+            let leader = PartitionLeader { node: partition.leader, epoch: partition.leader_epoch };
+            Some((partition.index, leader))
+        });
+        let error = match topic.error {
+            ErrorCode::NONE => None,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Some(TopicError::Unknown),
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED => Some(TopicError::Unauthorized),
+            ErrorCode::LEADER_NOT_AVAILABLE => Some(TopicError::LeaderNotAvailable),
+            other => Some(TopicError::Other(other.0)),
+        };
+        let topic_known = Topic { id: topic.id, partitions: partitions.collect(), error };
+        known.0.insert(Arc::clone(&topic.name), topic_known);
+    }
+    known
+}
+
+impl Actor for MetadataPoller {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.add_stream(changes(self.seat.cluster.clone()));
+        self.sweep(ctx);
+        self.sleep_until_poll(ctx);
+    }
+}
+
+impl StreamHandler<Changed<Arc<Cluster>>> for MetadataPoller {
+    fn handle(&mut self, _: Changed<Arc<Cluster>>, ctx: &mut Context<Self>) {
+        let pin: Option<ClusterId> = self.seat.cluster.borrow().pin.clone();
+        if let Some(pin) = pin {
+            self.race.pin(pin);
+        }
+        let sources = self.sources();
+        self.tell(Event::Sources(sources), ctx);
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<Suspect> for MetadataPoller {
+    type Result = ();
+
+    fn handle(&mut self, suspect: Suspect, ctx: &mut Context<Self>) {
+        self.suspect(suspect, ctx);
+    }
+}
+
+impl Handler<Settled> for MetadataPoller {
+    type Result = ();
+
+    fn handle(&mut self, settled: Settled, ctx: &mut Context<Self>) {
+        self.tell(Event::Settled { unverified: settled.unverified }, ctx);
+    }
+}
+
+impl Handler<CountTopics> for MetadataPoller {
+    type Result = ();
+
+    fn handle(&mut self, CountTopics(topics): CountTopics, ctx: &mut Context<Self>) {
+        self.counted = topics;
+        self.discover(ctx);
+    }
+}
+
+impl Handler<ConfigChanged> for MetadataPoller {
+    type Result = ();
+
+    fn handle(&mut self, _: ConfigChanged, ctx: &mut Context<Self>) {
+        let reason = "the configuration changed".to_owned();
+        self.suspect(Suspect { reason, node: None, address: None }, ctx);
+    }
+}
+
+impl Handler<Crash> for MetadataPoller {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("asked to crash");
+    }
+}

@@ -1,0 +1,6 @@
+//! A drift's way: metadata poller, endpoint differ, supervisor, consumer.
+
+pub mod endpoint_differ;
+pub mod metadata_poller;
+pub mod published;
+pub mod supervisor;

@@ -1,0 +1,49 @@
+//! The agreed view, published as one watched value: who needs an endpoint reads it here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use steadfast_core::cluster::Cluster as Leaders;
+use steadfast_core::endpoints::view::{Address, View};
+use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
+
+/// What is known of the cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    /// The agreed view; none before the first one.
+    pub view: Option<Arc<View<NodeId>>>,
+    /// The brokers whose own answer at their own address maps them to it: only these are used.
+    pub verified: BTreeSet<NodeId>,
+    /// The cluster that everything has to belong to.
+    pub pin: Option<ClusterId>,
+    /// Topics, leaders and their epochs.
+    pub leaders: Leaders,
+}
+
+impl Cluster {
+    /// Where a verified broker is reached.
+    pub fn address(&self, node: NodeId) -> Option<&Address> {
+        self.view.as_ref().filter(|_| self.verified.contains(&node))?.address(&node)
+    }
+
+    /// All verified brokers with their addresses.
+    pub fn verified(&self) -> BTreeMap<NodeId, Address> {
+        let address = |node: &NodeId| Some((*node, self.address(*node)?.clone()));
+        self.verified.iter().filter_map(address).collect()
+    }
+
+    /// The topic's identity, as far as it is known.
+    pub fn topic_id(&self, topic: &str) -> TopicId {
+        self.leaders.topic_id(topic).unwrap_or(TopicId::UNKNOWN)
+    }
+
+    /// Who leads the partition.
+    pub fn leader(&self, partition: &Partition) -> Option<(NodeId, LeaderEpoch)> {
+        self.leaders.leader(partition)
+    }
+
+    /// How many partitions each known topic has.
+    pub fn partition_counts(&self) -> BTreeMap<Arc<str>, i32> {
+        self.leaders.partition_counts()
+    }
+}

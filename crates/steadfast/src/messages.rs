@@ -1,0 +1,219 @@
+//! What the actors tell each other. Types only: who handles a message says how.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use steadfast_core::checkpoint::Occasion;
+use steadfast_core::cluster::Topics;
+use steadfast_core::endpoints::respawn::Timeline;
+use steadfast_core::endpoints::view::{Address, Observation, View};
+use steadfast_core::group::actions::LostReason;
+use steadfast_core::group::errors::ErrorCode;
+use steadfast_core::ids::{ConsumerIncarnation, GroupGeneration, NodeId, Offset, Partition};
+use steadfast_core::tick::Tick;
+use steadfast_kafka::fetch::intake::Note;
+
+use crate::config::Config;
+
+/// Anyone to MetadataPoller: something made an endpoint doubtful.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Suspect {
+    /// What was noticed.
+    pub reason: String,
+    /// The broker, if it is known.
+    pub node: Option<NodeId>,
+    /// Its address, if it is known.
+    pub address: Option<Address>,
+}
+
+/// MetadataPoller to EndpointDiffer: what a witness said, or that it said nothing.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub enum Observed {
+    /// A discovery begins: what was heard before does not count in it.
+    Begin {
+        /// When the first suspicion came.
+        suspected_at: Tick,
+    },
+    /// A witness answered.
+    Answered {
+        /// Its view.
+        observation: Observation<NodeId>,
+        /// What it says of our topics; none if it was not asked.
+        topics: Option<Topics>,
+    },
+    /// A witness gave no answer.
+    Failed {
+        /// The address that was asked.
+        address: Address,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing is agreed although all were asked.
+    Unsettled {
+        /// What is missing.
+        missing: Vec<String>,
+    },
+}
+
+/// EndpointDiffer to MetadataPoller: a view is agreed.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Settled {
+    /// Addresses of the agreed view that are not verified yet: these are asked on.
+    pub unverified: BTreeSet<Address>,
+}
+
+/// Member to MetadataPoller: the leader of the group needs to know these topics' partition counts too.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct CountTopics(pub BTreeSet<Arc<str>>);
+
+/// EndpointDiffer to Supervisor: this view is agreed, and it is another one than before.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Drifted {
+    /// The agreed view.
+    pub view: Arc<View<NodeId>>,
+    /// How it came to be known.
+    pub timeline: Timeline,
+}
+
+/// Supervisor to EndpointDiffer: the view that the consumer uses from now on.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct InUse(pub Arc<View<NodeId>>);
+
+/// Supervisor to the successor: take over.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Promote;
+
+/// Supervisor to Consumer: take the drift in place.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Adapt(pub Arc<View<NodeId>>);
+
+/// Consumer to Supervisor: how it stands.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub enum ConsumerState {
+    /// The successor is connected and ready to fetch.
+    Prepared(ConsumerIncarnation),
+    /// The successor cannot reach what it needs.
+    PrepareFailed(ConsumerIncarnation, String),
+    /// Every partition is the successor's.
+    Promoted(ConsumerIncarnation),
+    /// Every partition that it took over had its first accepted fetch answer.
+    FirstRecord {
+        /// Who.
+        incarnation: ConsumerIncarnation,
+        /// Records skipped at the handover: the distance from a position to the first fetch after it.
+        gap: i64,
+    },
+}
+
+/// A fetch loop to its Consumer.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct LoopNote {
+    /// The incarnation that the loop belongs to.
+    pub incarnation: ConsumerIncarnation,
+    /// The broker that it fetches from.
+    pub node: NodeId,
+    /// What it says.
+    pub note: Note,
+}
+
+/// Member to Checkpointer: who owns what.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub enum Ownership {
+    /// These are ours from now on.
+    Assigned {
+        /// Which.
+        partitions: BTreeSet<Partition>,
+        /// The generation that gave them to us.
+        generation: GroupGeneration,
+    },
+    /// Drain these, commit, release them, and say so.
+    Revoked {
+        /// Which.
+        partitions: BTreeSet<Partition>,
+        /// When their leases end, drained or not.
+        deadline: Tick,
+    },
+    /// Release these at once and commit nothing.
+    Lost {
+        /// Which.
+        partitions: BTreeSet<Partition>,
+        /// Why.
+        reason: LostReason,
+    },
+}
+
+/// Checkpointer to Member: what became of partitions and commits.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub enum Released {
+    /// These are released.
+    Partitions(BTreeSet<Partition>),
+    /// A commit was refused by the group.
+    CommitRefused {
+        /// What the commit named.
+        generation: GroupGeneration,
+        /// The error.
+        code: ErrorCode,
+    },
+}
+
+/// Anyone to Checkpointer: commit now; answered when it is done, or when it cannot be.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Flush(pub Occasion);
+
+/// Checkpointer to the keeper of the handlers: partitions were assigned or released.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct OwnershipChanged;
+
+/// ConfigWatcher to those whom it concerns: another configuration is in force.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct ConfigChanged(pub Arc<Config>);
+
+/// The service to Member: give everything up and leave the group. Answered when it has, or by the deadline.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Leave {
+    /// Why, for the coordinator's log (KIP-800).
+    pub reason: Arc<str>,
+}
+
+/// Anyone to the service: it has to end.
+#[derive(Debug, Clone)]
+pub enum End {
+    /// The group refuses us for good.
+    Refused(String),
+    /// The member has left the group.
+    Left,
+    /// Part of the service failed for good.
+    Failed(String),
+}
+
+/// A position that did not move although records wait, seen by the watchdog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standstill {
+    /// The position.
+    pub at: Offset,
+    /// For how long.
+    pub lasted: Duration,
+}
+
+/// Tests and drills to any actor: panic.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Crash;
