@@ -3,6 +3,7 @@
 //! A machine is `handle(event, now) -> actions` with `next_deadline()`; whoever owns sockets and timers
 //! feeds it events and carries its actions out.
 
+pub mod cluster;
 pub mod endpoints;
 pub mod ids;
 pub mod tick;
