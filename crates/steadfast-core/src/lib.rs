@@ -5,6 +5,7 @@
 
 pub mod acked;
 pub mod checkpoint;
+pub mod cluster;
 pub mod endpoints;
 pub mod group;
 pub mod ids;

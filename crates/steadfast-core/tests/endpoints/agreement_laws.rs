@@ -42,7 +42,7 @@ fn last_words(words: &[Word]) -> BTreeMap<usize, &Word> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn what_is_agreed_is_of_the_pinned_cluster_and_stood_behind_where_it_points(

@@ -287,6 +287,37 @@ fn addresses_that_left_the_configuration_are_asked_no_more() {
 }
 
 #[test]
+fn addresses_that_nobody_proposes_any_more_are_forgotten() {
+    let mut world = World::new();
+    world.set("bootstrap", Port::Answers(view(NEW)));
+    world.feed(Event::Suspected);
+    world.run_to(millis(9_000));
+    world.set("bootstrap", Port::Answers(view("1=w")));
+    world.run_to(millis(30_000));
+    let asked = world.asked("x");
+    world.run_to(millis(60_000));
+    assert_eq!((world.asked("x"), asked > 5), (asked, true));
+    assert!(world.asked("w") > 5);
+}
+
+#[test]
+fn a_new_discovery_is_patient_with_nobody_from_the_one_before() {
+    let mut world = World::new();
+    world.set("bootstrap x y", Port::Answers(view(NEW)));
+    world.set("z", Port::BlackHole);
+    world.feed(Event::Suspected);
+    world.run_to(millis(60_000));
+    let last_asked = world.asks.iter().map(|(asked, ..)| *asked).max().unwrap_or_default();
+    world.run_to(last_asked + Duration::from_millis(7_500));
+    let in_flight = (last_asked + Duration::from_millis(7_000), at("z"), Source::Proposed);
+    assert_eq!(world.asks.last(), Some(&in_flight));
+    world.feed(Event::Suspected);
+    world.set("z", Port::Answers(view(NEW)));
+    world.run_to(world.now + Duration::from_millis(2_100));
+    assert_eq!(world.verified, BTreeSet::from([1, 2, 3]));
+}
+
+#[test]
 fn another_clusters_proposal_is_not_followed() {
     let mut world = World::new();
     world.set("bootstrap", Port::Answers(crate::scene::cluster("other", NEW)));
