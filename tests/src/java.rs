@@ -38,7 +38,7 @@ impl Program {
     pub fn start(class: &str, arguments: &[&str]) -> io::Result<Program> {
         let errors = tempfile::tempfile()?;
         let mut process = Command::new("java")
-            .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", jars::LOGGING, "-cp"])
             .arg(jars::class_path()?)
             .arg(class)
             .args(arguments)
@@ -80,10 +80,10 @@ impl Program {
     ///
     /// # Errors
     /// There is none within `limit`: what it printed instead.
-    pub fn wait_for(&mut self, limit: Duration, wanted: impl Fn(&Value) -> bool) -> io::Result<Line> {
+    pub fn wait_for(&mut self, limit: Duration, wanted: impl Fn(&Line) -> bool) -> io::Result<Line> {
         within(limit, || {
             let lines = self.lines();
-            let found = lines.iter().find(|line| wanted(&line.json)).cloned();
+            let found = lines.iter().find(|line| wanted(line)).cloned();
             found.ok_or_else(|| lines.last().cloned())
         })
         .map_err(|last| self.failed(&format!("did not print what was awaited; the last line is {last:?}")))

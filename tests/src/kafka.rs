@@ -68,7 +68,6 @@ impl Cluster {
     pub fn start(count: i32, extra: &[(&str, &str)]) -> io::Result<Cluster> {
         let directory = tempfile::Builder::new().prefix("steadfast-kafka-").tempdir()?;
         let jars = jars::fetched()?;
-        fs::write(directory.path().join("log4j2.properties"), include_str!("../kafka/log4j2.properties"))?;
         let mut cluster = Cluster {
             directory,
             class_path: format!("{}/*", jars.display()),
@@ -253,8 +252,7 @@ impl Cluster {
     }
 
     fn java(&self) -> Vec<String> {
-        let log4j = self.directory.path().join("log4j2.properties");
-        let mut command = vec!["java".to_owned(), format!("-Dlog4j2.configurationFile={}", log4j.display())];
+        let mut command = vec!["java".to_owned(), jars::LOGGING.to_owned()];
         command.extend(JVM.map(str::to_owned));
         command.extend(["-cp".to_owned(), self.class_path.clone()]);
         command

@@ -11,6 +11,10 @@ use super::process::Process;
 const FETCH_LIMIT: Duration = Duration::from_secs(600);
 const COMPILE_LIMIT: Duration = Duration::from_secs(120);
 
+/// Has Java log warnings to its error output: its output is for what programs print.
+pub(crate) const LOGGING: &str =
+    concat!("-Dlog4j2.configurationFile=", env!("CARGO_MANIFEST_DIR"), "/kafka/log4j2.properties");
+
 /// What the suites need and this machine lacks, if anything.
 pub fn missing() -> Option<String> {
     ["java", "javac", "mvn"]

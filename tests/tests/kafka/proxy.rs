@@ -103,13 +103,13 @@ fn java(cluster: &mut Cluster) {
     let mut members = ["range", "consumer"]
         .map(|assignor| Program::start("GroupMember", &[&bootstrap, assignor, "java", assignor]).unwrap());
     for member in &mut members {
-        member.wait_for(LIMIT, |line| line["event"] == "record").unwrap();
+        member.wait_for(LIMIT, |line| line.json["event"] == "record").unwrap();
     }
     let acked = load.stop().unwrap();
     for member in &mut members {
         for (partition, sequences) in &acked {
             let last = Mark { partition: *partition, sequence: *sequences.last().unwrap() };
-            member.wait_for(LIMIT, |line| mark(line) == Some(last)).unwrap();
+            member.wait_for(LIMIT, |line| mark(&line.json) == Some(last)).unwrap();
         }
         let mut checker = Checker::default();
         for Line { at, json } in member.lines() {
