@@ -155,6 +155,12 @@ impl Registry {
         drop(tasks); // outside the lock: a task that ends takes it to strike its connection off
     }
 
+    /// Learns brokers from the answer to a request that the proxy made itself.
+    pub(super) fn learner(self: &Arc<Self>) -> impl FnMut(i32, &str, u16) -> io::Result<SocketAddr> {
+        let registry = self.clone();
+        move |node, host, port| registry.place(node, host, port)
+    }
+
     /// The address of `node` through the proxy; a node that was not known is given one.
     fn place(self: &Arc<Self>, node: i32, host: &str, port: u16) -> io::Result<SocketAddr> {
         let mut state = self.state();
@@ -201,13 +207,5 @@ impl Exchange for Ticket {
         }
         let door = connection.door;
         *state.requests.entry(door).or_default().entry(api).or_default() += 1;
-    }
-}
-
-impl Registry {
-    /// Learns brokers from the answer to a request that the proxy made itself.
-    pub(super) fn learner(self: &Arc<Self>) -> impl FnMut(i32, &str, u16) -> io::Result<SocketAddr> {
-        let registry = self.clone();
-        move |node, host, port| registry.place(node, host, port)
     }
 }

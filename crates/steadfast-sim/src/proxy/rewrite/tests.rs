@@ -240,3 +240,16 @@ fn other_answers_pass_as_they_are() {
         assert_eq!(rewrite(api, version, &[1, 2, 3], &mut moved).unwrap(), None);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_comes_over_the_wire_is_refused_or_passed_but_never_panics(
+        (api, newest) in proptest::sample::select(NEWEST.to_vec()),
+        version in 0_i16..20,
+        answer in proptest::collection::vec(proptest::sample::select(vec![0_u8, 1, 2, 3, 9, 0x7f, 0x80, 0xff]), 0..200),
+    ) {
+        let anywhere = |_: i32, _: &str, _: u16| Ok(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let rewritten = rewrite(api as i16, version, &answer, &mut { anywhere });
+        proptest::prop_assert!(version <= newest || rewritten.is_err());
+    }
+}
