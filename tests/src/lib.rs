@@ -1,1 +1,27 @@
-//! Whole-service suites on a real Apache Kafka.
+//! What the suites on a real Apache Kafka are made of: a cluster of real brokers, Java programs beside it, a
+//! load whose acknowledged records are known, readers, and the checker that compares both.
+#![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
+
+pub mod checker;
+pub mod java;
+pub mod kafka;
+pub mod load;
+pub mod reader;
+pub mod stage;
+
+use std::time::{Duration, Instant};
+
+/// Asks `question` until it answers, every 20 ms.
+///
+/// # Errors
+/// It had no answer within `limit`: the last reason.
+pub fn within<T, E>(limit: Duration, mut question: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    let end = Instant::now() + limit;
+    loop {
+        match question() {
+            Ok(answer) => return Ok(answer),
+            Err(reason) if Instant::now() >= end => return Err(reason),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}

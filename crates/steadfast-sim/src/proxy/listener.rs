@@ -1,0 +1,138 @@
+//! One listening address and the connections it accepted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::gate::{Gate, reached};
+use super::registry::{Door, Registry, Ticket};
+use super::relay::relay;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// After a failed accept: the process may be out of file descriptors, which only time mends.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A new address on loopback. The system chooses the port.
+pub(super) fn bind() -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((TcpListener::from_std(listener)?, address))
+}
+
+/// Accepts until the gate is shut; ends when every connection is closed.
+pub(super) async fn listen(
+    registry: Arc<Registry>,
+    listener: TcpListener,
+    door: Door,
+    mut gate: watch::Receiver<Gate>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = reached(&mut gate, Gate::Shut) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((client, peer)) => {
+                    connections.spawn(serve(registry.clone(), client, peer, door, gate.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%door, %error, "accepting failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    refuse(&registry, listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Closes the port but keeps it bound: so it refuses, and nobody else on this machine is given it.
+fn refuse(registry: &Registry, listener: TcpListener) {
+    let Ok(address) = listener.local_addr() else { return };
+    drop(listener);
+    let reserved = TcpSocket::new_v4().and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    });
+    match reserved {
+        Ok(socket) => registry.reserve(socket),
+        Err(error) => tracing::warn!(%address, %error, "the port could not be kept"),
+    }
+}
+
+async fn serve(
+    registry: Arc<Registry>,
+    mut client: TcpStream,
+    peer: SocketAddr,
+    door: Door,
+    mut gate: watch::Receiver<Gate>,
+) {
+    let ticket = registry.admit(door, peer);
+    let ended = tokio::select! {
+        biased;
+        () = reached(&mut gate, Gate::Silent) => None,
+        ended = forward(&registry, &mut client, door, ticket.clone()) => Some(ended),
+    };
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            tracing::debug!(%door, %peer, %error, "a proxied connection broke");
+            reset(client);
+        }
+        None => {
+            tokio::select! {
+                biased;
+                () = reached(&mut gate, Gate::Shut) => reset(client),
+                () = swallow(&mut client) => {}
+            }
+        }
+    }
+}
+
+async fn forward(registry: &Registry, client: &mut TcpStream, door: Door, ticket: Ticket) -> io::Result<()> {
+    client.set_nodelay(true)?;
+    let mut broker = reach(registry, door).await?;
+    relay(client, &mut broker, ticket).await
+}
+
+/// Connects to the first of the door's addresses that answers.
+async fn reach(registry: &Registry, door: Door) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("{door} leads nowhere"));
+    for (host, port) in registry.upstream(door) {
+        match connect(&host, port).await {
+            Ok(broker) => return Ok(broker),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+/// Connects to a broker of the real cluster, within two seconds.
+#[expect(clippy::disallowed_methods, reason = "the proxy's only door to the real cluster")]
+pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let broker = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect((host, port))).await??;
+    broker.set_nodelay(true)?;
+    Ok(broker)
+}
+
+/// Reads and drops what the client sends, until it closes.
+async fn swallow(client: &mut TcpStream) {
+    let mut dropped = [0; 4096];
+    while client.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
+}
+
+/// Closes by RST: whatever was under way in the socket is lost.
+fn reset(client: TcpStream) {
+    if let Err(error) = client.set_zero_linger() {
+        tracing::debug!(%error, "the connection is closed without a reset");
+    }
+}

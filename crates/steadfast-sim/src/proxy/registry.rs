@@ -1,0 +1,211 @@
+//! What all connections of one proxy share: which broker stands where, who is connected, what was asked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::TcpSocket;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::gate::Gate;
+use super::listener::{bind, listen};
+use super::relay::Exchange;
+use super::rewrite::Advertise;
+
+/// Where a client came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Door {
+    /// The stable bootstrap address.
+    Bootstrap,
+    /// The address that stood for a broker from an endpoint generation on.
+    Broker {
+        /// The broker's node id.
+        node: i32,
+        /// The endpoint generation in which this address came up.
+        generation: u64,
+    },
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Door::Bootstrap => f.write_str("bootstrap"),
+            Door::Broker { node, generation } => write!(f, "broker {node} of generation {generation}"),
+        }
+    }
+}
+
+/// A connection that stands, or that a black hole holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Where it came in.
+    pub door: Door,
+    /// The client's end.
+    pub peer: SocketAddr,
+    /// The client id of its requests, as last seen.
+    pub client_id: Option<String>,
+    /// How many requests it has made, by api key.
+    pub requests: BTreeMap<i16, u64>,
+}
+
+/// Where one broker is reached through the proxy, and where it really is.
+pub(super) struct Place {
+    pub(super) upstream: (String, u16),
+    pub(super) address: SocketAddr,
+    pub(super) gate: watch::Sender<Gate>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) generation: u64,
+    pub(super) places: BTreeMap<i32, Place>,
+    pub(super) tasks: JoinSet<()>,
+    connections: BTreeMap<u64, Connection>,
+    admitted: u64,
+    requests: BTreeMap<Door, BTreeMap<i16, u64>>,
+    reserved: Vec<TcpSocket>,
+    closed: bool,
+}
+
+/// The state of one proxy, shared by its tasks.
+pub(super) struct Registry {
+    seeds: Vec<SocketAddr>,
+    state: Mutex<State>,
+}
+
+impl Registry {
+    pub(super) fn new(seeds: Vec<SocketAddr>) -> Registry {
+        Registry { seeds, state: Mutex::default() }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Binds a new address for `door`.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        state: &mut State,
+        door: Door,
+    ) -> io::Result<(SocketAddr, watch::Sender<Gate>)> {
+        if state.closed {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the proxy is gone"));
+        }
+        let (listener, address) = bind()?;
+        let (gate, watched) = watch::channel(Gate::Open);
+        state.tasks.spawn(listen(self.clone(), listener, door, watched));
+        Ok((address, gate))
+    }
+
+    /// Where the traffic of `door` may go, the best address first.
+    pub(super) fn upstream(&self, door: Door) -> Vec<(String, u16)> {
+        let state = self.state();
+        match door {
+            Door::Broker { node, .. } => {
+                state.places.get(&node).map(|at| at.upstream.clone()).into_iter().collect()
+            }
+            Door::Bootstrap => {
+                let brokers = state.places.values().map(|place| place.upstream.clone());
+                let mut all: Vec<_> = self
+                    .seeds
+                    .iter()
+                    .map(|seed| (seed.ip().to_string(), seed.port()))
+                    .chain(brokers)
+                    .collect();
+                let first = usize::try_from(state.admitted).unwrap_or_default() % all.len().max(1);
+                all.rotate_left(first);
+                all
+            }
+        }
+    }
+
+    /// Notes a new connection; it is forgotten with the last clone of the ticket.
+    pub(super) fn admit(self: &Arc<Self>, door: Door, peer: SocketAddr) -> Ticket {
+        let mut state = self.state();
+        state.admitted += 1;
+        let id = state.admitted;
+        let connection = Connection { door, peer, client_id: None, requests: BTreeMap::new() };
+        state.connections.insert(id, connection);
+        drop(state);
+        Ticket(Arc::new(Admission { id, registry: self.clone() }))
+    }
+
+    pub(super) fn connections(&self) -> Vec<Connection> {
+        self.state().connections.values().cloned().collect()
+    }
+
+    pub(super) fn requests(&self) -> BTreeMap<Door, BTreeMap<i16, u64>> {
+        self.state().requests.clone()
+    }
+
+    pub(super) fn reserve(&self, socket: TcpSocket) {
+        self.state().reserved.push(socket);
+    }
+
+    /// Ends all tasks. What they hold is closed with them.
+    pub(super) fn close(&self) {
+        let tasks = {
+            let mut state = self.state();
+            state.closed = true;
+            std::mem::take(&mut state.tasks)
+        };
+        drop(tasks); // outside the lock: a task that ends takes it to strike its connection off
+    }
+
+    /// Learns brokers from the answer to a request that the proxy made itself.
+    pub(super) fn learner(self: &Arc<Self>) -> impl FnMut(i32, &str, u16) -> io::Result<SocketAddr> {
+        let registry = self.clone();
+        move |node, host, port| registry.place(node, host, port)
+    }
+
+    /// The address of `node` through the proxy; a node that was not known is given one.
+    fn place(self: &Arc<Self>, node: i32, host: &str, port: u16) -> io::Result<SocketAddr> {
+        let mut state = self.state();
+        let upstream = (host.to_owned(), port);
+        if let Some(place) = state.places.get_mut(&node) {
+            place.upstream = upstream;
+            return Ok(place.address);
+        }
+        let generation = state.generation;
+        let (address, gate) = self.open(&mut state, Door::Broker { node, generation })?;
+        state.places.insert(node, Place { upstream, address, gate });
+        Ok(address)
+    }
+}
+
+struct Admission {
+    id: u64,
+    registry: Arc<Registry>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.registry.state().connections.remove(&self.id);
+    }
+}
+
+/// One connection's access to what is shared.
+#[derive(Clone)]
+pub(super) struct Ticket(Arc<Admission>);
+
+impl Advertise for Ticket {
+    fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<SocketAddr> {
+        self.0.registry.place(node, host, port)
+    }
+}
+
+impl Exchange for Ticket {
+    fn requested(&mut self, api: i16, client_id: Option<&str>) {
+        let mut state = self.0.registry.state();
+        let Some(connection) = state.connections.get_mut(&self.0.id) else { return };
+        *connection.requests.entry(api).or_default() += 1;
+        if connection.client_id.as_deref() != client_id {
+            connection.client_id = client_id.map(str::to_owned);
+        }
+        let door = connection.door;
+        *state.requests.entry(door).or_default().entry(api).or_default() += 1;
+    }
+}

@@ -1,0 +1,327 @@
+//! A cluster of real Apache Kafka brokers, as child processes of the test.
+
+mod ask;
+pub(crate) mod jars;
+mod ports;
+mod process;
+mod properties;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::{CreateTopicsRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use tempfile::TempDir;
+
+use crate::within;
+use process::Process;
+use properties::{Node, Role};
+
+pub use ask::{ask, endpoints, metadata};
+pub use jars::missing;
+
+const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qk";
+const START_LIMIT: Duration = Duration::from_secs(120);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+const TOOL_LIMIT: Duration = Duration::from_secs(60);
+const TOPIC_LIMIT: Duration = Duration::from_secs(30);
+/// Brokers are short-lived here: the second compiler would work for a time that never comes.
+const JVM: [&str; 4] = ["-Xms384m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+const TOPIC_ALREADY_EXISTS: i16 = 36;
+
+/// Which signal ends a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// It dies at once; its leaders move when its session ends, 2 s later.
+    Kill,
+    /// It moves its leaders away, then ends.
+    Term,
+}
+
+struct Broker {
+    node: Node,
+    process: Option<Process>,
+}
+
+/// A running cluster. Dropping it kills its brokers and deletes their data; they die too when the test process
+/// does, however it ends.
+pub struct Cluster {
+    directory: TempDir,
+    class_path: String,
+    brokers: BTreeMap<i32, Broker>,
+    voters: Vec<(i32, u16)>,
+    extra: Vec<(String, String)>,
+}
+
+impl Cluster {
+    /// Starts `count` combined broker-controllers with node ids from 1 on, and waits until each of them lists
+    /// all. `extra` are further properties for every broker.
+    ///
+    /// # Errors
+    /// The jars cannot be fetched, or the brokers do not come up within two minutes: the end of their logs.
+    pub fn start(count: i32, extra: &[(&str, &str)]) -> io::Result<Cluster> {
+        let directory = tempfile::Builder::new().prefix("steadfast-kafka-").tempdir()?;
+        let jars = jars::fetched()?;
+        let mut cluster = Cluster {
+            directory,
+            class_path: format!("{}/*", jars.display()),
+            brokers: BTreeMap::new(),
+            voters: Vec::new(),
+            extra: extra.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        };
+        for id in 1..=count {
+            let controller = ports::free()?;
+            cluster.voters.push((id, controller.number));
+            let node =
+                Node { id, role: Role::Combined, listener: ports::free()?, controller: Some(controller) };
+            cluster.brokers.insert(id, Broker { node, process: None });
+        }
+        cluster.format()?;
+        (1..=count).try_for_each(|id| cluster.run(id))?;
+        cluster.wait_until_whole()?;
+        Ok(cluster)
+    }
+
+    /// Where the running brokers really are.
+    pub fn addresses(&self) -> BTreeMap<i32, SocketAddr> {
+        let running = self.brokers.values().filter(|broker| broker.process.is_some());
+        running.map(|broker| (broker.node.id, address(broker))).collect()
+    }
+
+    /// The running brokers' addresses, as client libraries want them: `host:port,host:port`.
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<String> = self.addresses().values().map(SocketAddr::to_string).collect();
+        addresses.join(",")
+    }
+
+    /// Ends a broker, and waits until it is gone.
+    ///
+    /// # Errors
+    /// There is no such broker, it is not running, or it did not end within a minute.
+    pub fn kill(&mut self, id: i32, signal: Signal) -> io::Result<()> {
+        let broker = self.broker(id)?;
+        let mut process = broker.process.take().ok_or_else(|| absent(id))?;
+        process.signal(match signal {
+            Signal::Kill => "KILL",
+            Signal::Term => "TERM",
+        })?;
+        process.wait(STOP_LIMIT).map(drop)
+    }
+
+    /// Starts a broker again that was killed, at its old address, and waits until all running brokers list all
+    /// running brokers.
+    ///
+    /// # Errors
+    /// There is no such broker, or it does not come up within two minutes.
+    pub fn restart(&mut self, id: i32) -> io::Result<()> {
+        if self.broker(id)?.process.as_mut().is_none_or(|process| !process.running()) {
+            self.run(id)?;
+        }
+        self.wait_until_whole()
+    }
+
+    /// Starts a further broker, which is no controller, and waits until it is listed. Its node id is returned.
+    ///
+    /// # Errors
+    /// It does not come up within two minutes.
+    pub fn add_broker(&mut self) -> io::Result<i32> {
+        let id = self.brokers.keys().last().copied().unwrap_or_default() + 1;
+        let node = Node { id, role: Role::Broker, listener: ports::free()?, controller: None };
+        properties::format_like(&self.formatted(), &self.data(id), id)?;
+        self.brokers.insert(id, Broker { node, process: None });
+        self.run(id)?;
+        self.wait_until_whole()?;
+        Ok(id)
+    }
+
+    /// Ends an added broker for good, and waits until the others no longer list it.
+    ///
+    /// # Errors
+    /// There is no such broker, or it does not end or is still listed after a time.
+    pub fn remove_broker(&mut self, id: i32) -> io::Result<()> {
+        self.kill(id, Signal::Term)?;
+        self.brokers.remove(&id);
+        self.wait_until_whole()
+    }
+
+    /// Makes the cluster what it was at its start: removes added brokers, starts those that are not running. For
+    /// a suite whose last trial may have failed in the middle.
+    ///
+    /// # Errors
+    /// As [`Cluster::restart`].
+    pub fn heal(&mut self) -> io::Result<()> {
+        self.brokers.retain(|_, broker| broker.node.role == Role::Combined);
+        let ids: Vec<i32> = self.brokers.keys().copied().collect();
+        for id in ids {
+            if self.broker(id)?.process.as_mut().is_none_or(|process| !process.running()) {
+                self.run(id)?;
+            }
+        }
+        self.wait_until_whole()
+    }
+
+    /// Creates a topic with a copy of each partition on up to three brokers, and waits until every broker knows a
+    /// leader of each partition.
+    ///
+    /// # Errors
+    /// The cluster refuses, or the leaders are not known within 30 s.
+    pub fn create_topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> io::Result<()> {
+        let config = |(key, value): &(&str, &str)| {
+            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+        };
+        let topic = CreatableTopic::default()
+            .with_name(TopicName(text(name)))
+            .with_num_partitions(partitions)
+            .with_replication_factor(-1)
+            .with_configs(configs.iter().map(config).collect());
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
+        let addresses = self.addresses();
+        let first = addresses.values().next().ok_or_else(|| io::Error::other("no broker is running"))?;
+        within(TOPIC_LIMIT, || {
+            let created = ask(*first, 7, &request)?.topics.into_iter().next();
+            let created = created.ok_or_else(|| io::Error::other("an empty answer to CreateTopics"))?;
+            match created.error_code {
+                0 | TOPIC_ALREADY_EXISTS => Ok(()),
+                error => {
+                    Err(io::Error::other(format!("topic {name}: error {error}, {:?}", created.error_message)))
+                }
+            }
+        })?;
+        addresses.values().try_for_each(|at| within(TOPIC_LIMIT, || self.led(*at, name, partitions)))
+    }
+
+    /// Runs one of Kafka's tools, for instance `org.apache.kafka.tools.TopicCommand`, and gives its output.
+    ///
+    /// # Errors
+    /// It fails, or does not end within a minute: its output.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> io::Result<String> {
+        let output = self.directory.path().join("tool.out");
+        let errors = self.directory.path().join("tool.err");
+        let mut command = self.java();
+        command.push(class.to_owned());
+        command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let mut process =
+            Process::start(command, File::create(&output)?.into(), File::create(&errors)?.into())?;
+        let status = process.wait(TOOL_LIMIT)?;
+        let output = fs::read_to_string(output)?;
+        if status.success() {
+            return Ok(output);
+        }
+        Err(io::Error::other(format!("{class} ended with {status}: {output}{}", fs::read_to_string(errors)?)))
+    }
+
+    /// The last lines that a broker logged.
+    pub fn log_of(&self, id: i32) -> String {
+        let log = fs::read_to_string(self.path(id, "log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    fn led(&self, at: SocketAddr, topic: &str, partitions: i32) -> io::Result<()> {
+        let found = metadata(at, &[topic])?.topics.into_iter().next().map(|topic| topic.partitions);
+        let led = found.unwrap_or_default().iter().filter(|partition| partition.leader_id.0 >= 0).count();
+        if usize::try_from(partitions) == Ok(led) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "topic {topic}: {at} knows the leaders of {led} of {partitions} partitions"
+        )))
+    }
+
+    fn broker(&mut self, id: i32) -> io::Result<&mut Broker> {
+        self.brokers.get_mut(&id).ok_or_else(|| absent(id))
+    }
+
+    fn path(&self, id: i32, extension: &str) -> PathBuf {
+        self.directory.path().join(format!("{id}.{extension}"))
+    }
+
+    fn data(&self, id: i32) -> PathBuf {
+        self.path(id, "data")
+    }
+
+    /// A directory that Kafka's tool formatted and no broker has touched.
+    fn formatted(&self) -> PathBuf {
+        self.directory.path().join("formatted")
+    }
+
+    fn java(&self) -> Vec<String> {
+        let mut command = vec!["java".to_owned(), jars::LOGGING.to_owned()];
+        command.extend(JVM.map(str::to_owned));
+        command.extend(["-cp".to_owned(), self.class_path.clone()]);
+        command
+    }
+
+    fn format(&self) -> io::Result<()> {
+        let Some(first) = self.brokers.values().next() else { return Ok(()) };
+        let properties = self.directory.path().join("format.properties");
+        fs::write(&properties, properties::of(&first.node, &self.voters, &self.formatted(), &self.extra))?;
+        let properties = properties.display().to_string();
+        self.tool("kafka.tools.StorageTool", &["format", "-t", CLUSTER_ID, "-c", &properties])?;
+        self.brokers
+            .keys()
+            .try_for_each(|id| properties::format_like(&self.formatted(), &self.data(*id), *id))
+    }
+
+    fn run(&mut self, id: i32) -> io::Result<()> {
+        let (path, data) = (self.path(id, "properties"), self.data(id));
+        let log = File::options().create(true).append(true).open(self.path(id, "log"))?;
+        let mut command = self.java();
+        command.extend(["kafka.Kafka".to_owned(), path.display().to_string()]);
+        let (voters, extra) = (self.voters.clone(), self.extra.clone());
+        let broker = self.broker(id)?;
+        fs::write(path, properties::of(&broker.node, &voters, &data, &extra))?;
+        broker.process = Some(Process::start(command, Stdio::from(log.try_clone()?), log.into())?);
+        Ok(())
+    }
+
+    /// Waits until every running broker lists exactly the running brokers.
+    fn wait_until_whole(&mut self) -> io::Result<()> {
+        let expected = self.addresses();
+        within(START_LIMIT, || {
+            if let Some(dead) = self.dead() {
+                return Ok(Err(io::Error::other(format!("broker {dead} ended:\n{}", self.log_of(dead)))));
+            }
+            for (id, at) in &expected {
+                let listed = endpoints(*at).map_err(|error| format!("broker {id} at {at}: {error}"))?;
+                if listed != expected {
+                    return Err(format!("broker {id} lists {listed:?}, expected {expected:?}"));
+                }
+            }
+            Ok(Ok(()))
+        })
+        .map_err(|reason| io::Error::new(io::ErrorKind::TimedOut, reason))?
+    }
+
+    /// A broker that ended by itself.
+    fn dead(&mut self) -> Option<i32> {
+        let running = |broker: &mut Broker| broker.process.as_mut().is_none_or(Process::running);
+        self.brokers.iter_mut().find_map(|(id, broker)| (!running(broker)).then_some(*id))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // All at once: the brokers' own drop then only waits.
+        self.brokers.values_mut().filter_map(|broker| broker.process.as_mut()).for_each(Process::release);
+        self.brokers.clear();
+    }
+}
+
+fn address(broker: &Broker) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], broker.node.listener.number))
+}
+
+fn absent(id: i32) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("no broker {id} is running"))
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}

@@ -1,0 +1,151 @@
+//! A producer that knows what was acknowledged.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
+use rskafka::client::{Client, ClientBuilder};
+use rskafka::record::Record;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, timeout};
+
+use crate::checker::{Acked, Mark};
+use crate::within;
+
+/// rskafka retries without bound: every call to it is given this long.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// What is written where.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The real brokers, `host:port,host:port`: the load does not go through the proxy.
+    pub bootstrap: String,
+    /// An existing topic.
+    pub topic: String,
+    /// Its partitions; each is written to at the same rate.
+    pub partitions: i32,
+    /// Records per second, over all partitions.
+    pub per_second: u32,
+}
+
+/// A running load on a thread and runtime of its own. Each partition has one record in flight at most, so
+/// offsets follow sequences. Dropping it ends it.
+pub struct Load {
+    acked: Arc<Mutex<Acked>>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Begins to write, and returns when every partition has a record.
+    ///
+    /// # Errors
+    /// No runtime could be made, or the first records are not acknowledged within 30 s.
+    pub fn start(plan: Plan) -> io::Result<Load> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = watch::channel(false);
+        let acked = Arc::new(Mutex::new(Acked::new()));
+        let (writing, partitions) = (acked.clone(), plan.partitions);
+        let thread = std::thread::Builder::new().name("load".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(write_all(plan, writing, stopped)))?;
+        let load = Load { acked, stop, thread: Some(thread) };
+        within(2 * STOP_LIMIT, || {
+            let begun = load.acked().len();
+            let all = usize::try_from(partitions) == Ok(begun);
+            all.then_some(())
+                .ok_or_else(|| io::Error::other(format!("{begun} of {partitions} partitions written")))
+        })?;
+        Ok(load)
+    }
+
+    /// What has been acknowledged so far.
+    pub fn acked(&self) -> Acked {
+        self.acked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the load when what is in flight is decided: what was acknowledged in all.
+    ///
+    /// # Errors
+    /// It does not end within 15 s, or it panicked.
+    pub fn stop(mut self) -> io::Result<Acked> {
+        self.stop.send_replace(true);
+        let Some(thread) = self.thread.take() else { return Ok(self.acked()) };
+        within(STOP_LIMIT, || {
+            thread.is_finished().then_some(()).ok_or_else(|| io::Error::other("the load does not end"))
+        })?;
+        thread.join().map_err(|_| io::Error::other("the load panicked"))?;
+        Ok(self.acked())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+async fn write_all(plan: Plan, acked: Arc<Mutex<Acked>>, stopped: watch::Receiver<bool>) {
+    let plan = Arc::new(plan);
+    let mut writers = JoinSet::new();
+    for partition in 0..plan.partitions {
+        writers.spawn(write(plan.clone(), partition, acked.clone(), stopped.clone()));
+    }
+    while let Some(ended) = writers.join_next().await {
+        if let Err(panicked) = ended {
+            std::panic::resume_unwind(panicked.into_panic());
+        }
+    }
+}
+
+/// Writes one partition until it is stopped. A sequence whose fate is unknown is given up, not tried again.
+async fn write(
+    plan: Arc<Plan>,
+    partition: i32,
+    acked: Arc<Mutex<Acked>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let every = Duration::from_secs(1) * plan.partitions.unsigned_abs() / plan.per_second.max(1);
+    let mut beat = tokio::time::interval(every);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut to = None;
+    for sequence in 0.. {
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = beat.tick() => {}
+        }
+        if to.is_none() {
+            to = connect(&plan, partition).await;
+        }
+        let Some((_, client)) = &to else { continue };
+        let mark = Mark { partition, sequence };
+        let record =
+            Record { key: None, value: Some(mark.value()), headers: Default::default(), timestamp: now() };
+        match timeout(CALL_LIMIT, client.produce(vec![record], Compression::NoCompression)).await {
+            Ok(Ok(_)) => {
+                let mut acked = acked.lock().unwrap_or_else(PoisonError::into_inner);
+                acked.entry(partition).or_default().insert(sequence);
+            }
+            Ok(Err(_)) | Err(_) => to = None,
+        }
+    }
+}
+
+/// The partition's client, and the client whose connections it lives on.
+async fn connect(plan: &Plan, partition: i32) -> Option<(Client, PartitionClient)> {
+    let bootstrap = plan.bootstrap.split(',').map(str::to_owned).collect();
+    let client = timeout(CALL_LIMIT, ClientBuilder::new(bootstrap).build()).await.ok()?.ok()?;
+    let to = client.partition_client(&plan.topic, partition, UnknownTopicHandling::Retry);
+    let to = timeout(CALL_LIMIT, to).await.ok()?.ok()?;
+    Some((client, to))
+}
+
+fn now() -> chrono::DateTime<chrono::Utc> {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let ms = i64::try_from(since_epoch.as_millis()).unwrap_or_default();
+    chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default()
+}

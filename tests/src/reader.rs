@@ -1,0 +1,106 @@
+//! A consumer by librdkafka that tells the checker what it is given.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Message};
+
+use crate::checker::{Acked, Checker, Delivered, Mark, Verdict};
+use crate::within;
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// A librdkafka consumer on a thread of its own. Dropping it has it leave the group, but does not wait for that:
+/// after a drift librdkafka takes up to a minute to close.
+pub struct Reader {
+    checker: Arc<Mutex<Checker>>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Reader {
+    /// Joins `group` and reads `topic` from its beginning. `settings` are librdkafka's; those of the group and the
+    /// bootstrap servers are set.
+    ///
+    /// # Errors
+    /// A setting is wrong, or no thread could be made.
+    pub fn start(bootstrap: &str, group: &str, topic: &str, settings: &[(&str, &str)]) -> io::Result<Reader> {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", bootstrap)
+            .set("group.id", group)
+            .set("auto.offset.reset", "earliest");
+        for (key, value) in settings {
+            config.set(*key, *value);
+        }
+        let consumer: BaseConsumer = config.create().map_err(io::Error::other)?;
+        consumer.subscribe(&[topic]).map_err(io::Error::other)?;
+        let (checker, stop) = (Arc::new(Mutex::new(Checker::default())), Arc::new(AtomicBool::new(false)));
+        let (noted, stopped) = (checker.clone(), stop.clone());
+        let thread = std::thread::Builder::new().name("reader".to_owned());
+        let thread = thread.spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if let Some(delivered) = consumer.poll(POLL).and_then(delivered) {
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).see(delivered);
+                }
+            }
+        })?;
+        Ok(Reader { checker, stop, thread })
+    }
+
+    /// What it has been given so far.
+    pub fn checker(&self) -> Checker {
+        self.checker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until all of `acked` is delivered, and judges.
+    ///
+    /// # Errors
+    /// Something is outstanding after `limit`.
+    pub fn verdict_within(&self, limit: Duration, acked: &Acked) -> io::Result<Verdict> {
+        within(limit, || {
+            let outstanding = self.checker().outstanding(acked);
+            let first = outstanding.first();
+            first.map_or(Ok(()), |first| {
+                Err(io::Error::other(format!(
+                    "{} records did not come, the first is {first:?}",
+                    outstanding.len()
+                )))
+            })
+        })?;
+        Ok(self.checker().verdict(acked))
+    }
+
+    /// Has it commit and leave the group, and waits until it has.
+    ///
+    /// # Errors
+    /// It did not close within `limit`.
+    pub fn leave(self, limit: Duration) -> io::Result<Checker> {
+        self.stop.store(true, Ordering::Relaxed);
+        within(limit, || {
+            let closed = self.thread.is_finished();
+            closed
+                .then_some(())
+                .ok_or_else(|| io::Error::other(format!("librdkafka did not close within {limit:?}")))
+        })?;
+        Ok(self.checker())
+    }
+}
+
+/// Errors are librdkafka's reports of what it mends itself; records that are not the load's do not count.
+fn delivered(polled: Result<rdkafka::message::BorrowedMessage<'_>, KafkaError>) -> Option<Delivered> {
+    let message = polled.ok()?;
+    let mark = Mark::read(message.payload()?)?;
+    Some(Delivered { mark, offset: message.offset(), at: SystemTime::now() })
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,58 @@
+//! Where trials play: one cluster for all of them, started when the first needs it.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Conclusion, Trial};
+
+use crate::kafka::{Cluster, missing};
+
+/// Builds trials that share a cluster of three brokers.
+#[derive(Clone, Default)]
+pub struct Stage {
+    cluster: Arc<Mutex<Option<Cluster>>>,
+}
+
+impl Stage {
+    /// A trial on the shared cluster, which is whole when the trial begins, whatever the one before did to it. It
+    /// fails by a panic. Trials run one after the other; each uses topics and groups of its own.
+    pub fn trial(&self, name: &str, run: impl FnOnce(&mut Cluster) + Send + 'static) -> Trial {
+        let shared = self.cluster.clone();
+        Trial::ignorable_test(name, move || {
+            if let Some(reason) = missing() {
+                return unable(reason);
+            }
+            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let cluster = ready(&mut shared)?;
+            run(cluster);
+            Ok(Completion::Completed)
+        })
+    }
+
+    /// Runs the trials and ends the cluster.
+    pub fn run(self, trials: Vec<Trial>) -> Conclusion {
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads = Some(1);
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        drop(self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take());
+        conclusion
+    }
+}
+
+/// Under CI a trial that cannot run has failed.
+fn unable(reason: String) -> Result<Completion, libtest_mimic::Failed> {
+    if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+        return Err(reason.into());
+    }
+    Ok(Completion::ignored_with(reason))
+}
+
+fn ready(shared: &mut Option<Cluster>) -> io::Result<&mut Cluster> {
+    match shared {
+        Some(cluster) => {
+            cluster.heal()?;
+            Ok(cluster)
+        }
+        None => Ok(shared.insert(Cluster::start(3, &[])?)),
+    }
+}
