@@ -7,6 +7,7 @@ pub mod java;
 pub mod kafka;
 pub mod load;
 pub mod reader;
+pub mod service;
 pub mod stage;
 
 use std::time::{Duration, Instant};

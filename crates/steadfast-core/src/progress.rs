@@ -182,6 +182,11 @@ impl Progress {
         self.position
     }
 
+    /// Whether the partition is owned and its position known.
+    pub fn is_placed(&self) -> bool {
+        !matches!(self.state, State::Unowned | State::Resolving)
+    }
+
     /// The end of the contiguous processed prefix.
     pub fn acked(&self) -> Offset {
         self.acked.prefix()

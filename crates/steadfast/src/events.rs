@@ -78,9 +78,9 @@ pub enum Event {
     ConsumerRespawned {
         /// The new incarnation.
         incarnation: ConsumerIncarnation,
-        /// Why: `drift`, `crash`, `start`, `settings`.
+        /// Why: `drift`, `crash` or `start`.
         reason: &'static str,
-        /// From the first suspicion to the begin of the discovery.
+        /// From the first suspicion to the begin of its discovery.
         #[serde(rename = "phase.detect_ms")]
         detect_ms: f64,
         /// From there to the agreed view.
@@ -92,9 +92,10 @@ pub enum Event {
         /// From there until every partition was the successor's.
         #[serde(rename = "phase.handover_ms")]
         handover_ms: f64,
-        /// From there to the last partition's first accepted fetch answer, empty or not.
-        #[serde(rename = "phase.first_record_ms")]
-        first_record_ms: f64,
+        /// From there to the last partition's first accepted fetch answer, empty or not; absent if it was not
+        /// seen in time.
+        #[serde(rename = "phase.first_record_ms", skip_serializing_if = "Option::is_none")]
+        first_record_ms: Option<f64>,
         /// Records skipped.
         gap: i64,
         /// Records delivered again.
@@ -446,7 +447,10 @@ impl Event {
             Event::WitnessFailed { witness, reason } => format!("{witness} is no witness: {reason}"),
             Event::EndpointSuspected { reason, .. } => format!("an endpoint is suspected: {reason}"),
             Event::EndpointDrifted { changes, score, threshold, action } => {
-                format!("{} endpoints changed (score {score:.2}, threshold {threshold}): {action}", changes.len())
+                format!(
+                    "{} endpoints changed (score {score:.2}, threshold {threshold}): {action}",
+                    changes.len()
+                )
             }
             Event::ConsumerRespawned { incarnation, reason, gap, redelivered, .. } => {
                 format!("consumer {incarnation} took over ({reason}): gap {gap}, redelivered {redelivered}")
@@ -463,7 +467,9 @@ impl Event {
             Event::PartitionStarted { topic, partition, offset, source, .. } => {
                 format!("{topic}-{partition} starts at {offset} ({source})")
             }
-            Event::PartitionsRevoked { partitions, .. } => format!("{} partitions given up", partitions.len()),
+            Event::PartitionsRevoked { partitions, .. } => {
+                format!("{} partitions given up", partitions.len())
+            }
             Event::PartitionsLost { partitions, reason } => {
                 format!("{} partitions lost: {reason}", partitions.len())
             }
@@ -499,7 +505,9 @@ impl Event {
             }
             Event::TopicRecreated { topic } => format!("{topic} was deleted and created again"),
             Event::ServiceDegraded { missing } => format!("degraded: {}", missing.join("; ")),
-            Event::ServiceRecovered { degraded_ms } => format!("no longer degraded, after {degraded_ms:.0} ms"),
+            Event::ServiceRecovered { degraded_ms } => {
+                format!("no longer degraded, after {degraded_ms:.0} ms")
+            }
             Event::RespawnBudgetSpent { budget, .. } => {
                 format!("all {budget} respawns of the window are spent: drift is taken in place")
             }

@@ -10,6 +10,7 @@ mod dialler;
 pub mod drift;
 pub mod env;
 pub mod events;
+pub mod exit;
 pub mod group;
 pub mod log;
 pub mod messages;

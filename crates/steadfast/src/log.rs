@@ -3,7 +3,7 @@
 //! Flat, in this order: `timestamp, level, event.name, message, service.instance.id`, then the event's own
 //! fields. Libraries' own diagnostics appear as events named `log`.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -183,8 +183,7 @@ mod tests {
     fn logged(format: Format, say: impl FnOnce()) -> String {
         let captured = Captured::default();
         let lines = Lines::new(format, "billing-1", WallClock::fixed(1_790_000_000_123));
-        let subscriber =
-            tracing_subscriber::fmt().event_format(lines).with_writer(captured.clone()).finish();
+        let subscriber = tracing_subscriber::fmt().event_format(lines).with_writer(captured.clone()).finish();
         tracing::subscriber::with_default(subscriber, say);
         String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::Message;
 use steadfast_core::checkpoint::Occasion;
@@ -11,7 +10,7 @@ use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::group::actions::LostReason;
 use steadfast_core::group::errors::ErrorCode;
-use steadfast_core::ids::{ConsumerIncarnation, GroupGeneration, NodeId, Offset, Partition};
+use steadfast_core::ids::{ConsumerIncarnation, GroupGeneration, NodeId, Partition};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::fetch::intake::Note;
 
@@ -200,17 +199,6 @@ pub enum End {
     Refused(String),
     /// The member has left the group.
     Left,
-    /// Part of the service failed for good.
-    Failed(String),
-}
-
-/// A position that did not move although records wait, seen by the watchdog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standstill {
-    /// The position.
-    pub at: Offset,
-    /// For how long.
-    pub lasted: Duration,
 }
 
 /// Tests and drills to any actor: panic.

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use steadfast_supervision::route::Route;
+use actix::{Actor, ArbiterHandle, Context, Handler};
+use steadfast_supervision::{AnyChildSpec, ChildSpec, OnExhausted, Route};
 
 use crate::events::Event;
 use crate::log;
@@ -40,6 +41,24 @@ impl Events {
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
+}
+
+/// What starts one of the user's observers, whatever its type.
+pub(crate) type StartObserver = Box<dyn FnOnce(usize, ArbiterHandle) -> (AnyChildSpec, Route<Event>) + Send>;
+
+/// Forgets the type of the observers that `make` makes.
+pub(crate) fn observer_of<A, F>(make: F) -> StartObserver
+where
+    A: Actor<Context = Context<A>> + Handler<Event>,
+    F: Fn() -> A + Send + Sync + 'static,
+{
+    Box::new(move |number, arbiter| {
+        let (slot, route) = Route::channel();
+        let spec = ChildSpec::new(format!("observer {number}"), arbiter, move |_: &mut Context<A>, _| make())
+            .publish(slot)
+            .on_exhausted(OnExhausted::GiveUp);
+        (spec.into(), route)
+    })
 }
 
 impl fmt::Debug for Events {

@@ -1,9 +1,12 @@
 //! Suites on a real Apache Kafka. They need JDK 17 and Maven; without these they are reported as ignored, or,
 //! with CI=true, as failed.
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
+#![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
 mod fixture;
 mod proxy;
+mod recovery;
+mod rehearsal;
 
 use std::process::ExitCode;
 
@@ -11,6 +14,6 @@ use steadfast_tests::stage::Stage;
 
 fn main() -> ExitCode {
     let stage = Stage::default();
-    let trials = [fixture::trials(&stage), proxy::trials(&stage)].into_iter().flatten().collect();
-    stage.run(trials).exit_code()
+    let trials = [fixture::trials(&stage), proxy::trials(&stage), recovery::trials(&stage)];
+    stage.run(trials.into_iter().flatten().collect()).exit_code()
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use steadfast_core::ids::{LeaderEpoch, Offset};
 
-use crate::records::aborted::{AbortedTransaction, Isolation, TransactionFilter, Verdict};
 use crate::records::aborted::ControlError;
+use crate::records::aborted::{AbortedTransaction, Isolation, TransactionFilter, Verdict};
 use crate::records::batch::{BatchError, RecordBatch, batches};
 
 /// What a fetch from an offset brought.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Claim, Grant, Position};
@@ -17,9 +16,9 @@ use super::intake::{Delivery, Intake, Note, Want};
 use super::memory::Memory;
 use super::request::{Ask, matched, request};
 use crate::api::fetch::{Fetch, FetchedPartition};
-use crate::api::{ErrorCode, Isolation};
 use crate::api::list_offsets::{ListOffsets, ListedOffset, LogEnd, OffsetAsked};
 use crate::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
+use crate::api::{ErrorCode, Isolation};
 use crate::connection::{CallError, Connection, Dial, Pending};
 use crate::records::compression::Compression;
 use crate::records::lazy::PlainBatch;
@@ -55,6 +54,9 @@ const REST: Duration = Duration::from_millis(100);
 
 /// A partition whose answer makes no sense is asked for again after this.
 const LONG_REST: Duration = Duration::from_secs(1);
+
+/// How often a loop without anything to fetch looks again.
+const LOOK: Duration = Duration::from_millis(100);
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(25);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -131,7 +133,8 @@ impl<I: Intake> LeaderLoop<I> {
                     Err(error) => {
                         self.intake.note(Note::Broken { reason: error.to_string(), stood: false });
                         failures = failures.saturating_add(1);
-                        sleep(RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT)).await;
+                        sleep(RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT))
+                            .await;
                         continue;
                     }
                 },
@@ -177,14 +180,16 @@ impl<I: Intake> LeaderLoop<I> {
 
     /// Waits until something may be wanted.
     async fn idle(&mut self, session: &Session, changes: &mut watch::Receiver<u64>) -> Result<(), Broken> {
-        let wake = session.resting.values().min().copied();
+        // A look now and then makes up for what changed without being told.
+        let look = Instant::now() + LOOK;
+        let wake = session.resting.values().min().copied().map_or(look, |wake| wake.min(look));
         tokio::select! {
             biased;
             reason = session.connection.closed() => Err(Broken(reason.to_string())),
             // An end of the sender is seen by the caller.
             _ = self.led.changed() => Ok(()),
             _ = changes.changed() => Ok(()),
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Ok(()),
+            () = sleep_until(wake) => Ok(()),
         }
     }
 
@@ -305,7 +310,7 @@ impl<I: Intake> LeaderLoop<I> {
             self.intake.saw_end(&partition, end);
         }
         self.intake.note(Note::Accepted { partition: partition.clone(), from: position.offset });
-        let records = part.records.unwrap_or_else(Bytes::new);
+        let records = part.records.unwrap_or_default();
         match fetched(records, position.offset, self.settings.isolation, part.aborted) {
             Ok(None) => Ok(None),
             Ok(Some(fetched)) => Ok(self.claim(partition, position, fetched)),

@@ -33,7 +33,7 @@ impl AsRef<[u8]> for Frame {
 impl Memory {
     /// At most `capacity` bytes (up to 2 GiB).
     pub fn new(capacity: usize) -> Memory {
-        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX >> 1).min(u32::MAX >> 1).max(1);
+        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 1);
         Memory { free: Arc::new(Semaphore::new(capacity as usize)), capacity }
     }
 

@@ -29,7 +29,8 @@ pub(super) fn request(asks: &[Ask], settings: &Settings, max_wait: std::time::Du
             last_fetched_epoch: ask.from.leader_epoch,
             max_bytes: settings.partition_max_bytes,
         };
-        match topics.iter_mut().find(|topic| topic.name == ask.partition.topic && topic.id == ask.from.topic) {
+        match topics.iter_mut().find(|topic| topic.name == ask.partition.topic && topic.id == ask.from.topic)
+        {
             Some(topic) => topic.partitions.push(partition),
             None => topics.push(FetchFrom {
                 name: Arc::clone(&ask.partition.topic),

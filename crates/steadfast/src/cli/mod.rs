@@ -1,10 +1,14 @@
 //! The command line: what may be written there, and the exit codes.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use crate::exit::Exit;
+
+pub mod check;
+pub mod run;
 
 /// A Kafka consumer that keeps its place while the cluster's endpoints drift.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -66,6 +70,22 @@ pub struct CheckArgs {
     pub output: Output,
 }
 
+/// What the binary does: reads the command line and runs the command.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed standard output is no reason to fail differently.
+            let _ = error.print();
+            return Exit::of_usage(&error);
+        }
+    };
+    match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(args),
+    }
+}
+
 /// How a table is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -73,56 +93,6 @@ pub enum Output {
     Text,
     /// For programs.
     Json,
-}
-
-/// How the process ends. The numbers are an interface: sysexits(3) where it has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Exit {
-    /// All went well.
-    Fine = 0,
-    /// A check found something.
-    Found = 1,
-    /// The command line was wrong (EX_USAGE).
-    Usage = 64,
-    /// The cluster could not be reached (EX_UNAVAILABLE).
-    Unreachable = 69,
-    /// steadfast itself failed (EX_SOFTWARE).
-    Internal = 70,
-    /// The state directory cannot be used (EX_CANTCREAT).
-    StateDirectory = 73,
-    /// Handlers did not finish within `checkpoint.drain` at shutdown (EX_TEMPFAIL).
-    DrainExceeded = 75,
-    /// Refused by the cluster, or fenced by another member (EX_NOPERM).
-    Denied = 77,
-    /// The configuration is wrong (EX_CONFIG).
-    Configuration = 78,
-    /// A second SIGINT ended the shutdown.
-    Interrupted = 130,
-    /// A second SIGTERM ended the shutdown.
-    Terminated = 143,
-}
-
-impl Exit {
-    /// The number that the parent process sees.
-    pub const fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// What a refused command line, or a wish for help, ends with: 64, or 0 after help and version.
-    pub fn of_usage(error: &clap::Error) -> Exit {
-        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-        match error.kind() {
-            DisplayHelp | DisplayVersion => Exit::Fine,
-            _ => Exit::Usage,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit.code())
-    }
 }
 
 const EXIT_CODES: &str = "\

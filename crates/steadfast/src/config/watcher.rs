@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, StreamHandler};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use steadfast_supervision::route::Route;
+use steadfast_supervision::Route;
 use tokio::sync::{mpsc, watch};
 
 use super::Config;

@@ -77,7 +77,8 @@ impl Batch {
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, RecordError>> {
         self.parts.iter().flat_map(PlainBatch::records).filter(|record| {
             record.as_ref().map_or(true, |record| {
-                self.span.contains(record.offset) && !self.skip.iter().any(|span| span.contains(record.offset))
+                self.span.contains(record.offset)
+                    && !self.skip.iter().any(|span| span.contains(record.offset))
             })
         })
     }

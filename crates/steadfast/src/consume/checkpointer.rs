@@ -2,11 +2,13 @@
 //! own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, StreamHandler, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, StreamHandler,
+    WrapFuture,
 };
 use steadfast_core::checkpoint::{Action, Event, Occasion, Schedule};
 use steadfast_core::group::errors::{Api as GroupApi, ErrorCode, Reaction, react};
@@ -15,7 +17,7 @@ use steadfast_core::ids::{GroupGeneration, Offset, Partition};
 use steadfast_core::progress::{Commit, Start};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
-use steadfast_supervision::route::Route;
+use steadfast_supervision::Route;
 use tokio::sync::{oneshot, watch};
 
 use crate::consume::progress::ProgressTable;
@@ -174,18 +176,20 @@ impl Checkpointer {
         membership: &Membership,
         commits: &BTreeMap<Partition, Commit>,
     ) -> api::offset_commit::OffsetCommit {
-        let partition = |(partition, commit): (&Partition, &Commit)| api::offset_commit::PartitionCommit {
-            partition: partition.clone(),
-            offset: commit.offset,
-            leader_epoch: commit.leader_epoch,
-            metadata: Some(Arc::from(Delivered(commit.delivered).to_string())),
+        let offset = |(partition, commit): (&Partition, &Commit)| {
+            let offset = api::offset_commit::CommittedOffset {
+                offset: commit.offset,
+                leader_epoch: commit.leader_epoch,
+                metadata: Arc::from(Delivered(commit.delivered).to_string()),
+            };
+            (partition.clone(), offset)
         };
         api::offset_commit::OffsetCommit {
             group: Arc::clone(&self.seat.group),
             generation: membership.generation,
-            member_id: Arc::clone(&membership.member_id.0),
-            instance_id: self.seat.instance.clone(),
-            partitions: commits.iter().map(partition).collect(),
+            member: Arc::clone(&membership.member_id.0),
+            instance: self.seat.instance.clone(),
+            offsets: commits.iter().map(offset).collect(),
         }
     }
 
@@ -199,13 +203,13 @@ impl Checkpointer {
         let Some((occasion, commits)) = self.in_flight.clone() else { return };
         let mut refused = None;
         let mut stored = 0;
-        for part in &answer.partitions {
-            let Some(commit) = commits.get(&part.partition) else { continue };
-            if part.error.is_ok() {
+        for (partition, error) in &answer.partitions {
+            let Some(commit) = commits.get(partition) else { continue };
+            if error.is_ok() {
                 stored += 1;
-                self.seat.table.update(&part.partition, |progress| progress.record_commit(commit));
+                self.seat.table.update(partition, |progress| progress.record_commit(commit));
             } else {
-                refused = refused.or(Some(ErrorCode(part.error.0)));
+                refused = refused.or(Some(ErrorCode(error.0)));
             }
         }
         if stored > 0 {
@@ -218,10 +222,16 @@ impl Checkpointer {
             Some(code) => {
                 drop(self.seat.member.send(Released::CommitRefused { generation, code }));
                 let event = match react(GroupApi::OffsetCommit, code) {
-                    Reaction::Rejoin { .. } => Event::Fenced,
-                    _ => Event::Refused,
+                    Reaction::RejoinLost | Reaction::RejoinAnew | Reaction::Fatal(_) => Event::Fenced,
+                    Reaction::Accept
+                    | Reaction::Retry
+                    | Reaction::FindCoordinator
+                    | Reaction::JoinWithGivenId
+                    | Reaction::Rejoin
+                    | Reaction::AfterRound
+                    | Reaction::GiveUp => Event::Refused,
                 };
-                self.settle(event, Some(format!("{code:?}")), ctx);
+                self.settle(event, Some(code.to_string()), ctx);
             }
         }
     }
@@ -253,11 +263,15 @@ impl Checkpointer {
         let to = membership.as_ref().and_then(|membership| self.coordinator(membership));
         self.resolving = true;
         let (line, limit) = (self.line.clone(), self.seat.request_timeout.min(COMMIT_PATIENCE));
-        let request =
-            api::offset_fetch::OffsetFetch { group: Arc::clone(&self.seat.group), partitions: unplaced };
+        let request = api::offset_fetch::OffsetFetch {
+            group: Arc::clone(&self.seat.group),
+            partitions: unplaced.into_iter().collect(),
+        };
         let call = async move {
             match to {
-                Some(to) => line.call(&to, request, limit).await.map_err(|error| (error.to_string(), Some(to))),
+                Some(to) => {
+                    line.call(&to, request, limit).await.map_err(|error| (error.to_string(), Some(to)))
+                }
                 None => Err(("the coordinator is not known".to_owned(), None)),
             }
         };
@@ -285,16 +299,18 @@ impl Checkpointer {
         if !answer.error.is_ok() {
             return;
         }
-        for found in answer.partitions.into_iter().filter(|found| found.error.is_ok()) {
-            match found.offset {
-                None => self.seat.table.never_committed(&found.partition),
-                Some(offset) => self.start(&found.partition, offset, &found),
+        for (partition, found) in answer.partitions {
+            match found {
+                Ok(None) => self.seat.table.never_committed(&partition),
+                Ok(Some(committed)) => self.start(&partition, &committed),
+                Err(code) => tracing::debug!(%partition, %code, "the committed offset is asked for again"),
             }
         }
     }
 
-    fn start(&self, partition: &Partition, offset: Offset, found: &api::offset_fetch::CommittedOffset) {
-        let delivered = found.metadata.as_deref().and_then(Delivered::read).map_or(offset, |delivered| delivered.0);
+    fn start(&self, partition: &Partition, found: &api::offset_commit::CommittedOffset) {
+        let offset = found.offset;
+        let delivered = Delivered::read(&found.metadata).map_or(offset, |delivered| delivered.0);
         let start = Start {
             topic: self.seat.cluster.borrow().topic_id(&partition.topic),
             offset,
@@ -424,6 +440,7 @@ impl Checkpointer {
             self.seat.table.read(partition, |progress| progress.is_drained()).unwrap_or(true)
         };
         let undrained = partitions.len() - partitions.iter().filter(drained).count();
+        self.seat.table.counts.undrained.fetch_add(undrained, Ordering::Relaxed);
         self.end(partitions);
         self.seat.events.emit(Told::PartitionsRevoked {
             partitions: partitions.iter().cloned().collect(),

@@ -16,7 +16,7 @@ use steadfast_kafka::connection::Connection;
 use steadfast_kafka::fetch::intake::Note;
 use steadfast_kafka::fetch::leader::{LeaderLoop, Led, Settings};
 use steadfast_kafka::fetch::memory::Memory;
-use steadfast_supervision::route::Route;
+use steadfast_supervision::Route;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -48,6 +48,8 @@ pub(crate) struct Seat {
     pub(crate) reset: AutoOffsetReset,
     pub(crate) out_of_range: OutOfRange,
     pub(crate) stall_timeout: Duration,
+    /// How long the end of an incarnation may take.
+    pub(crate) drain: Duration,
 }
 
 /// The actor.
@@ -84,7 +86,11 @@ const WATCH: Duration = Duration::from_secs(1);
 
 impl Consumer {
     /// The incarnation that uses `view`. It fetches nothing before it is promoted.
-    pub(crate) fn new(seat: Arc<Seat>, incarnation: ConsumerIncarnation, view: Arc<View<NodeId>>) -> Consumer {
+    pub(crate) fn new(
+        seat: Arc<Seat>,
+        incarnation: ConsumerIncarnation,
+        view: Arc<View<NodeId>>,
+    ) -> Consumer {
         Consumer {
             seat,
             incarnation,
@@ -189,7 +195,8 @@ impl Consumer {
         let seat = &self.seat;
         let (sender, receiver) = watch::channel(Arc::new(led));
         let owned = seat.table.owned().len().max(1);
-        let intake = LoopIntake::new(node, self.incarnation, seat, ctx.address().recipient(), share(seat, owned));
+        let intake =
+            LoopIntake::new(node, self.incarnation, seat, ctx.address().recipient(), share(seat, owned));
         let pin = seat.cluster.borrow().pin.clone();
         let fetching = LeaderLoop {
             node,
@@ -265,7 +272,8 @@ impl Consumer {
         // What was given up meanwhile is not waited for.
         let seat = Arc::clone(&self.seat);
         let fetched = |partition: &Partition| {
-            seat.table.read(partition, |progress| progress.fetch_from(self.incarnation).is_some()) == Some(true)
+            seat.table.read(partition, |progress| progress.fetch_from(self.incarnation).is_some())
+                == Some(true)
         };
         let waits = self.awaited.keys().any(fetched);
         if !waits {

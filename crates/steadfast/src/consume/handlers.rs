@@ -1,6 +1,6 @@
 //! One handler per owned partition: built-in sinks or the user's own actors, each with its own life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,11 +8,10 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures::future::BoxFuture;
 use steadfast_core::ids::{HandlerIncarnation, Offset, Partition};
-use steadfast_supervision::exit::{ExitReason, ExitReport};
-use steadfast_supervision::handle::{ChildId, StartError, SupervisorHandle};
-use steadfast_supervision::intensity::Intensity;
-use steadfast_supervision::route::{Route, Slot};
-use steadfast_supervision::spec::{ChildSpec, OnExhausted};
+use steadfast_supervision::{
+    ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
+    SupervisorHandle,
+};
 
 use crate::consume::batch::Batch;
 use crate::consume::progress::ProgressTable;
@@ -26,13 +25,16 @@ use crate::observers::Events;
 pub(crate) struct HandlerRoutes(Arc<RwLock<BTreeMap<Partition, Route<Batch>>>>);
 
 impl HandlerRoutes {
-    /// Gives the batch to the partition's handler, or back.
-    pub(crate) fn send(&self, partition: &Partition, batch: Batch) -> Result<(), Batch> {
+    /// Gives the batch to the partition's handler. One that cannot be delivered is dropped, which returns it.
+    pub(crate) fn send(&self, partition: &Partition, batch: Batch) {
         let route = self.0.read().unwrap_or_else(PoisonError::into_inner).get(partition).cloned();
-        match route {
-            Some(route) => route.send(batch).map_err(|undelivered| undelivered.message),
-            None => Err(batch),
+        if let Some(route) = route {
+            drop(route.send(batch));
         }
+    }
+
+    fn partitions(&self) -> BTreeSet<Partition> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     fn insert(&self, partition: Partition, route: Route<Batch>) {
@@ -125,14 +127,13 @@ pub(crate) struct Seat {
 pub(crate) struct Handlers {
     seat: Arc<Seat>,
     /// What runs, as this keeper knows it.
-    kept: BTreeMap<Partition, ()>,
+    kept: BTreeSet<Partition>,
 }
 
 impl Handlers {
     /// A keeper that goes on from the routes that its predecessor left.
     pub(crate) fn new(seat: Arc<Seat>) -> Handlers {
-        let kept = seat.routes.0.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.keys().map(|partition| (partition.clone(), ())).collect();
+        let kept = seat.routes.partitions();
         Handlers { seat, kept }
     }
 
@@ -140,14 +141,14 @@ impl Handlers {
     fn reconcile(&mut self, ctx: &mut Context<Self>) {
         let owned = self.seat.table.owned();
         let gone: Vec<Partition> =
-            self.kept.keys().filter(|partition| owned.binary_search(partition).is_err()).cloned().collect();
+            self.kept.iter().filter(|partition| owned.binary_search(partition).is_err()).cloned().collect();
         for partition in gone {
             self.kept.remove(&partition);
             self.seat.routes.remove(&partition);
             drop(self.seat.supervisor.stop_child(name_of(&partition).as_str()));
         }
         for partition in owned {
-            if !self.kept.contains_key(&partition) {
+            if !self.kept.contains(&partition) {
                 self.start(partition, ctx);
             }
         }
@@ -155,18 +156,18 @@ impl Handlers {
 
     fn start(&mut self, partition: Partition, ctx: &mut Context<Self>) {
         let (slot, route) = Route::channel();
-        self.kept.insert(partition.clone(), ());
+        self.kept.insert(partition.clone());
         self.seat.routes.insert(partition.clone(), route);
         let post = Post { partition: partition.clone(), slot, seat: Arc::clone(&self.seat) };
         let started = (self.seat.start)(post).into_actor(self).map(move |started, keeper, ctx| {
             match started {
                 Ok(_) => {}
                 // The one before it is still being stopped.
-                Err(StartError::NameTaken { .. } | StartError::TimedOut { .. }) => {
+                Err(StartError::NameTaken { .. }) => {
                     keeper.kept.remove(&partition);
                     ctx.run_later(AGAIN, Self::reconcile);
                 }
-                Err(error @ StartError::Exited(_)) => keeper.give_up(&partition, &error.to_string()),
+                Err(error @ StartError::NotUp(_)) => keeper.give_up(&partition, &error.to_string()),
                 Err(StartError::Ending { .. }) => {}
             }
         });

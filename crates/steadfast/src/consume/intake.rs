@@ -9,7 +9,8 @@ use actix::Recipient;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Claim, Grant, Position, Start};
-use steadfast_kafka::fetch::intake::{Delivery, Edge, Intake, Note, Want};
+use steadfast_kafka::api::list_offsets::LogEnd;
+use steadfast_kafka::fetch::intake::{Delivery, Intake, Note, Want};
 use steadfast_kafka::records::lazy::PlainBatch;
 use tokio::sync::watch;
 
@@ -69,8 +70,8 @@ impl Intake for LoopIntake {
             return match unplaced {
                 Unplaced::AskingCoordinator => Want::Nothing,
                 Unplaced::NeverCommitted => Want::Offset(match self.reset {
-                    AutoOffsetReset::Earliest => Edge::Earliest,
-                    AutoOffsetReset::Latest => Edge::Latest,
+                    AutoOffsetReset::Earliest => LogEnd::Earliest,
+                    AutoOffsetReset::Latest => LogEnd::Latest,
                 }),
             };
         }
@@ -97,18 +98,24 @@ impl Intake for LoopIntake {
         }
         self.count(&partition, span, &grant, &parts);
         let held = parts.iter().map(|part| part.plain().len() as u64).sum();
-        let delivery =
-            batch::Delivery { partition: partition.clone(), leader, span, parts, skip: grant.skip, lease: grant.lease, held };
+        let delivery = batch::Delivery {
+            partition: partition.clone(),
+            leader,
+            span,
+            parts,
+            skip: grant.skip,
+            lease: grant.lease,
+            held,
+        };
         let batch = Batch::new(delivery, Arc::clone(&self.table), self.events.clone());
-        // A batch that cannot be delivered comes back and is dropped here, which returns it.
-        drop(self.handlers.send(&partition, batch));
+        self.handlers.send(&partition, batch);
     }
 
     fn undeliverable(&self, partition: &Partition, grant: &Grant) {
         self.table.update(partition, |progress| progress.returned(grant.lease));
     }
 
-    fn placed(&self, partition: &Partition, edge: Edge, offset: Offset, leader_epoch: LeaderEpoch) {
+    fn placed(&self, partition: &Partition, at: LogEnd, offset: Offset, leader_epoch: LeaderEpoch) {
         let topic = self.cluster.borrow().topic_id(&partition.topic);
         let start = Start { topic, offset, leader_epoch, committed: None, handed_again_below: offset };
         let began = self.table.update(partition, |progress| {
@@ -120,9 +127,9 @@ impl Intake for LoopIntake {
                 topic: Arc::clone(&partition.topic),
                 partition: partition.index,
                 offset,
-                source: match edge {
-                    Edge::Earliest => "earliest",
-                    Edge::Latest => "latest",
+                source: match at {
+                    LogEnd::Earliest => "earliest",
+                    LogEnd::Latest => "latest",
                 },
                 handed_again: 0,
             });
@@ -147,7 +154,8 @@ impl Intake for LoopIntake {
 impl LoopIntake {
     fn count(&self, partition: &Partition, span: Span, grant: &Grant, parts: &[PlainBatch]) {
         let counts = &self.table.counts;
-        let whole = parts.first().is_none_or(|part| part.header().base_offset >= span.from) && grant.skip.is_empty();
+        let whole =
+            parts.first().is_none_or(|part| part.header().base_offset >= span.from) && grant.skip.is_empty();
         let delivered: u64 = if whole {
             parts.iter().map(|part| u64::try_from(part.header().record_count).unwrap_or(0)).sum()
         } else {
@@ -175,7 +183,8 @@ fn in_span(parts: &[PlainBatch], span: Span, grant: &Grant, limit: Offset) -> u6
         return 0;
     }
     let limit = Span::new(span.from, span.next.min(limit));
-    let counts = |offset: Offset| limit.contains(offset) && !grant.skip.iter().any(|skip| skip.contains(offset));
+    let counts =
+        |offset: Offset| limit.contains(offset) && !grant.skip.iter().any(|skip| skip.contains(offset));
     let records = parts.iter().flat_map(PlainBatch::records).flatten();
     records.filter(|record| counts(record.offset)).count() as u64
 }

@@ -3,7 +3,7 @@
 //! A mutex per partition around core's pure [`Progress`]; no IO, no await and no user code under the lock.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use steadfast_core::acked::Span;
@@ -20,6 +20,8 @@ pub struct Counts {
     pub bytes: AtomicU64,
     /// Records delivered again.
     pub redelivered: AtomicU64,
+    /// Partitions that were given up before everything delivered was acked.
+    pub undrained: AtomicUsize,
 }
 
 /// Why a partition's first offset is not known yet.
@@ -37,7 +39,14 @@ struct Cell {
     outstanding: AtomicU64,
     unplaced: Mutex<Unplaced>,
     /// The end of the log as the leader said last.
-    end: Mutex<Option<Offset>>,
+    end: Mutex<Option<Ends>>,
+}
+
+/// The end of the log, for readers of our isolation level.
+#[derive(Clone, Copy)]
+struct Ends {
+    first: Offset,
+    last: Offset,
 }
 
 /// All partitions that this process owns or owned. Shared by fetch loops, handlers and the checkpointer.
@@ -236,12 +245,19 @@ impl ProgressTable {
     /// The leader said where the log ends for readers of our isolation level.
     pub fn saw_end(&self, partition: &Partition, end: Offset) {
         if let Some(cell) = self.cell(partition) {
-            *locked(&cell.end) = Some(end);
+            let mut ends = locked(&cell.end);
+            let first = ends.map_or(end, |ends| ends.first);
+            *ends = Some(Ends { first, last: end });
         }
     }
 
     /// Where the log ends, as the leader said last.
     pub fn end(&self, partition: &Partition) -> Option<Offset> {
-        self.cell(partition).and_then(|cell| *locked(&cell.end))
+        self.cell(partition).and_then(|cell| *locked(&cell.end)).map(|ends| ends.last)
+    }
+
+    /// Where the log ended when it was first seen under this assignment.
+    pub fn first_end(&self, partition: &Partition) -> Option<Offset> {
+        self.cell(partition).and_then(|cell| *locked(&cell.end)).map(|ends| ends.first)
     }
 }

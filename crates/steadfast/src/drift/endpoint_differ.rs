@@ -12,7 +12,7 @@ use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_core::tick::Tick;
-use steadfast_supervision::route::Route;
+use steadfast_supervision::Route;
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -114,15 +114,17 @@ impl EndpointDiffer {
     fn observe(&mut self, witness: &Address, topics: &Topics, now: Tick) {
         let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
         let changes = cluster.leaders.observe(witness, topics, now);
-        if !changes.is_empty() {
-            self.seat.cluster.send_replace(Arc::new(cluster));
-            self.tell_changes(&changes);
-        }
+        // Also what changes nothing is remembered: who said what, and when.
+        self.seat.cluster.send_if_modified(|published| {
+            *published = Arc::new(cluster);
+            !changes.is_empty()
+        });
+        self.tell_changes(&changes);
     }
 
     fn tell_changes(&self, changes: &Changes) {
-        for topic in &changes.recreated {
-            self.seat.events.emit(Event::TopicRecreated { topic: Arc::clone(topic) });
+        for recreated in &changes.recreated {
+            self.seat.events.emit(Event::TopicRecreated { topic: Arc::clone(&recreated.topic) });
         }
         for regressed in &changes.regressed {
             self.seat.events.emit(Event::ClusterRegressed {
@@ -163,9 +165,11 @@ impl EndpointDiffer {
     ) {
         let published = Arc::clone(&self.seat.cluster.borrow());
         let fresh = published.view.as_deref() != Some(&view);
-        let view = if fresh { Arc::new(view) } else { published.view.clone().unwrap_or_else(|| Arc::new(view)) };
+        let view =
+            if fresh { Arc::new(view) } else { published.view.clone().unwrap_or_else(|| Arc::new(view)) };
         // What a broker has confirmed of itself stays confirmed while nothing else is said of it.
-        let stands = |node: &&NodeId| published.address(**node).is_some_and(|at| view.address(node) == Some(at));
+        let stands =
+            |node: &&NodeId| published.address(**node).is_some_and(|at| view.address(node) == Some(at));
         let verified: BTreeSet<NodeId> =
             verified.iter().chain(published.verified.iter().filter(stands)).copied().collect();
         if fresh || published.verified != verified {

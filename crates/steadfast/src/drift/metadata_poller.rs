@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
-use steadfast_core::cluster::{PartitionLeader, Topic, TopicError, Topics};
+use steadfast_core::cluster::{Leader, Topic, TopicError, Topics};
 use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::budget::Budget;
 use steadfast_core::endpoints::race::{Action, Event, Limits, Race, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_kafka::api::ErrorCode;
-use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, TopicMetadata};
+use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, PartitionMetadata, TopicMetadata};
 use steadfast_kafka::connection::Connection;
-use steadfast_supervision::route::Route;
+use steadfast_supervision::Route;
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -91,9 +91,13 @@ impl MetadataPoller {
         let actions = self.race.handle(event, self.seat.env.now());
         for action in actions {
             match action {
-                Action::Begin { suspected_at } => drop(self.seat.differ.send(Observed::Begin { suspected_at })),
+                Action::Begin { suspected_at } => {
+                    drop(self.seat.differ.send(Observed::Begin { suspected_at }))
+                }
                 Action::Ask { address, .. } => self.ask(address, ctx),
-                Action::Limited { until } => tracing::debug!(%until, "too many discoveries: the next one waits"),
+                Action::Limited { until } => {
+                    tracing::debug!(%until, "too many discoveries: the next one waits")
+                }
                 Action::Unsettled { failed, .. } => {
                     let missing = failed.into_iter().map(|(at, reason)| format!("{at}: {reason}")).collect();
                     drop(self.seat.differ.send(Observed::Unsettled { missing }));
@@ -235,7 +239,9 @@ impl MetadataPoller {
                     poller.standing = Some(connection);
                     poller.polled(node, address, &answer, ctx);
                 }
-                Err(reason) => poller.suspect(Suspect { reason, node: Some(node), address: Some(address) }, ctx),
+                Err(reason) => {
+                    poller.suspect(Suspect { reason, node: Some(node), address: Some(address) }, ctx)
+                }
             }
             poller.sleep_until_poll(ctx);
         });
@@ -250,8 +256,12 @@ impl MetadataPoller {
         let topics = Some(topics_of(&answer.topics));
         drop(self.seat.differ.send(Observed::Answered { observation, topics }));
         if differs || asked_to {
-            let reason = if asked_to { "the broker asks for a new bootstrap" } else { "a broker gives another view" };
-            self.suspect(Suspect { reason: reason.to_owned(), node: Some(node), address: Some(address) }, ctx);
+            let reason =
+                if asked_to { "the broker asks for a new bootstrap" } else { "a broker gives another view" };
+            self.suspect(
+                Suspect { reason: reason.to_owned(), node: Some(node), address: Some(address) },
+                ctx,
+            );
         }
     }
 
@@ -264,23 +274,15 @@ impl MetadataPoller {
 
 /// Topics as core knows them.
 fn topics_of(topics: &[TopicMetadata]) -> Topics {
-    let mut known = Topics::default();
-    for topic in topics {
-        let partitions = topic.partitions.iter().filter_map(|partition| {
-            let leader = PartitionLeader { node: partition.leader, epoch: partition.leader_epoch };
-            Some((partition.index, leader))
-        });
-        let error = match topic.error {
-            ErrorCode::NONE => None,
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Some(TopicError::Unknown),
-            ErrorCode::TOPIC_AUTHORIZATION_FAILED => Some(TopicError::Unauthorized),
-            ErrorCode::LEADER_NOT_AVAILABLE => Some(TopicError::LeaderNotAvailable),
-            other => Some(TopicError::Other(other.0)),
-        };
-        let topic_known = Topic { id: topic.id, partitions: partitions.collect(), error };
-        known.0.insert(Arc::clone(&topic.name), topic_known);
-    }
-    known
+    let leader = |partition: &PartitionMetadata| {
+        (partition.index, Leader { node: partition.leader, epoch: partition.leader_epoch })
+    };
+    let known = |topic: &TopicMetadata| {
+        let partitions = topic.partitions.iter().map(leader).collect();
+        let known = Topic { id: topic.id, error: TopicError::from_code(topic.error.0), partitions };
+        (Arc::clone(&topic.name), known)
+    };
+    topics.iter().map(known).collect()
 }
 
 impl Actor for MetadataPoller {

@@ -3,4 +3,5 @@
 pub mod endpoint_differ;
 pub mod metadata_poller;
 pub mod published;
+pub(crate) mod slot;
 pub mod supervisor;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use steadfast_core::cluster::Cluster as Leaders;
+use steadfast_core::cluster::{Cluster as Leaders, Rules};
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
 
 /// What is known of the cluster.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Cluster {
     /// The agreed view; none before the first one.
     pub view: Option<Arc<View<NodeId>>>,
@@ -21,6 +21,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Nothing is known but, perhaps, which cluster it has to be.
+    pub fn unknown(pin: Option<ClusterId>, rules: Rules) -> Cluster {
+        Cluster { view: None, verified: BTreeSet::new(), pin, leaders: Leaders::new(rules) }
+    }
+
     /// Where a verified broker is reached.
     pub fn address(&self, node: NodeId) -> Option<&Address> {
         self.view.as_ref().filter(|_| self.verified.contains(&node))?.address(&node)
@@ -44,6 +49,10 @@ impl Cluster {
 
     /// How many partitions each known topic has.
     pub fn partition_counts(&self) -> BTreeMap<Arc<str>, i32> {
-        self.leaders.partition_counts()
+        let count = |topic: &Arc<str>| {
+            let count = self.leaders.partition_count(topic).unwrap_or(0);
+            (Arc::clone(topic), i32::try_from(count).unwrap_or(i32::MAX))
+        };
+        self.leaders.topics().map(count).collect()
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use rand::{Rng, RngCore};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::transport::Transport;
@@ -68,7 +68,7 @@ impl WallClock {
     /// The time in UTC as RFC 3339 writes it, with milliseconds.
     pub fn rfc3339(&self) -> String {
         let time = DateTime::<Utc>::from_timestamp_millis(self.millis()).unwrap_or_default();
-        time.to_rfc3339_opts(SecondsFormat::Millis, true)
+        time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
     }
 }
 

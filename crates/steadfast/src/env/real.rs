@@ -30,7 +30,9 @@ pub fn wall_clock() -> WallClock {
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     let now = || std::time::SystemTime::now();
     WallClock::new(move || {
-        now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     })
 }
 

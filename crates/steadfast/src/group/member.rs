@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
+use steadfast_core::group::MemberId;
 use steadfast_core::group::actions::{Action, Heartbeat, JoinGroup, LeaveGroup, SyncGroup};
 use steadfast_core::group::assign::{Assignor, Candidate};
 use steadfast_core::group::classic::ClassicMember;
@@ -15,13 +16,12 @@ use steadfast_core::group::errors::ErrorCode;
 use steadfast_core::group::events::{Event, JoinAnswer, LossReason, RequestId};
 use steadfast_core::group::settings::Settings;
 use steadfast_core::group::standing::{Membership, Standing};
-use steadfast_core::group::subscription::{Assignment, Subscription};
-use steadfast_core::group::MemberId;
-use steadfast_core::ids::NodeId;
+use steadfast_core::group::subscription::Assignment;
+use steadfast_core::ids::{NodeId, Partition};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
 use steadfast_kafka::blobs;
-use steadfast_supervision::route::Route;
+use steadfast_supervision::Route;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
@@ -62,6 +62,8 @@ pub(crate) struct Member {
     /// For Heartbeat and LeaveGroup.
     beats: Line,
     timer: Option<SpawnHandle>,
+    /// Who coordinates the group, as FindCoordinator said last.
+    found: Option<NodeId>,
     /// Where the coordinator was when it was last asked.
     coordinator: Option<Coordinator>,
     counted: BTreeMap<Arc<str>, i32>,
@@ -74,7 +76,17 @@ impl Member {
         let standing = seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let machine = ClassicMember::new(seat.settings.clone(), seat.topics.clone(), standing);
         let (rounds, beats) = (Line::new(seat.dialler.clone()), Line::new(seat.dialler.clone()));
-        Member { seat, machine, rounds, beats, timer: None, coordinator: None, counted: BTreeMap::new(), seeds: 0 }
+        Member {
+            seat,
+            machine,
+            rounds,
+            beats,
+            timer: None,
+            found: None,
+            coordinator: None,
+            counted: BTreeMap::new(),
+            seeds: 0,
+        }
     }
 
     fn tell(&mut self, event: Event, ctx: &mut Context<Self>) {
@@ -108,7 +120,9 @@ impl Member {
             Action::Leave(leave) => self.leave(leave, ctx),
             Action::CountPartitions { topics } => drop(self.seat.poller.send(CountTopics(topics))),
             Action::Revoke { partitions, deadline } => self.own(Ownership::Revoked { partitions, deadline }),
-            Action::Assign { partitions, generation } => self.own(Ownership::Assigned { partitions, generation }),
+            Action::Assign { partitions, generation } => {
+                self.own(Ownership::Assigned { partitions, generation })
+            }
             Action::Lost { partitions, reason } => self.own(Ownership::Lost { partitions, reason }),
             Action::Publish(membership) => {
                 self.seat.membership.send_replace(membership);
@@ -150,6 +164,7 @@ impl Member {
 
     /// Asks one verified broker after another, each time on a fresh connection.
     fn find(&mut self, request: RequestId, deadline: Tick, ctx: &mut Context<Self>) {
+        self.found = None;
         self.coordinator = None;
         self.rounds = Line::new(self.seat.dialler.clone());
         self.beats = Line::new(self.seat.dialler.clone());
@@ -159,6 +174,7 @@ impl Member {
         let search = async move { find_coordinator(&seat, turn, limit).await };
         let done = search.into_actor(self).map(move |found, member, ctx| match found {
             Some(Ok(coordinator)) => {
+                member.found = Some(coordinator);
                 member.tell(Event::CoordinatorFound { request, coordinator }, ctx);
             }
             Some(Err(code)) => member.tell(Event::Refused { request, code }, ctx),
@@ -169,8 +185,7 @@ impl Member {
 
     /// Where the coordinator is reached, if it is a verified broker of the agreed view.
     fn reach(&mut self) -> Option<Coordinator> {
-        let node = self.machine.membership().and_then(|membership| membership.coordinator);
-        let node = node.or(self.machine.coordinator())?;
+        let node = self.found?;
         let cluster = self.seat.cluster.borrow();
         let coordinator =
             Coordinator { node, address: cluster.address(node)?.clone(), pin: cluster.pin.clone() };
@@ -208,19 +223,24 @@ impl Member {
 
     fn join(&mut self, join: JoinGroup, ctx: &mut Context<Self>) {
         let settings = &self.seat.settings;
-        let protocol = |assignor: &Assignor| {
-            let metadata = blobs::write_subscription(&with_user_data(&join.subscription, *assignor));
-            (Arc::from(assignor.name()), metadata)
-        };
         let request = join.request;
+        let protocol = |assignor: &Assignor| {
+            let metadata = blobs::write_subscription(*assignor, &join.subscription)?;
+            Ok((Arc::from(assignor.name()), metadata))
+        };
+        let protocols: Result<Vec<_>, blobs::BlobError> = join.assignors.iter().map(protocol).collect();
+        let protocols = match protocols {
+            Ok(protocols) => protocols,
+            Err(error) => return tracing::error!(%error, "the subscription cannot be written"),
+        };
         let question = api::join_group::JoinGroup {
             group: Arc::clone(&settings.group),
             session_timeout: settings.session_timeout,
             rebalance_timeout: settings.rebalance_timeout,
-            member_id: text(join.member_id.as_ref()),
-            instance_id: settings.instance.clone(),
+            member: text(join.member_id.as_ref()),
+            instance: settings.instance.clone(),
             protocol_type: Arc::from(PROTOCOL_TYPE),
-            protocols: join.assignors.iter().map(protocol).collect(),
+            protocols,
             reason: Some(Arc::from(join.reason.to_string())),
         };
         self.request(self.rounds.clone(), question, (request, join.deadline), ctx, move |answer| {
@@ -231,30 +251,31 @@ impl Member {
     fn sync(&mut self, sync: SyncGroup, ctx: &mut Context<Self>) {
         let settings = &self.seat.settings;
         let request = sync.request;
-        let assignment = |partitions: &BTreeSet<_>| {
+        let assignment = |(member, partitions): (&MemberId, &BTreeSet<Partition>)| {
             let assignment = Assignment { partitions: partitions.clone(), user_data: Vec::new() };
-            blobs::write_assignment(&assignment)
+            Ok((Arc::clone(&member.0), blobs::write_assignment(&assignment)?))
+        };
+        let assignments: Result<Vec<_>, blobs::BlobError> = sync.assignments.iter().map(assignment).collect();
+        let assignments = match assignments {
+            Ok(assignments) => assignments,
+            Err(error) => return tracing::error!(%error, "the assignment cannot be written"),
         };
         let question = api::sync_group::SyncGroup {
             group: Arc::clone(&settings.group),
             generation: sync.generation,
-            member_id: Arc::clone(&sync.member_id.0),
-            instance_id: settings.instance.clone(),
+            member: Arc::clone(&sync.member_id.0),
+            instance: settings.instance.clone(),
             protocol_type: Arc::from(PROTOCOL_TYPE),
-            protocol_name: Arc::from(sync.assignor.name()),
-            assignments: sync
-                .assignments
-                .iter()
-                .map(|(member, partitions)| (Arc::clone(&member.0), assignment(partitions)))
-                .collect(),
+            protocol: Arc::from(sync.assignor.name()),
+            assignments,
         };
-        self.request(self.rounds.clone(), question, (request, sync.deadline), ctx, move |answer| {
-            match code(answer.error) {
-                Err(code) => Event::Refused { request, code },
-                Ok(()) => {
-                    let assignment = blobs::read_assignment(&answer.assignment).unwrap_or_default();
-                    Event::Synced { request, assignment }
-                }
+        self.request(self.rounds.clone(), question, (request, sync.deadline), ctx, move |answer| match code(
+            answer.error,
+        ) {
+            Err(code) => Event::Refused { request, code },
+            Ok(()) => {
+                let assignment = blobs::read_assignment(&answer.assignment).unwrap_or_default();
+                Event::Synced { request, assignment }
             }
         });
     }
@@ -265,8 +286,8 @@ impl Member {
         let question = api::heartbeat::Heartbeat {
             group: Arc::clone(&settings.group),
             generation: heartbeat.generation.unwrap_or(NO_GENERATION),
-            member_id: text(heartbeat.member_id.as_ref()),
-            instance_id: settings.instance.clone(),
+            member: text(heartbeat.member_id.as_ref()),
+            instance: settings.instance.clone(),
         };
         let Some(to) = self.reach() else { return };
         let (line, seat) = (self.beats.clone(), Arc::clone(&self.seat));
@@ -301,12 +322,17 @@ impl Member {
         let request = leave.request;
         let question = api::leave_group::LeaveGroup {
             group: Arc::clone(&self.seat.settings.group),
-            member_id: Arc::clone(&leave.member_id.0),
-            instance_id: self.seat.settings.instance.clone(),
-            reason: Some(Arc::clone(&leave.reason)),
+            members: vec![api::leave_group::LeavingMember {
+                member: Arc::clone(&leave.member_id.0),
+                instance: self.seat.settings.instance.clone(),
+                reason: Some(Arc::clone(&leave.reason)),
+            }],
         };
         self.request(self.beats.clone(), question, (request, leave.deadline), ctx, move |answer| {
-            match code(answer.outcome()) {
+            let whole = Some(answer.error).filter(|error| !error.is_ok());
+            let outcome =
+                whole.or(answer.members.first().map(|left| left.error)).unwrap_or(api::ErrorCode::NONE);
+            match code(outcome) {
                 Ok(()) => Event::LeaveAccepted { request },
                 Err(code) => Event::Refused { request, code },
             }
@@ -343,38 +369,32 @@ fn code(error: api::ErrorCode) -> Result<(), ErrorCode> {
     error.check().map_err(|code| ErrorCode(code.0))
 }
 
-/// What cooperative-sticky reads besides the fields: Java's 4-byte generation.
-fn with_user_data(subscription: &Subscription, assignor: Assignor) -> Subscription {
-    match assignor {
-        Assignor::Range => subscription.clone(),
-        Assignor::CooperativeSticky => {
-            let generation = subscription.generation.unwrap_or(NO_GENERATION);
-            Subscription { user_data: blobs::cooperative_user_data(generation), ..subscription.clone() }
-        }
-    }
-}
-
 fn joined(request: RequestId, answer: api::join_group::JoinGroupAnswer) -> Event {
     if answer.error == api::ErrorCode::MEMBER_ID_REQUIRED {
-        return Event::MemberIdRequired { request, member_id: MemberId(answer.member_id) };
+        return Event::MemberIdRequired { request, member_id: MemberId(answer.member) };
     }
     if let Err(code) = code(answer.error) {
         return Event::Refused { request, code };
     }
-    let candidate = |member: api::join_group::JoinedMember| Candidate {
-        id: MemberId(member.member_id),
-        instance: member.instance_id,
-        // One member's undecodable bytes must not fail the group: it then wants nothing.
-        subscription: blobs::read_subscription(&member.metadata).unwrap_or_default(),
+    let assignor = answer.protocol.as_deref().unwrap_or_default().to_owned();
+    let candidate = |member: api::join_group::JoinedMember| {
+        let id = MemberId(member.member);
+        let (candidate, error) = blobs::read_candidate(&assignor, id, member.instance, &member.metadata);
+        if let Some(error) = error {
+            // One member's undecodable bytes must not fail the group: it then wants nothing.
+            tracing::warn!(member = %candidate.id, %error, "a member's subscription cannot be read");
+        }
+        candidate
     };
+    let members: Vec<Candidate> = answer.members.into_iter().map(candidate).collect();
     Event::Joined {
         request,
         answer: JoinAnswer {
             generation: answer.generation,
-            member_id: MemberId(answer.member_id),
-            assignor: answer.protocol_name.to_string(),
+            member_id: MemberId(answer.member),
+            assignor,
             leader: MemberId(answer.leader),
-            members: answer.members.into_iter().map(candidate).collect(),
+            members,
             skip_assignment: answer.skip_assignment,
         },
     }
@@ -389,7 +409,8 @@ async fn find_coordinator(seat: &Seat, turn: usize, limit: Duration) -> Option<R
         Ok(Ok(cluster)) => (cluster.verified(), cluster.pin.clone()),
         Ok(Err(_)) | Err(_) => return None,
     };
-    let (node, address) = brokers.into_iter().cycle().nth(turn % 1024)?;
+    let at = turn % brokers.len().max(1);
+    let (node, address) = brokers.into_iter().nth(at)?;
     let question = api::find_coordinator::FindCoordinator { group: Arc::clone(&seat.settings.group) };
     let connection = seat.dialler.open(address.clone(), Some(node), pin).await;
     let answer = match connection {
@@ -411,8 +432,9 @@ impl Actor for Member {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let changes = crate::watching::changes(self.seat.cluster.clone());
         ctx.add_stream(changes);
-        self.tell(Event::Start, ctx);
+        // The partition counts are to be known before the first round.
         self.observe(ctx);
+        self.tell(Event::Start, ctx);
     }
 }
 

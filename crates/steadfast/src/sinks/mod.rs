@@ -1,4 +1,7 @@
-//! Where records go: what the built-in sinks are made of.
+//! Where records go: the built-in sinks, one file each, and what they are made of.
 
+pub mod discard;
 pub mod envelope;
+pub mod kafka;
+pub mod lines;
 pub mod rotation;

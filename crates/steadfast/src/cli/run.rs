@@ -1,0 +1,70 @@
+//! `steadfast run`: consume as a member of the group until told to stop.
+
+use std::io::IsTerminal;
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+
+use super::{ConfigArgs, Exit, RunArgs};
+use crate::config::watcher::Source;
+use crate::config::{Config, ConfigError, LogFormat, LogLevel};
+use crate::env::real;
+use crate::log::{Format, Lines};
+use crate::service::Service;
+
+/// Runs the command.
+pub fn run(args: &RunArgs) -> Exit {
+    let (config, source) = match load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Configuration;
+        }
+    };
+    log_to_stderr(&config);
+    let service = Service::new(config).reload_from(source, !args.no_watch_config);
+    let service = if args.until_end { service.until_end(args.start_timeout) } else { service };
+    service.run()
+}
+
+/// The configuration, and what it was made from.
+pub fn load(args: &ConfigArgs) -> Result<(Config, Source), ConfigError> {
+    let source =
+        Source { path: Some(args.config.clone()), environment: environment(), sets: args.sets.clone() };
+    let config = Config::load(&args.config, source.environment.iter().cloned(), &args.sets)?;
+    Ok((config, source))
+}
+
+/// Variables that are no text cannot be ours.
+fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// One line per event on standard error: JSON when it is no terminal.
+pub fn log_to_stderr(config: &Config) {
+    let format = match config.log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+        LogFormat::Auto if std::io::stderr().is_terminal() => Format::Text,
+        LogFormat::Auto => Format::Json,
+    };
+    let level = match config.log.level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    };
+    let instance = config.kafka.group_instance_id.as_ref().unwrap_or(&config.kafka.client_id).as_str();
+    let lines = Lines::new(format, instance, real::wall_clock());
+    let subscriber = tracing_subscriber::fmt()
+        .event_format(lines)
+        .with_max_level(LevelFilter::from_level(level))
+        .with_writer(std::io::stderr)
+        .finish();
+    // A program that embeds the command may have set one already.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

@@ -1,0 +1,210 @@
+//! The supervisor of the consumer: core's respawn machine, given a slot in which two incarnations may live.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
+use steadfast_core::checkpoint::Occasion;
+use steadfast_core::endpoints::backoff::Jitter;
+use steadfast_core::endpoints::drift::{Drift, drift};
+use steadfast_core::endpoints::respawn::{Action, Event, InPlace, Reason, Report, Respawn};
+use steadfast_core::endpoints::view::View;
+use steadfast_core::ids::{ConsumerIncarnation, NodeId};
+use steadfast_supervision::Route;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::consume::progress::ProgressTable;
+use crate::drift::slot::{ConsumerExit, ConsumerSlot};
+use crate::env::Env;
+use crate::events::Event as Told;
+use crate::messages::{ConsumerState, Crash, Drifted, Flush, InUse};
+use crate::observers::Events;
+
+/// What a supervisor is given by wiring.
+pub(crate) struct Seat {
+    pub(crate) env: Env,
+    pub(crate) config: watch::Receiver<Arc<Config>>,
+    /// The machine and the slot survive a crash of the actor: a consumer that runs goes on.
+    pub(crate) respawn: Mutex<Respawn<NodeId>>,
+    pub(crate) slot: ConsumerSlot,
+    pub(crate) table: Arc<ProgressTable>,
+    pub(crate) differ: Route<InUse>,
+    pub(crate) checkpointer: Route<Flush>,
+    pub(crate) events: Events,
+    /// What the first record of an incarnation found, until the machine reports it.
+    pub(crate) gap: Mutex<i64>,
+    /// How many records had been delivered again when the respawn began.
+    pub(crate) redelivered: Mutex<u64>,
+}
+
+/// The actor.
+pub(crate) struct Supervisor {
+    seat: Arc<Seat>,
+    timer: Option<SpawnHandle>,
+}
+
+impl Supervisor {
+    /// A supervisor that goes on from the machine in its seat.
+    pub(crate) fn new(seat: Arc<Seat>) -> Supervisor {
+        Supervisor { seat, timer: None }
+    }
+
+    fn tell(&mut self, event: Event<NodeId>, ctx: &mut Context<Self>) {
+        let actions = self.machine(|machine, seat| machine.handle(event, seat.env.now()));
+        for action in actions {
+            self.act(action);
+        }
+        self.arm(ctx);
+    }
+
+    fn machine<T>(&self, with: impl FnOnce(&mut Respawn<NodeId>, &Seat) -> T) -> T {
+        with(&mut self.seat.respawn.lock().unwrap_or_else(PoisonError::into_inner), &self.seat)
+    }
+
+    fn jitter(&self) -> Jitter {
+        Jitter::new(self.seat.env.dice.fraction())
+    }
+
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let Some(deadline) = self.machine(|machine, _| machine.next_deadline()) else { return };
+        let wait = deadline.since(self.seat.env.now());
+        self.timer = Some(ctx.run_later(wait, |supervisor, ctx| {
+            supervisor.timer = None;
+            let jitter = supervisor.jitter();
+            supervisor.tell(Event::Elapsed { jitter }, ctx);
+        }));
+    }
+
+    fn act(&self, action: Action<NodeId>) {
+        match action {
+            Action::Prepare { incarnation, view, reason } => self.prepare(incarnation, view, reason),
+            Action::Promote { incarnation } => self.seat.slot.promote(incarnation),
+            Action::Discard { incarnation } => self.seat.slot.discard(incarnation),
+            Action::Adapt { view, drift, because } => {
+                self.tell_drift(&drift, "adapt");
+                let view = Arc::new(view);
+                self.seat.slot.adapt(Arc::clone(&view));
+                drop(self.seat.differ.send(InUse(view)));
+                tracing::debug!(
+                    ?because,
+                    out_of_budget = because == InPlace::OutOfBudget,
+                    "drift is taken in place"
+                );
+            }
+            Action::OutOfBudget(spent) => self.seat.events.emit(Told::RespawnBudgetSpent {
+                budget: spent.tokens,
+                window_ms: spent.window.as_secs_f64() * 1e3,
+            }),
+            Action::Degraded { reason, .. } => {
+                self.seat.events.emit(Told::ServiceDegraded { missing: vec![reason] });
+            }
+            Action::Report(report) => self.report(&report),
+        }
+    }
+
+    fn prepare(&self, incarnation: ConsumerIncarnation, view: View<NodeId>, reason: Reason) {
+        if let Some(in_use) = self.machine(|machine, _| machine.in_use().cloned())
+            && reason == Reason::Drift
+        {
+            self.tell_drift(&drift(&in_use, &view), "respawn");
+            // What is acked is committed meanwhile; nothing waits for it: the successor begins at position.
+            drop(self.seat.checkpointer.send(Flush(Occasion::Respawn)));
+        }
+        let redelivered = self.seat.table.counts.redelivered.load(Ordering::Relaxed);
+        *self.seat.redelivered.lock().unwrap_or_else(PoisonError::into_inner) = redelivered;
+        self.seat.slot.prepare(incarnation, Arc::new(view));
+    }
+
+    fn tell_drift(&self, drift: &Drift<NodeId>, action: &'static str) {
+        if drift.is_empty() {
+            return;
+        }
+        self.seat.events.emit(Told::EndpointDrifted {
+            changes: drift.changes.clone(),
+            score: drift.score,
+            threshold: self.seat.config.borrow().drift.threshold.share(),
+            action,
+        });
+    }
+
+    fn report(&self, report: &Report) {
+        let before = *self.seat.redelivered.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.seat.table.counts.redelivered.load(Ordering::Relaxed);
+        let millis = |phase: Duration| phase.as_secs_f64() * 1e3;
+        self.seat.events.emit(Told::ConsumerRespawned {
+            incarnation: report.incarnation,
+            reason: report.reason.as_str(),
+            detect_ms: millis(report.phases.detect),
+            discover_ms: millis(report.phases.discover),
+            verify_ms: millis(report.phases.verify),
+            handover_ms: millis(report.phases.handover),
+            first_record_ms: report.phases.first_record.map(millis),
+            gap: *self.seat.gap.lock().unwrap_or_else(PoisonError::into_inner),
+            redelivered: now.saturating_sub(before),
+        });
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.arm(ctx);
+    }
+}
+
+impl Handler<Drifted> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Drifted { view, timeline }: Drifted, ctx: &mut Context<Self>) {
+        self.tell(Event::Drifted { view: View::clone(&view), timeline }, ctx);
+    }
+}
+
+impl Handler<ConsumerState> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, state: ConsumerState, ctx: &mut Context<Self>) {
+        let event = match state {
+            ConsumerState::Prepared(incarnation) => Event::Prepared { incarnation },
+            ConsumerState::PrepareFailed(incarnation, reason) => {
+                Event::PrepareFailed { incarnation, reason, jitter: self.jitter() }
+            }
+            ConsumerState::Promoted(incarnation) => {
+                self.seat.slot.promoted(incarnation);
+                self.tell(Event::Promoted { incarnation }, ctx);
+                if let Some(view) = self.machine(|machine, _| machine.in_use().cloned()) {
+                    drop(self.seat.differ.send(InUse(Arc::new(view))));
+                }
+                return;
+            }
+            ConsumerState::FirstRecord { incarnation, gap } => {
+                *self.seat.gap.lock().unwrap_or_else(PoisonError::into_inner) = gap;
+                Event::FirstRecord { incarnation }
+            }
+        };
+        self.tell(event, ctx);
+    }
+}
+
+impl Handler<ConsumerExit> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, exit: ConsumerExit, ctx: &mut Context<Self>) {
+        let jitter = self.jitter();
+        self.tell(Event::Crashed { incarnation: exit.incarnation, jitter }, ctx);
+    }
+}
+
+impl Handler<Crash> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("asked to crash");
+    }
+}

@@ -1,0 +1,213 @@
+//! The `kafka` sink: writes the records to another topic, in order per source partition.
+//!
+//! rskafka writes; it retries without bound and has no deadline of its own, so every call to it gets one here.
+//! Its records keep headers in a map: of several headers of one name the last one is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler};
+use chrono::{DateTime, Utc};
+use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
+use rskafka::client::{Client, ClientBuilder};
+use rskafka::record::Record as Produced;
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::Partition;
+use steadfast_kafka::records::lazy::{Record, RecordError};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::consume::batch::Batch;
+
+/// How long one write may take before its batch is returned.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// How long finding the cluster and its topic may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The connection to the target topic, shared by the partitions' handlers. Cheap to clone.
+#[derive(Clone)]
+pub struct Target {
+    io: Handle,
+    topic: Arc<str>,
+    bootstrap: Arc<[Address]>,
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+#[derive(Clone)]
+struct Open {
+    client: Arc<Client>,
+    partitions: i32,
+}
+
+/// Records that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// rskafka gave up.
+    #[error("topic {topic}: {error}")]
+    Kafka {
+        /// The target topic.
+        topic: Arc<str>,
+        /// What it said.
+        error: rskafka::client::error::Error,
+    },
+    /// The target topic does not exist: topics are never created.
+    #[error("topic {topic} does not exist at {bootstrap}; create it first")]
+    NoTopic {
+        /// The target topic.
+        topic: Arc<str>,
+        /// Where it was looked for.
+        bootstrap: String,
+    },
+    /// No answer in time.
+    #[error("topic {topic}: no answer within {limit:?}")]
+    Timeout {
+        /// The target topic.
+        topic: Arc<str>,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A record cannot be decoded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Target {
+    /// The topic at these bootstrap addresses; nothing is connected before the first batch.
+    pub fn new(io: Handle, topic: impl Into<Arc<str>>, bootstrap: Vec<Address>) -> Target {
+        Target { io, topic: topic.into(), bootstrap: bootstrap.into(), open: Arc::default() }
+    }
+
+    async fn partition(&self, source: &Partition) -> Result<PartitionClient, WriteError> {
+        let open = self.connection().await?;
+        // Order is kept per source partition: all of its records go to one partition of the target.
+        let partition = source.index.rem_euclid(open.partitions);
+        let client = open.client.partition_client(&*self.topic, partition, UnknownTopicHandling::Error);
+        self.limited(CONNECT_LIMIT, client).await
+    }
+
+    async fn connection(&self) -> Result<Open, WriteError> {
+        let mut open = self.open.lock().await;
+        if let Some(open) = &*open {
+            return Ok(open.clone());
+        }
+        let bootstrap = self.bootstrap.iter().map(ToString::to_string).collect();
+        let client =
+            self.limited(CONNECT_LIMIT, ClientBuilder::new(bootstrap).client_id("steadfast").build()).await?;
+        let topics = self.limited(CONNECT_LIMIT, client.list_topics()).await?;
+        let topic = topics.iter().find(|topic| *topic.name == *self.topic);
+        let partitions = topic.map_or(0, |topic| i32::try_from(topic.partitions.len()).unwrap_or(0));
+        if partitions == 0 {
+            let bootstrap = self.bootstrap.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            return Err(WriteError::NoTopic { topic: Arc::clone(&self.topic), bootstrap });
+        }
+        let made = Open { client: Arc::new(client), partitions };
+        *open = Some(made.clone());
+        Ok(made)
+    }
+
+    /// The next write connects anew: rskafka never leaves brokers that are gone.
+    async fn forget(&self) {
+        *self.open.lock().await = None;
+    }
+
+    async fn limited<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, rskafka::client::error::Error>>,
+    ) -> Result<T, WriteError> {
+        let topic = || Arc::clone(&self.topic);
+        match timeout(limit, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(WriteError::Kafka { topic: topic(), error }),
+            Err(_) => Err(WriteError::Timeout { topic: topic(), limit }),
+        }
+    }
+}
+
+/// The handler of one partition.
+pub struct Forward {
+    batches: mpsc::UnboundedSender<Batch>,
+    task: AbortHandle,
+}
+
+impl Forward {
+    /// A handler that writes the records of `source` to `target`.
+    pub fn new(target: Target, source: Partition) -> Forward {
+        let (batches, waiting) = mpsc::unbounded_channel();
+        let io = target.io.clone();
+        let task = io.spawn(forward(target, source, waiting)).abort_handle();
+        Forward { batches, task }
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One batch at a time, so that order is kept. What waits is bounded by the fetched bytes it holds.
+async fn forward(target: Target, source: Partition, mut waiting: mpsc::UnboundedReceiver<Batch>) {
+    let mut client = None;
+    while let Some(batch) = waiting.recv().await {
+        match write(&target, &source, &mut client, &batch).await {
+            Ok(()) => batch.done(),
+            Err(error) => {
+                client = None;
+                target.forget().await;
+                batch.failed(error);
+            }
+        }
+    }
+}
+
+async fn write(
+    target: &Target,
+    source: &Partition,
+    client: &mut Option<PartitionClient>,
+    batch: &Batch,
+) -> Result<(), WriteError> {
+    let mut records = Vec::new();
+    for record in batch.records() {
+        records.push(produced(&record?));
+    }
+    if records.is_empty() {
+        return Ok(());
+    }
+    let open = match client.take() {
+        Some(open) => open,
+        None => target.partition(source).await?,
+    };
+    target.limited(WRITE_LIMIT, open.produce(records, Compression::NoCompression)).await?;
+    *client = Some(open);
+    Ok(())
+}
+
+fn produced(record: &Record<'_>) -> Produced {
+    let headers: BTreeMap<String, Vec<u8>> = record
+        .headers()
+        .map(|header| (header.key_text().into_owned(), header.value.unwrap_or_default().to_vec()))
+        .collect();
+    Produced {
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(<[u8]>::to_vec),
+        headers,
+        timestamp: DateTime::<Utc>::from_timestamp_millis(record.timestamp).unwrap_or_default(),
+    }
+}
+
+impl Actor for Forward {
+    type Context = Context<Self>;
+}
+
+impl Handler<Batch> for Forward {
+    type Result = ();
+
+    fn handle(&mut self, batch: Batch, _: &mut Context<Self>) {
+        // Without the task the batch comes back, and is returned as it is dropped.
+        drop(self.batches.send(batch));
+    }
+}

@@ -1,0 +1,455 @@
+//! Everything that runs, and who talks to whom. Only this file names two actor types.
+//!
+//! All routes are made first; then the children are started, the ones that others talk to before the ones that
+//! talk. What must survive the crash of an actor is a value here that is handed to the actor's factory:
+//! progress, the member's standing, the published cluster, the respawn machine, revocations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, ArbiterHandle, Context, Handler};
+use steadfast_core::cluster::Rules as LeaderRules;
+use steadfast_core::endpoints::budget::Budget;
+use steadfast_core::endpoints::drift::Threshold;
+use steadfast_core::endpoints::respawn::{Respawn, Settings as RespawnSettings};
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::group::assign::Assignor;
+use steadfast_core::group::pace::Pace;
+use steadfast_core::group::settings::Settings as MemberSettings;
+use steadfast_core::group::standing::{Membership, Standing};
+use steadfast_kafka::api::Isolation;
+use steadfast_kafka::fetch::leader::Settings as FetchSettings;
+use steadfast_kafka::fetch::memory::Memory;
+use steadfast_supervision::{
+    AnyChildSpec, ChildSpec, ExitReason, ExitReport, Happening, Intensity, Route, Slot, SupervisionEvent,
+    Supervisor as Root, SupervisorHandle, Worker,
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::watcher::{self, ConfigWatcher, Reload, Source};
+use crate::config::{self, Config, IsolationLevel};
+use crate::consume::checkpointer::{self, Checkpointer};
+use crate::consume::consumer;
+use crate::consume::handlers::{self, HandlerRoutes, Handlers, StartHandler, name_of, quarantine};
+use crate::consume::progress::ProgressTable;
+use crate::dialler::Dialler;
+use crate::drift::endpoint_differ::{self, EndpointDiffer, LastKnownGood};
+use crate::drift::metadata_poller::{self, MetadataPoller};
+use crate::drift::published::Cluster;
+use crate::drift::slot::ConsumerSlot;
+use crate::drift::supervisor::{self, Supervisor};
+use crate::env::Env;
+use crate::events::Event;
+use crate::group::member::{self, Member};
+use crate::messages::{Crash, End, Leave};
+use crate::observers::{Events, StartObserver};
+
+/// What the service is to run.
+pub(crate) struct Plan {
+    pub(crate) env: Env,
+    pub(crate) config: Arc<Config>,
+    pub(crate) source: Source,
+    pub(crate) watch: bool,
+    pub(crate) handlers: StartHandler,
+    pub(crate) observers: Vec<StartObserver>,
+}
+
+/// What runs.
+pub(crate) struct Running {
+    pub(crate) root: SupervisorHandle,
+    pub(crate) member: Route<Leave>,
+    pub(crate) reload: Route<Reload>,
+    pub(crate) ends: mpsc::UnboundedReceiver<End>,
+    pub(crate) table: Arc<ProgressTable>,
+    pub(crate) standing: Arc<Mutex<Standing>>,
+    pub(crate) membership: watch::Receiver<Option<Membership>>,
+    pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
+    pub(crate) events: Events,
+    pub(crate) drain: Duration,
+    pub(crate) control: Control,
+}
+
+/// A handle for drills: lets parts of a running service fail on command.
+#[derive(Clone)]
+pub struct Control {
+    actors: Arc<BTreeMap<&'static str, Route<Crash>>>,
+    consumer: Arc<supervisor::Seat>,
+}
+
+impl Control {
+    /// The names of the actors that can be made to panic.
+    pub fn actors(&self) -> Vec<&'static str> {
+        self.actors.keys().copied().chain(["consumer"]).collect()
+    }
+
+    /// Makes the actor of this name panic; says whether there is one that is up.
+    pub fn crash(&self, actor: &str) -> bool {
+        if actor == "consumer" {
+            self.consumer.slot.crash();
+            return true;
+        }
+        self.actors.get(actor).is_some_and(|route| route.send(Crash).is_ok())
+    }
+}
+
+/// Starts everything.
+pub(crate) async fn start(plan: Plan) -> Running {
+    let Plan { env, config, source, watch, handlers, observers } = plan;
+    let control = env.placement.control.clone();
+    let (observers, observed): (Vec<_>, Vec<_>) =
+        observers.into_iter().enumerate().map(|(number, start)| start(number + 1, control.clone())).unzip();
+    let events = Events::new(observed);
+    events.emit(Event::ServiceStarted {
+        version: env!("CARGO_PKG_VERSION"),
+        group: config.kafka.group_id.clone(),
+        topics: config.topics.iter().map(ToString::to_string).collect(),
+        bootstrap: config.kafka.bootstrap_servers.clone(),
+    });
+
+    // Routes: who is talked to. A slot is where its actor will be published.
+    let (suspect_slot, suspect) = Route::channel();
+    let (settled_slot, settled) = Route::channel();
+    let (count_slot, count_topics) = Route::channel();
+    let (observed_slot, observed) = Route::channel();
+    let (in_use_slot, in_use) = Route::channel();
+    let (drifted_slot, drifted) = Route::channel();
+    let (state_slot, consumer_state) = Route::channel();
+    let (exit_slot, consumer_exit) = Route::channel();
+    let (ownership_slot, ownership) = Route::channel();
+    let (flush_slot, flush) = Route::channel();
+    let (released_slot, released) = Route::channel();
+    let (leave_slot, leave) = Route::channel();
+    let (changed_slot, ownership_changed) = Route::channel();
+    let (reload_slot, reload) = Route::channel();
+    let (poller_config_slot, poller_config) = Route::channel();
+    let (checkpointer_config_slot, checkpointer_config) = Route::channel();
+
+    // Values that survive the crash of an actor.
+    let table = Arc::new(ProgressTable::default());
+    let routes = HandlerRoutes::default();
+    let standing = Arc::new(Mutex::new(Standing::default()));
+    let stored = stored(&env);
+    let pin = config.drift.cluster_id.clone().or(stored.as_ref().and_then(|good| good.cluster.clone()));
+    let leader_rules = LeaderRules { settle: config.drift.settle, ..LeaderRules::default() };
+    let (cluster, cluster_view) = watch::channel(Arc::new(Cluster::unknown(pin, leader_rules)));
+    let (membership, membership_view) = watch::channel(None);
+    let (configured, config_view) = watch::channel(Arc::clone(&config));
+    let (end, ends) = mpsc::unbounded_channel();
+    let dialler = Dialler {
+        transport: Arc::clone(&env.transport),
+        client_id: Arc::from(config.kafka.client_id.as_str()),
+    };
+
+    // Supervisors: the root's children are the service; handlers and consumers come and go under their own.
+    let told = Told { events: events.clone(), table: Arc::clone(&table), last: Mutex::default() };
+    let told = Arc::new(told);
+    let supervise = |name: &'static str| {
+        let (dice, told) = (env.dice.clone(), Arc::clone(&told));
+        Root::start(name, &control, Box::new(move || dice.fraction()), move |event| told.tell(event))
+    };
+    let (root, of_handlers, of_consumers) =
+        (supervise("steadfast"), supervise("handlers"), supervise("consumers"));
+
+    let consumer_seat = Arc::new(consumer::Seat {
+        env: env.clone(),
+        dialler: dialler.clone(),
+        settings: fetch_settings(&config),
+        memory: Memory::new(usize::try_from(config.fetch.buffer_bytes).unwrap_or(usize::MAX)),
+        table: Arc::clone(&table),
+        handlers: routes.clone(),
+        cluster: cluster_view.clone(),
+        supervisor: consumer_state,
+        suspect: suspect.clone(),
+        events: events.clone(),
+        reset: config.kafka.auto_offset_reset,
+        out_of_range: config.offsets.out_of_range,
+        stall_timeout: config.fetch.stall_timeout,
+        drain: config.respawn.drain,
+    });
+    let supervisor_seat = Arc::new(supervisor::Seat {
+        env: env.clone(),
+        config: config_view.clone(),
+        respawn: Mutex::new(respawn(&config)),
+        slot: ConsumerSlot::new(of_consumers, consumer_seat, consumer_exit),
+        table: Arc::clone(&table),
+        differ: in_use,
+        checkpointer: flush,
+        events: events.clone(),
+        gap: Mutex::new(0),
+        redelivered: Mutex::new(0),
+    });
+    let handlers_seat = Arc::new(handlers::Seat {
+        env: env.clone(),
+        table: Arc::clone(&table),
+        routes,
+        supervisor: of_handlers,
+        start: handlers,
+        lives: AtomicU64::new(0),
+        events: events.clone(),
+    });
+    let checkpointer_seat = Arc::new(checkpointer::Seat {
+        env: env.clone(),
+        dialler: dialler.clone(),
+        group: Arc::from(config.kafka.group_id.as_str()),
+        instance: config.kafka.group_instance_id.as_deref().map(Arc::from),
+        table: Arc::clone(&table),
+        cluster: cluster_view.clone(),
+        membership: membership_view.clone(),
+        member: released,
+        handlers: ownership_changed,
+        suspect: suspect.clone(),
+        events: events.clone(),
+        request_timeout: config.kafka.request_timeout,
+        enabled: config.checkpoint.enabled,
+        interval: config.checkpoint.interval,
+        revocations: Arc::default(),
+        standing: Arc::clone(&standing),
+        drain: config.checkpoint.drain,
+    });
+    let member_seat = Arc::new(member::Seat {
+        env: env.clone(),
+        dialler: dialler.clone(),
+        settings: member_settings(&config),
+        topics: config.topics.iter().cloned().collect(),
+        standing: Arc::clone(&standing),
+        cluster: cluster_view.clone(),
+        membership,
+        checkpointer: ownership,
+        poller: count_topics,
+        suspect,
+        events: events.clone(),
+        end,
+    });
+    let differ_seat = Arc::new(endpoint_differ::Seat {
+        env: env.clone(),
+        config: config_view.clone(),
+        cluster,
+        supervisor: drifted,
+        poller: settled,
+        events: events.clone(),
+    });
+    let poller_seat = Arc::new(metadata_poller::Seat {
+        env: env.clone(),
+        dialler,
+        config: config_view,
+        cluster: cluster_view.clone(),
+        last_known_good: addresses(stored),
+        differ: observed,
+        events: events.clone(),
+    });
+    let watcher_seat = Arc::new(watcher::Seat {
+        source,
+        watch,
+        config: configured,
+        listeners: vec![poller_config, checkpointer_config],
+        events: events.clone(),
+    });
+
+    // Children, in the order in which they are started; they are stopped in reverse.
+    let mut crash = Crashes::default();
+    let keeper = {
+        let seat = Arc::clone(&handlers_seat);
+        child("handlers", &control, move || Handlers::new(Arc::clone(&seat)), &mut crash)
+            .publish(changed_slot)
+    };
+    let checkpointer = {
+        let seat = Arc::clone(&checkpointer_seat);
+        child("checkpointer", &control, move || Checkpointer::new(Arc::clone(&seat)), &mut crash)
+            .publish(ownership_slot)
+            .publish(flush_slot)
+            .publish(checkpointer_config_slot)
+    };
+    let supervisor = {
+        let seat = Arc::clone(&supervisor_seat);
+        child("supervisor", &control, move || Supervisor::new(Arc::clone(&seat)), &mut crash)
+            .publish(drifted_slot)
+            .publish(state_slot)
+            .publish(exit_slot)
+    };
+    let differ = {
+        let seat = Arc::clone(&differ_seat);
+        child("endpoint_differ", &control, move || EndpointDiffer::new(Arc::clone(&seat)), &mut crash)
+            .publish(observed_slot)
+            .publish(in_use_slot)
+    };
+    let poller = {
+        let seat = Arc::clone(&poller_seat);
+        child("metadata_poller", &control, move || MetadataPoller::new(Arc::clone(&seat)), &mut crash)
+            .publish(suspect_slot)
+            .publish(settled_slot)
+            .publish(count_slot)
+            .publish(poller_config_slot)
+    };
+    let member = {
+        let seat = Arc::clone(&member_seat);
+        child("member", &env.placement.member, move || Member::new(Arc::clone(&seat)), &mut crash)
+            .publish(released_slot)
+            .publish(leave_slot)
+    };
+    let watcher = {
+        let seat = Arc::clone(&watcher_seat);
+        child("config_watcher", &control, move || ConfigWatcher::new(Arc::clone(&seat)), &mut crash)
+            .publish(reload_slot)
+    };
+    let children: [AnyChildSpec; 7] = [
+        keeper.into(),
+        checkpointer.into(),
+        supervisor.into(),
+        differ.into(),
+        poller.into(),
+        member.into(),
+        watcher.into(),
+    ];
+    for spec in observers.into_iter().chain(children) {
+        if let Err(error) = root.start_child(spec).await {
+            tracing::error!(%error, "an actor does not start");
+        }
+    }
+    Running {
+        root,
+        member: leave,
+        reload,
+        ends,
+        table,
+        standing,
+        membership: membership_view,
+        cluster: cluster_view,
+        events,
+        drain: config.checkpoint.drain,
+        control: Control { actors: Arc::new(crash.0), consumer: supervisor_seat },
+    }
+}
+
+/// Where each actor takes [`Crash`].
+#[derive(Default)]
+struct Crashes(BTreeMap<&'static str, Route<Crash>>);
+
+/// A child of the root: begun anew after every crash, and the end of the service when it crashes too often.
+fn child<A, F>(
+    name: &'static str,
+    arbiter: &ArbiterHandle,
+    make: F,
+    crashes: &mut Crashes,
+) -> ChildSpec<Worker<A>>
+where
+    A: Actor<Context = Context<A>> + Handler<Crash>,
+    F: Fn() -> A + Send + 'static,
+{
+    let (slot, route): (Slot<Crash>, Route<Crash>) = Route::channel();
+    crashes.0.insert(name, route);
+    ChildSpec::new(name, arbiter.clone(), move |_: &mut Context<A>, _| make())
+        .publish(slot)
+        .intensity(Intensity::default())
+}
+
+/// What supervisors report, as events.
+struct Told {
+    events: Events,
+    table: Arc<ProgressTable>,
+    last: Mutex<BTreeMap<Arc<str>, ExitReport>>,
+}
+
+impl Told {
+    fn tell(&self, event: &SupervisionEvent) {
+        match &event.what {
+            Happening::Exited { report } => self.exited(&event.supervisor, report),
+            Happening::Restarting { child, .. } => {
+                let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(child);
+                if let Some(report) = last {
+                    self.restarted(&report);
+                }
+            }
+            Happening::GaveUp { report } => {
+                let reason = report.reason.to_string();
+                let mut owned = self.table.owned().into_iter();
+                let handled = owned.find(|partition| *name_of(partition) == *report.child);
+                match handled {
+                    Some(partition) => quarantine(&self.table, &self.events, &partition, &reason),
+                    None => self.events.emit(Event::ActorFailed { actor: report.child.to_string(), reason }),
+                }
+            }
+            Happening::Escalated { report } => {
+                let reason = report.reason.to_string();
+                self.events.emit(Event::ActorFailed { actor: report.child.to_string(), reason });
+            }
+            Happening::Started { .. } | Happening::Ended { .. } => {}
+        }
+    }
+
+    /// The consumer is made anew by the respawn machine, the others by their supervisor, who says so.
+    fn exited(&self, supervisor: &str, report: &ExitReport) {
+        let crashed = !matches!(report.reason, ExitReason::Stopped | ExitReason::Abandoned);
+        if supervisor == "consumers" && crashed {
+            self.restarted(report);
+        } else {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.insert(Arc::clone(&report.child), report.clone());
+        }
+    }
+
+    fn restarted(&self, report: &ExitReport) {
+        self.events.emit(Event::ActorRestarted {
+            actor: report.child.to_string(),
+            incarnation: report.incarnation.number(),
+            reason: report.reason.to_string(),
+        });
+    }
+}
+
+fn stored(env: &Env) -> Option<LastKnownGood> {
+    match LastKnownGood::load(&*env.store) {
+        Ok(stored) => stored,
+        Err(error) => {
+            tracing::warn!(error, "the stored endpoints cannot be read and are not used");
+            None
+        }
+    }
+}
+
+fn addresses(stored: Option<LastKnownGood>) -> BTreeSet<Address> {
+    stored.into_iter().flat_map(|good| good.endpoints.into_values()).collect()
+}
+
+fn respawn(config: &Config) -> Respawn<steadfast_core::ids::NodeId> {
+    let threshold = Threshold::try_from(config.drift.threshold.share()).unwrap_or_default();
+    let settings = RespawnSettings { threshold, ..RespawnSettings::default() };
+    Respawn::new(settings, Budget::new(config.respawn.budget, config.respawn.window))
+}
+
+/// A compressed batch may become this large, whatever its size on the wire.
+const DECOMPRESSED_LIMIT: usize = 128 << 20;
+
+fn fetch_settings(config: &Config) -> FetchSettings {
+    let kafka = &config.kafka;
+    let buffer = i32::try_from(config.fetch.buffer_bytes / 4).unwrap_or(i32::MAX);
+    FetchSettings {
+        isolation: match kafka.isolation_level {
+            IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
+            IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
+        },
+        max_wait: kafka.fetch_max_wait,
+        min_bytes: kafka.fetch_min_bytes,
+        max_bytes: kafka.fetch_max_bytes.min(buffer),
+        partition_max_bytes: kafka.max_partition_fetch_bytes,
+        request_timeout: kafka.request_timeout,
+        decompressed_limit: DECOMPRESSED_LIMIT,
+    }
+}
+
+fn member_settings(config: &Config) -> MemberSettings {
+    let kafka = &config.kafka;
+    let assignor = |assignor: &config::Assignor| match assignor {
+        config::Assignor::Range => Assignor::Range,
+        config::Assignor::CooperativeSticky => Assignor::CooperativeSticky,
+    };
+    let mut settings = MemberSettings::new(kafka.group_id.as_str());
+    settings.instance = kafka.group_instance_id.as_deref().map(Arc::from);
+    settings.session_timeout = kafka.session_timeout;
+    settings.rebalance_timeout = kafka.max_poll_interval;
+    settings.pace = kafka.heartbeat_interval.map_or(Pace::ADAPTIVE, Pace::Every);
+    settings.assignors = kafka.partition_assignment_strategy.iter().map(assignor).collect();
+    settings.drain_limit = config.checkpoint.drain;
+    settings
+}

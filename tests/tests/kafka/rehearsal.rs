@@ -1,0 +1,146 @@
+//! A service behind the drift proxy, under load: what most suites begin with.
+
+use std::time::{Duration, SystemTime};
+
+use steadfast_sim::proxy::{DriftProxy, Moved, Nodes, Old};
+use steadfast_tests::checker::{Acked, Verdict};
+use steadfast_tests::kafka::Cluster;
+use steadfast_tests::load::{Load, Plan};
+use steadfast_tests::service::{Service, Workplace, usual_config};
+use steadfast_tests::within;
+use tokio::runtime::Runtime;
+
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const PARTITIONS: i32 = 12;
+pub(crate) const RATE: u32 = 300;
+
+/// A proxy in front of a cluster, a load, and a service that consumes it through the proxy.
+pub(crate) struct Rehearsal {
+    runtime: Runtime,
+    pub(crate) proxy: DriftProxy,
+    pub(crate) load: Load,
+    pub(crate) workplace: Workplace,
+    pub(crate) service: Service,
+    config: String,
+}
+
+/// What a rehearsal begins with.
+pub(crate) struct Opening<'a> {
+    /// Names topic and group.
+    pub(crate) name: &'a str,
+    /// More lines of the configuration.
+    pub(crate) settings: &'a str,
+    /// The addresses in `bootstrap.servers`: the proxy's stable one, or those of the first generation.
+    pub(crate) stable_bootstrap: bool,
+}
+
+impl<'a> Opening<'a> {
+    pub(crate) fn new(name: &'a str) -> Opening<'a> {
+        Opening { name, settings: "", stable_bootstrap: true }
+    }
+
+    pub(crate) fn with(self, settings: &'a str) -> Opening<'a> {
+        Opening { settings, ..self }
+    }
+
+    pub(crate) fn only_old_addresses(self) -> Opening<'a> {
+        Opening { stable_bootstrap: false, ..self }
+    }
+
+    /// Begins: the service consumes all partitions when this returns.
+    pub(crate) fn begin(self, cluster: &Cluster) -> Rehearsal {
+        let (runtime, proxy) = proxied(cluster);
+        let topic = self.name.to_owned();
+        cluster.create_topic(&topic, PARTITIONS, &[]).unwrap();
+        let load = Load::start(Plan {
+            bootstrap: cluster.bootstrap(),
+            topic: topic.clone(),
+            partitions: PARTITIONS,
+            per_second: RATE,
+        })
+        .unwrap();
+        let bootstrap = if self.stable_bootstrap {
+            proxy.bootstrap().to_string()
+        } else {
+            // The proxy learns the brokers from their answers.
+            steadfast_tests::kafka::endpoints(proxy.bootstrap()).unwrap();
+            let old: Vec<String> = proxy.endpoints().values().map(ToString::to_string).collect();
+            old.join(",")
+        };
+        let workplace = Workplace::new().unwrap();
+        let config = usual_config(&bootstrap, self.name, &topic) + self.settings;
+        workplace.configure(&config).unwrap();
+        let service = Service::run(&workplace, &[]).unwrap();
+        service.wait_until_consuming(LIMIT, 12).unwrap();
+        let rehearsal = Rehearsal { runtime, proxy, load, workplace, service, config };
+        rehearsal.await_flow(SystemTime::UNIX_EPOCH);
+        rehearsal
+    }
+}
+
+/// A proxy in front of the cluster, and the runtime it lives on.
+pub(crate) fn proxied(cluster: &Cluster) -> (Runtime, DriftProxy) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let proxy = runtime.block_on(DriftProxy::start(cluster.addresses().into_values().collect())).unwrap();
+    (runtime, proxy)
+}
+
+impl Rehearsal {
+    /// Moves endpoints.
+    pub(crate) fn shift(&self, nodes: Nodes, old: Old) -> Moved {
+        self.runtime.block_on(self.proxy.move_endpoints(nodes, old)).unwrap()
+    }
+
+    /// Writes the configuration with other bootstrap addresses; says when the file was renamed.
+    pub(crate) fn reconfigure(&self, bootstrap: &str) -> SystemTime {
+        let lines = self.config.lines().map(|line| match line.starts_with("\"bootstrap.servers\"") {
+            true => format!("\"bootstrap.servers\" = \"{bootstrap}\"\n"),
+            false => format!("{line}\n"),
+        });
+        self.workplace.configure(&lines.collect::<String>()).unwrap()
+    }
+
+    /// Waits until a record of every partition has come out of the sink after `since`; says how long each took.
+    pub(crate) fn await_flow(&self, since: SystemTime) -> Vec<Duration> {
+        let flowing = within(LIMIT, || {
+            let first = self.service.checker().first_after(since);
+            if first.len() == 12 { Ok(first) } else { Err(first.len()) }
+        });
+        match flowing {
+            Ok(first) => first.into_values().collect(),
+            Err(partitions) => panic!("only {partitions} partitions flow\n{}", self.service.story()),
+        }
+    }
+
+    /// How many events of this name were told.
+    pub(crate) fn told(&self, name: &str) -> usize {
+        self.service.events_named(name).len()
+    }
+
+    /// How many respawns because of drift.
+    pub(crate) fn respawns(&self) -> usize {
+        let respawned = self.service.events_named("consumer.respawned");
+        respawned.iter().filter(|event| event.json["reason"] == "drift").count()
+    }
+
+    /// Ends the load, waits for its last record, ends the service in order, and judges.
+    pub(crate) fn finish(mut self) -> (Verdict, Service) {
+        let acked: Acked = self.load.stop().unwrap();
+        let verdict = self.service.verdict_within(LIMIT, &acked).unwrap();
+        self.service.signal("TERM").unwrap();
+        let status = self.service.wait(LIMIT).unwrap();
+        assert_eq!(status.code(), Some(0), "{}", self.service.story());
+        assert_eq!(self.service.strange_lines(), Vec::<String>::new());
+        (verdict, self.service)
+    }
+}
+
+/// Nothing was lost, nothing came twice, and the service's own counts say so too.
+pub(crate) fn expect_clean(verdict: &Verdict, service: &Service) {
+    assert!(verdict.is_clean(), "{verdict:?}\n{}", service.story());
+    let stopped = service.events_named("service.stopped");
+    assert_eq!(stopped[0].json["redelivered"], 0, "{}", service.story());
+    for respawned in service.events_named("consumer.respawned") {
+        assert_eq!((&respawned.json["gap"], &respawned.json["redelivered"]), (&0.into(), &0.into()));
+    }
+}
