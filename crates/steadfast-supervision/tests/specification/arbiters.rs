@@ -9,7 +9,7 @@ use std::{
 use actix::{Actor, Arbiter, Context, Handler, Message};
 use steadfast_supervision::{ChildSpec, EndReason, ExitReason, OnExhausted, Refusal, Route, StartError};
 
-use crate::fixture::{Count, Faults, SECOND, Scene, child, here, threaded};
+use crate::fixture::{Count, Faults, Log, SECOND, Scene, child, here, threaded};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(20);
@@ -79,7 +79,7 @@ fn panics_on_the_way_out_of_a_dying_arbiter_abort_nothing() {
 }
 
 /// Blocks its thread until it is let go.
-struct Stalling(Arc<Mutex<mpsc::Receiver<()>>>);
+struct Stalling(Arc<Mutex<mpsc::Receiver<()>>>, Log);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -93,6 +93,7 @@ impl Handler<Stall> for Stalling {
     type Result = ();
 
     fn handle(&mut self, _: Stall, _: &mut Context<Self>) {
+        self.1.add("stalled");
         self.0.lock().unwrap().recv().ok();
     }
 }
@@ -105,11 +106,15 @@ fn a_child_whose_arbiter_is_stalled_is_abandoned_and_never_takes_a_route_back() 
         let (let_go, stall) = mpsc::channel();
         let stall = Arc::new(Mutex::new(stall));
         let (slot, route) = Route::channel();
+        let log = scene.log.clone();
         let spec = ChildSpec::new("stalling", arbiter.handle(), move |_: &mut Context<Stalling>, _| {
-            Stalling(Arc::clone(&stall))
+            Stalling(Arc::clone(&stall), log.clone())
         });
         scene.supervisor.start_child(spec.publish(slot.clone()).shutdown(SHORT)).await.unwrap();
         route.send(Stall).unwrap();
+        while !scene.log.contains("stalled") {
+            tokio::task::yield_now().await;
+        }
 
         // A child that is to start on the stalled arbiter is refused, and one that is to stop abandoned.
         let (late, late_routes) = child("late", &scene.log, arbiter.handle(), |_| Faults::default());

@@ -41,6 +41,11 @@ impl Log {
         self.0.lock().unwrap().push(line.into());
     }
 
+    /// Whether a line has this in it.
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|line| line.contains(text))
+    }
+
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
@@ -213,15 +218,15 @@ impl Routes {
     }
 
     pub(crate) async fn count(&self) -> u32 {
-        self.count.wait_up(SECOND).await.unwrap();
-        self.count.call(Count, SECOND).await.unwrap()
+        self.count.wait_up(60 * SECOND).await.unwrap();
+        self.count.call(Count, 60 * SECOND).await.unwrap()
     }
 
     /// Sends an order that ends the incarnation. Its end comes in the same turn as its answer, if any, so on
     /// one thread it has ended when this returns.
     pub(crate) async fn crash(&self, order: Order) {
-        self.order.wait_up(SECOND).await.unwrap();
-        self.order.call(order, SECOND).await.ok();
+        self.order.wait_up(60 * SECOND).await.unwrap();
+        self.order.call(order, 60 * SECOND).await.ok();
     }
 }
 
