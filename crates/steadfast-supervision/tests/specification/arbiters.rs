@@ -142,7 +142,9 @@ fn an_incarnation_that_was_abandoned_in_its_start_ends_unheard_and_a_later_one_c
         let scene = Scene::here();
         let arbiter = Arbiter::new();
         let (let_go, stall) = mpsc::channel::<()>();
+        let log = scene.log.clone();
         let (spec, routes) = child("child", &scene.log, arbiter.handle(), move |incarnation| {
+            log.add(format!("made {incarnation}"));
             if incarnation.number() == 2 {
                 stall.recv().ok();
             }
@@ -156,6 +158,7 @@ fn an_incarnation_that_was_abandoned_in_its_start_ends_unheard_and_a_later_one_c
         }
         drop(let_go);
         assert_eq!(routes.count().await, 0);
+        assert!(scene.log.contains("made 2") && !scene.log.contains("made 3"), "3 was abandoned before");
         gone(arbiter).await;
         scene.supervisor.ended().await;
         let exits: Vec<_> = scene.exits().iter().map(|exit| exit.incarnation.number()).collect();
