@@ -213,7 +213,6 @@ impl<A: Actor<Context = Context<A>>> Replaceable<A> {
             lock(&self.lives).retire(role, deadline);
         }
         let (lives, mut changes) = (Arc::clone(&self.lives), self.changes.clone());
-        changes.mark_unchanged();
         self.notes.send(Note::Changed).ok();
         async move {
             while !lock(&lives).0.is_empty() {
@@ -390,4 +389,71 @@ impl<A: Actor<Context = Context<A>>, F: Fn(&ReplaceableEvent) + Send + 'static> 
 
 fn lock<A: Actor>(lives: &Mutex<Lives<A>>) -> MutexGuard<'_, Lives<A>> {
     lives.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::AsyncContext;
+
+    use super::*;
+    use crate::route::{Publication, Route};
+
+    struct Idle;
+
+    impl Actor for Idle {
+        type Context = Context<Self>;
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Nudge;
+
+    impl Handler<Nudge> for Idle {
+        type Result = ();
+
+        fn handle(&mut self, _: Nudge, _: &mut Context<Self>) {}
+    }
+
+    /// A slot of an incarnation that ends just before it is published.
+    struct JustEnded;
+
+    impl Publish<Idle> for JustEnded {
+        fn for_incarnation(&self) -> Box<dyn Publication<Idle>> {
+            Box::new(Self)
+        }
+    }
+
+    impl Publication<Idle> for JustEnded {
+        fn up(&self, _: &Addr<Idle>) -> bool {
+            false
+        }
+
+        fn down(&self) {}
+    }
+
+    fn life(role: Role, address: Addr<Idle>, slots: &[Box<dyn Publish<Idle>>]) -> Life<Idle> {
+        let published = Publications::new(slots);
+        let to_withdraw = Arc::clone(&published);
+        let (lifeline, _) = Lifeline::new(move || to_withdraw.down());
+        let launched = Instant::now();
+        Life { role, address: Some(address), lifeline, published, launched, deadline: None }
+    }
+
+    #[test]
+    fn a_candidate_that_ends_between_two_routes_gives_the_first_one_back() {
+        let (active, candidate) = (Context::<Idle>::new(), Context::<Idle>::new());
+        let (slot, route) = Route::<Nudge>::channel();
+        let first = life(Role::Active, active.address(), &[Box::new(slot.clone())]);
+        first.published.up(&active.address());
+        let second =
+            life(Role::Candidate, candidate.address(), &[Box::new(slot.clone()), Box::new(JustEnded)]);
+        let numbers = [Incarnation::FIRST, Incarnation::FIRST.next()];
+        let mut lives = Lives(numbers.into_iter().zip([first, second]).collect());
+
+        assert_eq!(lives.promote(Instant::now()), Err(PromoteError::Gone(numbers[1])));
+        drop(candidate);
+        assert!(route.is_up(), "the route leads to the one that is still active");
+        assert_eq!(lives.find(Role::Active), Some(numbers[0]));
+        drop(slot);
+    }
 }

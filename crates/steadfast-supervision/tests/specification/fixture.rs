@@ -28,6 +28,15 @@ pub(crate) fn threaded<F: Future>(test: F) -> F::Output {
     System::new().block_on(test)
 }
 
+/// Blocks this thread until that of `arbiter` has begun whatever it was given before.
+pub(crate) fn turns(arbiter: &Arbiter) {
+    for _ in 0..5 {
+        let (turn, turned) = std::sync::mpsc::channel();
+        arbiter.spawn_fn(move || turn.send(()).unwrap());
+        turned.recv().unwrap();
+    }
+}
+
 pub(crate) fn here() -> ArbiterHandle {
     Arbiter::current()
 }
@@ -56,11 +65,16 @@ impl Log {
 pub(crate) struct Faults {
     pub(crate) make: bool,
     pub(crate) started: bool,
+    pub(crate) stopping: bool,
     pub(crate) stopped: bool,
     pub(crate) dropped: bool,
     /// Says Continue whenever it is asked to stop.
     pub(crate) obstinate: bool,
 }
+
+/// Refuses to stop.
+pub(crate) const OBSTINATE: Faults =
+    Faults { make: false, started: false, stopping: false, stopped: false, dropped: false, obstinate: true };
 
 pub(crate) struct Fragile {
     faults: Faults,
@@ -84,6 +98,7 @@ impl Actor for Fragile {
     }
 
     fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        assert!(!self.faults.stopping, "stopping");
         if self.faults.obstinate { Running::Continue } else { Running::Stop }
     }
 

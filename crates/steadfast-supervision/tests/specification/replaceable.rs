@@ -10,11 +10,9 @@ use steadfast_supervision::{
 use tokio::time::Instant;
 
 use crate::fixture::{
-    Count, Faults, Fragile, Log, Order, Routes, SECOND, Scene, here, paused, prompt, threaded,
+    Count, Faults, Fragile, Log, OBSTINATE, Order, Routes, SECOND, Scene, here, paused, prompt, threaded,
+    turns,
 };
-
-const OBSTINATE: Faults =
-    Faults { make: false, started: false, stopped: false, dropped: false, obstinate: true };
 
 /// A slot, what it says, and its routes.
 struct Stage {
@@ -79,6 +77,7 @@ fn no_route_leads_to_a_candidate_before_it_is_promoted() {
     paused(async {
         let mut stage = Stage::active(Faults::default()).await;
         stage.prepare(Faults::default()).await;
+        tokio::time::sleep(3600 * SECOND).await;
         stage.routes.count().await;
         assert!(stage.log.contains("one counted"));
         assert_eq!(stage.slot.active().map(Incarnation::number), Some(1));
@@ -140,6 +139,22 @@ fn a_discarded_candidate_changes_nothing() {
         stage.heard("Retiring 2 stopped").await;
         stage.routes.count().await;
         assert!(stage.log.contains("one counted"));
+    });
+}
+
+#[test]
+fn a_candidate_that_is_discarded_just_as_it_comes_up_is_no_candidate_any_more() {
+    threaded(async {
+        let mut stage = Stage::active(Faults::default()).await;
+        let arbiter = Arbiter::new();
+        stage.prepare_on(&arbiter.handle(), OBSTINATE);
+        // It is up after a few turns of its thread; this thread has not heard of that before it discards it.
+        turns(&arbiter);
+        stage.slot.discard(SECOND / 50).unwrap();
+        stage.heard("Retiring 2 abandoned").await;
+        assert!(!stage.log.contains("2 up"));
+        arbiter.stop();
+        arbiter.join().unwrap();
     });
 }
 
@@ -270,7 +285,7 @@ fn a_candidate_that_is_abandoned_while_it_is_made_is_never_started() {
         let (let_go, stalled) = mpsc::channel::<()>();
         let make = move |_: &mut Context<Fragile>, _: Incarnation| {
             stalled.recv().ok();
-            Fragile::made("late", Faults { started: true, ..Faults::default() }, &to_actor)
+            Fragile::made("late", Faults::default(), &to_actor)
         };
         slot.prepare(&arbiter.handle(), make).unwrap();
         while !log.contains("Candidate 1 abandoned") {

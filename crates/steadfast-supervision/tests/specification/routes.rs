@@ -126,6 +126,17 @@ fn a_control_message_is_taken_however_full_the_mailbox_is() {
 }
 
 #[test]
+fn calls_are_answered_however_full_observers_have_made_the_mailbox() {
+    paused(async {
+        let scene = Scene::here();
+        let route = slow(&scene, 1).await;
+        while route.try_send(Work(0)).is_ok() {}
+        let calls = futures::join!(route.call(Work(1), 9 * SECOND), route.call(Work(2), 9 * SECOND));
+        assert_eq!((calls.0.unwrap(), calls.1.unwrap()), (1, 2));
+    });
+}
+
+#[test]
 fn an_observer_is_sent_to_only_while_its_mailbox_has_room() {
     paused(async {
         let scene = Scene::here();

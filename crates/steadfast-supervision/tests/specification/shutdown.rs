@@ -6,10 +6,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Running};
 use steadfast_supervision::{ChildSpec, EndReason, ExitReason, Refusal, StartError, StopError};
 use tokio::time::Instant;
 
-use crate::fixture::{Count, Faults, Order, SECOND, Scene, here, paused, prompt};
-
-const OBSTINATE: Faults =
-    Faults { make: false, started: false, stopped: false, dropped: false, obstinate: true };
+use crate::fixture::{Count, Faults, OBSTINATE, Order, SECOND, Scene, here, paused, prompt};
 
 #[test]
 fn children_stop_in_reverse_order_of_their_start() {
@@ -154,6 +151,24 @@ fn a_child_that_crashes_during_the_shutdown_is_not_begun_anew() {
         older.crash(Order::Panic).await;
         let exits: Vec<_> = ended.await.exits.iter().map(|exit| exit.child.to_string()).collect();
         assert_eq!(exits, ["older", "obstinate"]);
+    });
+}
+
+#[test]
+fn a_child_that_waits_for_its_restart_is_not_begun_anew_during_the_shutdown() {
+    paused(async {
+        let scene = Scene::here();
+        let mut slow = prompt(5);
+        slow.backoff.first = SECOND;
+        slow.backoff.limit = SECOND;
+        let (spec, older) = scene.child("older", |_| Faults::default());
+        scene.supervisor.start_child(spec.intensity(slow)).await.unwrap();
+        let (spec, _routes) = scene.child("obstinate", |_| OBSTINATE);
+        scene.supervisor.start_child(spec.shutdown(3 * SECOND)).await.unwrap();
+        older.crash(Order::Panic).await;
+        tokio::time::sleep(SECOND / 2).await;
+        scene.supervisor.shut_down().await;
+        assert!(!scene.log.contains("older 2 up"));
     });
 }
 
