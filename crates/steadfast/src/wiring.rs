@@ -12,7 +12,6 @@ use std::time::Duration;
 use actix::{Actor, ArbiterHandle, Context, Handler};
 use steadfast_core::cluster::Rules as LeaderRules;
 use steadfast_core::endpoints::budget::Budget;
-use steadfast_core::endpoints::drift::Threshold;
 use steadfast_core::endpoints::respawn::{Respawn, Settings as RespawnSettings};
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::group::assign::Assignor;
@@ -409,8 +408,7 @@ fn addresses(stored: Option<LastKnownGood>) -> BTreeSet<Address> {
 }
 
 fn respawn(config: &Config) -> Respawn<steadfast_core::ids::NodeId> {
-    let threshold = Threshold::try_from(config.drift.threshold.share()).unwrap_or_default();
-    let settings = RespawnSettings { threshold, ..RespawnSettings::default() };
+    let settings = RespawnSettings { threshold: config.drift.threshold, ..RespawnSettings::default() };
     Respawn::new(settings, Budget::new(config.respawn.budget, config.respawn.window))
 }
 

@@ -147,7 +147,7 @@ impl Supervisor {
         self.seat.events.emit(Told::EndpointDrifted {
             changes: drift.changes.clone(),
             score: drift.score,
-            threshold: self.seat.config.borrow().drift.threshold.share(),
+            threshold: self.seat.config.borrow().drift.threshold.into(),
             action,
         });
     }
