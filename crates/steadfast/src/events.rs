@@ -518,3 +518,6 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
