@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-use chrono::DateTime;
 use rskafka::client::ClientBuilder;
 use rskafka::client::partition::{Compression, UnknownTopicHandling};
 use rskafka::record::Record;
 use tokio::time::timeout;
 
 use crate::checker::{Acked, Mark};
+use crate::load::now;
 
 /// rskafka retries without bound: every call to it is given this long.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -70,7 +70,7 @@ impl<'a> Filling<'a> {
             key: Some(sequence.to_string().into_bytes()),
             value: Some(value),
             headers: Default::default(),
-            timestamp: DateTime::from_timestamp_millis(1_700_000_000_000).unwrap_or_default(),
+            timestamp: now(),
         }
     }
 }
