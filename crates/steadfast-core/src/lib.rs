@@ -11,4 +11,5 @@ pub mod group;
 pub mod ids;
 pub mod progress;
 pub mod retry;
+pub mod stall;
 pub mod tick;

@@ -418,7 +418,6 @@ const DECOMPRESSED_LIMIT: usize = 128 << 20;
 
 fn fetch_settings(config: &Config) -> FetchSettings {
     let kafka = &config.kafka;
-    let buffer = i32::try_from(config.fetch.buffer_bytes / 4).unwrap_or(i32::MAX);
     FetchSettings {
         isolation: match kafka.isolation_level {
             IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
@@ -426,7 +425,7 @@ fn fetch_settings(config: &Config) -> FetchSettings {
         },
         max_wait: kafka.fetch_max_wait,
         min_bytes: kafka.fetch_min_bytes,
-        max_bytes: kafka.fetch_max_bytes.min(buffer),
+        max_bytes: kafka.fetch_max_bytes,
         partition_max_bytes: kafka.max_partition_fetch_bytes,
         request_timeout: kafka.request_timeout,
         decompressed_limit: DECOMPRESSED_LIMIT,
