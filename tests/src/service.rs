@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -72,6 +73,7 @@ pub struct Service {
     child: Child,
     stdin: Option<ChildStdin>,
     seen: Arc<Mutex<Seen>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -97,6 +99,22 @@ impl Service {
     /// # Errors
     /// It cannot be started.
     pub fn start(binary: &Path, workplace: &Workplace, arguments: &[&str]) -> io::Result<Service> {
+        Service::spawn(binary, workplace, arguments, Stdio::piped())
+    }
+
+    /// Runs `steadfast run` with its standard output given to somebody else: its records are not seen here.
+    ///
+    /// # Errors
+    /// As [`Service::run`].
+    pub fn run_into(
+        stdout: impl Into<Stdio>,
+        workplace: &Workplace,
+        arguments: &[&str],
+    ) -> io::Result<Service> {
+        Service::spawn(&binary()?, workplace, arguments, stdout.into())
+    }
+
+    fn spawn(binary: &Path, workplace: &Workplace, arguments: &[&str], stdout: Stdio) -> io::Result<Service> {
         let mut child = Command::new(binary)
             .arg("run")
             .arg("--config")
@@ -104,18 +122,19 @@ impl Service {
             .args(arguments)
             .env("STATE_DIRECTORY", workplace.path("state"))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stdin = child.stdin.take();
+        let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            read_lines(stdout, &seen, record)?;
+            readers.push(read_lines(stdout, &seen, record)?);
         }
         if let Some(stderr) = child.stderr.take() {
-            read_lines(stderr, &seen, event)?;
+            readers.push(read_lines(stderr, &seen, event)?);
         }
-        Ok(Service { child, stdin, seen })
+        Ok(Service { child, stdin, seen, readers })
     }
 
     fn seen<T>(&self, read: impl FnOnce(&Seen) -> T) -> T {
@@ -215,19 +234,23 @@ impl Service {
         status.success().then_some(()).ok_or_else(|| io::Error::other(format!("kill -{name} failed")))
     }
 
-    /// Waits for the end of the process.
+    /// Waits for the end of the process, and until all that it wrote is read.
     ///
     /// # Errors
     /// It did not end within `limit`.
     pub fn wait(&mut self, limit: Duration) -> io::Result<ExitStatus> {
         let story = self.seen.clone();
-        within(limit, || {
+        let status = within(limit, || {
             let status = self.child.try_wait()?;
             status.ok_or_else(|| {
                 let seen = story.lock().unwrap_or_else(PoisonError::into_inner);
                 io::Error::other(format!("it did not end; the events are\n{}", told(&seen.events)))
             })
-        })
+        })?;
+        for reader in self.readers.drain(..) {
+            reader.join().map_err(|_| io::Error::other("a reader of its output panicked"))?;
+        }
+        Ok(status)
     }
 
     /// The events as text, for the message of a failing test.
@@ -252,15 +275,14 @@ fn read_lines(
     from: impl Read + Send + 'static,
     seen: &Arc<Mutex<Seen>>,
     take: fn(&mut Seen, String, SystemTime),
-) -> io::Result<()> {
+) -> io::Result<JoinHandle<()>> {
     let seen = seen.clone();
     std::thread::Builder::new().name("service output".to_owned()).spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             let at = SystemTime::now();
             take(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), line, at);
         }
-    })?;
-    Ok(())
+    })
 }
 
 fn record(seen: &mut Seen, line: String, at: SystemTime) {

@@ -130,7 +130,8 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let (checkpointer_config_slot, checkpointer_config) = Route::channel();
 
     // Values that survive the crash of an actor.
-    let table = Arc::new(ProgressTable::default());
+    let clock = env.clone();
+    let table = Arc::new(ProgressTable::new(move || clock.now()));
     let routes = HandlerRoutes::default();
     let standing = Arc::new(Mutex::new(Standing::default()));
     let stored = stored(&env);

@@ -226,8 +226,7 @@ impl Consumer {
         let (table, now) = (Arc::clone(&self.seat.table), self.seat.env.now());
         let mut stalled = BTreeSet::new();
         for partition in table.owned() {
-            let position = table.read(&partition, |progress| progress.fetch_from(self.incarnation)).flatten();
-            let waiting = position.filter(|position| {
+            let waiting = table.fetch_from(&partition, self.incarnation).filter(|position| {
                 let more = table.end(&partition).is_some_and(|end| end > position.offset);
                 more && table.outstanding(&partition) == 0
             });
@@ -264,10 +263,7 @@ impl Consumer {
     fn first_record(&mut self) {
         // What was given up meanwhile is not waited for.
         let seat = Arc::clone(&self.seat);
-        let fetched = |partition: &Partition| {
-            seat.table.read(partition, |progress| progress.fetch_from(self.incarnation).is_some())
-                == Some(true)
-        };
+        let fetched = |partition: &Partition| seat.table.fetch_from(partition, self.incarnation).is_some();
         let waits = self.awaited.keys().any(fetched);
         if !waits {
             self.awaited.clear();
