@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+mod company;
 mod fixture;
+mod members;
 mod proxy;
 mod recovery;
 mod rehearsal;
@@ -14,6 +16,7 @@ use steadfast_tests::stage::Stage;
 
 fn main() -> ExitCode {
     let stage = Stage::default();
-    let trials = [fixture::trials(&stage), proxy::trials(&stage), recovery::trials(&stage)];
+    let trials =
+        [fixture::trials(&stage), proxy::trials(&stage), recovery::trials(&stage), members::trials(&stage)];
     stage.run(trials.into_iter().flatten().collect()).exit_code()
 }
