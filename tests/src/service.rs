@@ -97,11 +97,17 @@ impl Service {
     /// # Errors
     /// It cannot be started.
     pub fn start(binary: &Path, workplace: &Workplace, arguments: &[&str]) -> io::Result<Service> {
-        let mut child = Command::new(binary)
-            .arg("run")
-            .arg("--config")
-            .arg(workplace.config())
-            .args(arguments)
+        let mut command = Command::new(binary);
+        command.arg("run").arg("--config").arg(workplace.config()).args(arguments);
+        Service::launch(command, workplace)
+    }
+
+    /// The same with a program of one's own, its arguments included.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn launch(mut command: Command, workplace: &Workplace) -> io::Result<Service> {
+        let mut child = command
             .env("STATE_DIRECTORY", workplace.path("state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -295,19 +301,31 @@ pub fn binary() -> io::Result<PathBuf> {
 }
 
 fn build() -> io::Result<PathBuf> {
+    Ok(built(&["--bin", "steadfast"])?.join("steadfast"))
+}
+
+/// An example of the library, built as [`binary`] is.
+///
+/// # Errors
+/// It cannot be built.
+pub fn example(name: &str) -> io::Result<PathBuf> {
+    Ok(built(&["--example", name])?.join("examples").join(name))
+}
+
+/// Builds what these arguments name in the profile of the test: the directory of its results.
+fn built(what: &[&str]) -> io::Result<PathBuf> {
     // target/<profile>/deps/kafka-0123: two levels up is where binaries are.
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or_else(|| io::Error::other("no target directory"))?;
     let release = profile.file_name().is_some_and(|name| name == "release");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "steadfast", "--bin", "steadfast"]);
+    cargo.args(["build", "--quiet", "--package", "steadfast"]).args(what);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if release {
         cargo.arg("--release");
     }
-    let status = cargo.status()?;
-    if !status.success() {
-        return Err(io::Error::other("cargo build --bin steadfast failed"));
+    if !cargo.status()?.success() {
+        return Err(io::Error::other(format!("cargo build {} failed", what.join(" "))));
     }
-    Ok(profile.join("steadfast"))
+    Ok(profile.to_owned())
 }

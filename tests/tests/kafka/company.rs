@@ -29,9 +29,18 @@ pub(crate) struct Company {
     entrance: String,
     loads: Vec<Load>,
     /// What members that are gone were given.
-    gone: Vec<Checker>,
-    /// Of these, the ones that had no chance to commit what they were given.
-    cut_off: Vec<Checker>,
+    gone: Vec<(Parting, Checker)>,
+}
+
+/// How a member went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    /// It committed what it had been given.
+    InOrder,
+    /// It could not: what it had been given may be given to another again.
+    CutOff,
+    /// Another took its place, and both were given records until it heard of that.
+    Fenced,
 }
 
 /// A member: what it was given tells who has what.
@@ -60,7 +69,6 @@ impl Company {
             bootstrap,
             loads: vec![load],
             gone: Vec::new(),
-            cut_off: Vec::new(),
         }
     }
 
@@ -112,48 +120,49 @@ impl Company {
         java.tell("leave").unwrap();
         let lines = java.end(LIMIT).unwrap();
         let refused = lines.iter().any(|line| line.json["event"] == "commit_failed");
-        let given = given_by(&lines);
-        if refused { self.cut_off.push(given) } else { self.gone.push(given) }
+        let parting = if refused { Parting::CutOff } else { Parting::InOrder };
+        self.gone.push((parting, given_by(&lines)));
     }
 
     /// A librdkafka member commits and leaves.
     pub(crate) fn see_off_reader(&mut self, reader: Reader) {
-        self.gone.push(reader.leave(LIMIT).unwrap());
+        self.gone.push((Parting::InOrder, reader.leave(LIMIT).unwrap()));
     }
 
     /// A Java member ends without a word: the group misses it when its session ends.
     pub(crate) fn kill(&mut self, mut java: Program) {
         java.tell("exit").unwrap();
-        self.cut_off.push(given_by(&java.end(LIMIT).unwrap()));
+        self.gone.push((Parting::CutOff, given_by(&java.end(LIMIT).unwrap())));
     }
 
     /// One of ours ends as it is told to.
     pub(crate) fn retire(&mut self, ours: Ours) -> Workplace {
         ours.service.signal("TERM").unwrap();
-        self.ended(ours, 0)
+        self.ended(ours, 0, Parting::InOrder)
+    }
+
+    /// One of ours ends because it is fenced.
+    pub(crate) fn fenced(&mut self, ours: Ours) {
+        self.ended(ours, 77, Parting::Fenced);
     }
 
     /// One of ours ends with this code, having kept the rules.
-    pub(crate) fn ended(&mut self, mut ours: Ours, code: i32) -> Workplace {
+    fn ended(&mut self, mut ours: Ours, code: i32, parting: Parting) -> Workplace {
         let status = ours.service.wait(LIMIT).unwrap();
         assert_eq!(status.code(), Some(code), "{}", ours.story());
         assert_eq!(ours.service.strange_lines(), Vec::<String>::new());
         assert_eq!(ours.stopped()["redelivered"], 0, "{}", ours.story());
         assert_eq!(ours.trespasses(), Vec::<String>::new(), "{}", ours.story());
-        if code == 0 {
-            self.gone.push(ours.given())
-        } else {
-            self.cut_off.push(ours.given())
-        }
+        self.gone.push((parting, ours.given()));
         ours.workplace
     }
 
     /// Ends the load and the last members. Nothing was lost, and nothing came again but what a member had
     /// been given that was cut off.
     pub(crate) fn disband(mut self, last: Vec<Ours>) {
-        let acked: Acked = self.loads.drain(..).flat_map(|load| load.stop().unwrap()).collect();
+        let acked = self.stop_load();
         let everything = || {
-            let gone = self.gone.iter().chain(&self.cut_off).cloned();
+            let gone = self.gone.iter().map(|(_, checker)| checker.clone());
             merged(gone.chain(last.iter().map(Ours::given)))
         };
         let outstanding = within(LIMIT, || match everything().outstanding(&acked) {
@@ -168,20 +177,27 @@ impl Company {
         assert_eq!(self.given_again(), Vec::<Again>::new());
     }
 
-    /// What was given to somebody after somebody else, or the same one, had been given it and could commit.
+    /// Ends the load: what was acknowledged.
+    pub(crate) fn stop_load(&mut self) -> Acked {
+        self.loads.drain(..).flat_map(|load| load.stop().unwrap()).collect()
+    }
+
+    /// What was given to somebody although somebody else, or the same one, had been given it and had committed
+    /// it.
     fn given_again(&self) -> Vec<Again> {
-        let by = |could_commit: bool| move |checker: &Checker| (could_commit, checker.delivered().to_vec());
-        let gone = self.gone.iter().map(by(true)).chain(self.cut_off.iter().map(by(false)));
-        let mut all: Vec<(bool, Delivered)> =
-            gone.flat_map(|(could, given)| given.into_iter().map(move |one| (could, one))).collect();
-        all.sort_by_key(|(_, delivered)| delivered.at);
-        let mut first: BTreeMap<(i32, i64), bool> = BTreeMap::new();
+        let by = |(parting, checker): &(Parting, Checker)| {
+            let parting = *parting;
+            checker.delivered().iter().map(move |delivered| (*delivered, parting)).collect::<Vec<_>>()
+        };
+        let mut all: Vec<(Delivered, Parting)> = self.gone.iter().flat_map(by).collect();
+        all.sort_by_key(|(delivered, _)| delivered.at);
+        let mut first: BTreeMap<(i32, i64), Parting> = BTreeMap::new();
         let mut again = Vec::new();
-        for (could_commit, Delivered { mark, offset, .. }) in all {
-            match first.get(&(mark.partition, offset)) {
-                None => drop(first.insert((mark.partition, offset), could_commit)),
-                Some(true) => again.push(Again { mark, offset }),
-                Some(false) => {}
+        for (Delivered { mark, offset, .. }, parting) in all {
+            let before = first.get(&(mark.partition, offset)).copied();
+            first.entry((mark.partition, offset)).or_insert(parting);
+            if before == Some(Parting::InOrder) && parting != Parting::Fenced {
+                again.push(Again { mark, offset });
             }
         }
         again

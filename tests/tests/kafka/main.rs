@@ -6,6 +6,7 @@
 mod company;
 mod fixture;
 mod members;
+mod own_actors;
 mod proxy;
 mod recovery;
 mod rehearsal;
@@ -16,7 +17,12 @@ use steadfast_tests::stage::Stage;
 
 fn main() -> ExitCode {
     let stage = Stage::default();
-    let trials =
-        [fixture::trials(&stage), proxy::trials(&stage), recovery::trials(&stage), members::trials(&stage)];
+    let trials = [
+        fixture::trials(&stage),
+        proxy::trials(&stage),
+        recovery::trials(&stage),
+        members::trials(&stage),
+        own_actors::trials(&stage),
+    ];
     stage.run(trials.into_iter().flatten().collect()).exit_code()
 }

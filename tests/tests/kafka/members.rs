@@ -222,7 +222,7 @@ fn fenced(cluster: &mut Cluster) {
     let refused = first.service.wait_for(LIMIT, "member.refused", |_| true).unwrap();
     let reason = refused.json["reason"].as_str().unwrap();
     assert!(reason.to_lowercase().contains("fenced"), "{reason}");
-    company.ended(first, 77);
+    company.fenced(first);
     assert_eq!(usurper.await_owned(HALF), had);
     await_sharing(&[(&usurper, HALF), (&second, HALF)]);
     assert_eq!(second.rounds().len(), rounds, "{}", second.service.story());

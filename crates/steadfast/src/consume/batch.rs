@@ -7,7 +7,8 @@ use actix::Message;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::progress::Lease;
-use steadfast_kafka::records::lazy::{PlainBatch, Record, RecordError};
+use steadfast_kafka::records::lazy::PlainBatch;
+pub use steadfast_kafka::records::lazy::{Record, RecordError};
 
 use crate::consume::progress::ProgressTable;
 use crate::events::Event;
