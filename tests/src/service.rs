@@ -99,7 +99,9 @@ impl Service {
     /// # Errors
     /// It cannot be started.
     pub fn start(binary: &Path, workplace: &Workplace, arguments: &[&str]) -> io::Result<Service> {
-        Service::spawn(binary, workplace, arguments, Stdio::piped())
+        let mut command = Command::new(binary);
+        command.arg("run").arg("--config").arg(workplace.config()).args(arguments);
+        Service::launch(command, workplace, Stdio::piped())
     }
 
     /// Runs `steadfast run` with its standard output given to somebody else: its records are not seen here.
@@ -111,15 +113,17 @@ impl Service {
         workplace: &Workplace,
         arguments: &[&str],
     ) -> io::Result<Service> {
-        Service::spawn(&binary()?, workplace, arguments, stdout.into())
+        let mut command = Command::new(binary()?);
+        command.arg("run").arg("--config").arg(workplace.config()).args(arguments);
+        Service::launch(command, workplace, stdout.into())
     }
 
-    fn spawn(binary: &Path, workplace: &Workplace, arguments: &[&str], stdout: Stdio) -> io::Result<Service> {
-        let mut child = Command::new(binary)
-            .arg("run")
-            .arg("--config")
-            .arg(workplace.config())
-            .args(arguments)
+    /// The same with a program of one's own, its arguments included.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn launch(mut command: Command, workplace: &Workplace, stdout: Stdio) -> io::Result<Service> {
+        let mut child = command
             .env("STATE_DIRECTORY", workplace.path("state"))
             .stdin(Stdio::piped())
             .stdout(stdout)
@@ -317,19 +321,31 @@ pub fn binary() -> io::Result<PathBuf> {
 }
 
 fn build() -> io::Result<PathBuf> {
+    Ok(built(&["--bin", "steadfast"])?.join("steadfast"))
+}
+
+/// An example of the library, built as [`binary`] is.
+///
+/// # Errors
+/// It cannot be built.
+pub fn example(name: &str) -> io::Result<PathBuf> {
+    Ok(built(&["--example", name])?.join("examples").join(name))
+}
+
+/// Builds what these arguments name in the profile of the test: the directory of its results.
+fn built(what: &[&str]) -> io::Result<PathBuf> {
     // target/<profile>/deps/kafka-0123: two levels up is where binaries are.
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or_else(|| io::Error::other("no target directory"))?;
     let release = profile.file_name().is_some_and(|name| name == "release");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "steadfast", "--bin", "steadfast"]);
+    cargo.args(["build", "--quiet", "--package", "steadfast"]).args(what);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if release {
         cargo.arg("--release");
     }
-    let status = cargo.status()?;
-    if !status.success() {
-        return Err(io::Error::other("cargo build --bin steadfast failed"));
+    if !cargo.status()?.success() {
+        return Err(io::Error::other(format!("cargo build {} failed", what.join(" "))));
     }
-    Ok(profile.join("steadfast"))
+    Ok(profile.to_owned())
 }

@@ -164,7 +164,7 @@ impl Service {
             tracing::error!(%error, ?directory, "the state directory cannot be written to: set state.dir");
             return Exit::StateDirectory;
         }
-        let (placement, threads) = Placement::start(HANDLER_ARBITERS, io);
+        let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         let env = real::env(directory, placement);
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,

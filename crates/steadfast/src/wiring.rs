@@ -101,15 +101,10 @@ impl Control {
 pub(crate) async fn start(plan: Plan) -> Running {
     let Plan { env, config, source, watch, handlers, observers } = plan;
     let control = env.placement.control.clone();
+    let numbered = observers.into_iter().enumerate().zip(&env.placement.observers);
     let (observers, observed): (Vec<_>, Vec<_>) =
-        observers.into_iter().enumerate().map(|(number, start)| start(number + 1, control.clone())).unzip();
+        numbered.map(|((number, start), arbiter)| start(number + 1, arbiter.clone())).unzip();
     let events = Events::new(observed);
-    events.emit(Event::ServiceStarted {
-        version: env!("CARGO_PKG_VERSION"),
-        group: config.kafka.group_id.clone(),
-        topics: config.topics.iter().map(ToString::to_string).collect(),
-        bootstrap: config.kafka.bootstrap_servers.clone(),
-    });
 
     // Routes: who is talked to. A slot is where its actor will be published.
     let (suspect_slot, suspect) = Route::channel();
@@ -306,10 +301,18 @@ pub(crate) async fn start(plan: Plan) -> Running {
         member.into(),
         watcher.into(),
     ];
-    for spec in observers.into_iter().chain(children) {
-        if let Err(error) = root.start_child(spec).await {
-            tracing::error!(%error, "an actor does not start");
-        }
+    // Observers first: they are to hear of the others from the begin.
+    for spec in observers {
+        start_child(&root, spec).await;
+    }
+    events.emit(Event::ServiceStarted {
+        version: env!("CARGO_PKG_VERSION"),
+        group: config.kafka.group_id.clone(),
+        topics: config.topics.iter().map(ToString::to_string).collect(),
+        bootstrap: config.kafka.bootstrap_servers.clone(),
+    });
+    for spec in children {
+        start_child(&root, spec).await;
     }
     Running {
         root,
@@ -323,6 +326,12 @@ pub(crate) async fn start(plan: Plan) -> Running {
         events,
         drain: config.checkpoint.drain,
         control: Control { actors: Arc::new(crash.0), consumer: supervisor_seat },
+    }
+}
+
+async fn start_child(root: &SupervisorHandle, spec: AnyChildSpec) {
+    if let Err(error) = root.start_child(spec).await {
+        tracing::error!(%error, "an actor does not start");
     }
 }
 

@@ -4,8 +4,11 @@
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
 mod cli;
+mod company;
 mod content;
 mod fixture;
+mod members;
+mod own_actors;
 mod proxy;
 mod recovery;
 mod rehearsal;
@@ -24,6 +27,8 @@ fn main() -> ExitCode {
         content::trials(&stage),
         sinks::trials(&stage),
         cli::trials(&stage),
+        members::trials(&stage),
+        own_actors::trials(&stage),
     ];
     stage.run(trials.into_iter().flatten().collect()).exit_code()
 }

@@ -8,7 +8,8 @@ use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::progress::{Lease, Progress};
 use steadfast_core::retry::Verdict;
-use steadfast_kafka::records::lazy::{PlainBatch, Record, RecordError};
+use steadfast_kafka::records::lazy::PlainBatch;
+pub use steadfast_kafka::records::lazy::{Record, RecordError};
 
 use crate::consume::handlers::quarantine;
 use crate::consume::progress::ProgressTable;
