@@ -74,12 +74,14 @@ pub struct Proof {
     pub rebalances: usize,
     /// Because of drift.
     pub respawns: usize,
+    /// Whether the service, asked to end, did so with exit code 0 and had told nothing but events.
+    pub ended_well: bool,
 }
 
 impl Proof {
-    /// Every record came once and in order, and the group noticed nothing.
+    /// Every record came once and in order, the group noticed nothing, and the service ended as it should.
     pub fn holds(&self) -> bool {
-        self.lost + self.redelivered + self.disordered + self.rebalances == 0
+        self.lost + self.redelivered + self.disordered + self.rebalances == 0 && self.ended_well
     }
 }
 
@@ -186,7 +188,7 @@ impl Scene {
     /// Ends the load, waits for its last record, ends the service in order, and counts.
     ///
     /// # Errors
-    /// The load or the service does not end as it should.
+    /// The load or the service does not end within a minute.
     pub fn finish(self) -> io::Result<(Proof, Service)> {
         let Scene { load, mut service, proxy, runtime, workplace, .. } = self;
         let respawned = service.events_named("consumer.respawned");
@@ -197,10 +199,6 @@ impl Scene {
         let verdict = checker.verdict(&acked);
         service.signal("TERM")?;
         let status = service.wait(LIMIT)?;
-        if !status.success() || !service.strange_lines().is_empty() {
-            let story = service.story();
-            return Err(io::Error::other(format!("the service ended with {status}\n{story}")));
-        }
         drop((proxy, runtime, workplace));
         let proof = Proof {
             acknowledged: count(&acked),
@@ -210,6 +208,7 @@ impl Scene {
             disordered: verdict.disordered.len(),
             rebalances: service.events_named("group.rebalanced").len().saturating_sub(1),
             respawns: respawned.iter().filter(|event| event.json["reason"] == "drift").count(),
+            ended_well: status.success() && service.strange_lines().is_empty(),
         };
         Ok((proof, service))
     }

@@ -96,7 +96,7 @@ pub fn by_partition(times: &BTreeMap<i32, Duration>) -> [String; 2] {
 
 /// What was counted from outside.
 pub fn proof(proof: &Proof) -> Vec<String> {
-    let Proof { acknowledged, delivered, lost, redelivered, disordered, rebalances, respawns } = *proof;
+    let Proof { acknowledged, delivered, lost, redelivered, disordered, rebalances, respawns, .. } = *proof;
     vec![
         format!("acknowledged {acknowledged:>6}   by the brokers, to the producer"),
         format!("delivered    {delivered:>6}   by steadfast, to its standard output"),

@@ -114,7 +114,10 @@ impl Case {
             }
         }
         std::thread::sleep(REST);
-        let (proof, _) = scene.finish()?;
+        let (proof, service) = scene.finish()?;
+        if !proof.holds() {
+            eprintln!("{}", service.story());
+        }
         let load = (before, load_average());
         let (case, respawns_each) = (self.name(), self.respawns_each());
         Ok(Outcome { case, moves, respawns_each, figures, proof, load })

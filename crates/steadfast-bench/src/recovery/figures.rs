@@ -84,7 +84,10 @@ impl Outcome {
     pub fn missed(&self) -> Vec<String> {
         let mut missed: Vec<String> = self.figures.iter().flat_map(Figures::missed).collect();
         if !self.proof.holds() {
-            missed.push(format!("expected nothing lost, redelivered, rebalanced; found {:?}", self.proof));
+            missed.push(format!(
+                "expected nothing lost, redelivered or rebalanced, and an end in order; found {:?}",
+                self.proof
+            ));
         }
         let respawns = self.moves * self.respawns_each;
         if self.proof.respawns != respawns {
@@ -130,6 +133,7 @@ mod tests {
             disordered: 0,
             rebalances: 0,
             respawns: 2,
+            ended_well: true,
         };
         let mut outcome = Outcome {
             case: "refuse",

@@ -68,6 +68,7 @@ pub fn json(outcome: &Outcome) -> Value {
         "disordered": proof.disordered,
         "rebalances": proof.rebalances,
         "respawns": proof.respawns,
+        "ended_well": proof.ended_well,
         "load_average": [outcome.load.0, outcome.load.1],
         "missed": outcome.missed(),
     })
