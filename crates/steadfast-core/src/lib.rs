@@ -10,4 +10,5 @@ pub mod endpoints;
 pub mod group;
 pub mod ids;
 pub mod progress;
+pub mod stall;
 pub mod tick;

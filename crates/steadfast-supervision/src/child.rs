@@ -49,7 +49,7 @@ impl Lifeline {
         (Self { orders, withdraw: Box::new(withdraw) }, receiver)
     }
 
-    /// Asks for an orderly stop, as `ctx.stop()` does.
+    /// Asks for an orderly stop: routes down, the mailbox emptied, then `ctx.stop()`.
     pub(crate) fn stop(&self) {
         self.orders.send_replace(Order::Stop);
     }
@@ -148,42 +148,62 @@ struct Body<A: Actor<Context = Context<A>>> {
     address: Addr<A>,
     up: Option<UpHook<A>>,
     begun: bool,
+    /// Told to stop, but not yet asked its context to: what is in the mailbox comes first.
+    to_stop: bool,
     will: Will,
 }
 
 impl<A: Actor<Context = Context<A>>> Body<A> {
     fn new(context: Context<A>, actor: A, up: UpHook<A>, will: Will) -> Self {
         let address = context.address();
-        Self { future: Some(context.into_future(actor)), address, up: Some(up), begun: false, will }
+        Self {
+            future: Some(context.into_future(actor)),
+            address,
+            up: Some(up),
+            begun: false,
+            to_stop: false,
+            will,
+        }
     }
 
     async fn run(&mut self, orders: &mut watch::Receiver<Order>) -> ExitReason {
         loop {
             tokio::select! {
                 biased;
-                order = orders.changed() => match (order, self.future.as_mut()) {
-                    (Ok(()), Some(future)) => future.ctx().stop(),
-                    (Ok(()), None) => return ExitReason::Stopped,
-                    (Err(_), _) => return ExitReason::Abandoned,
+                order = orders.changed() => match order {
+                    Ok(()) => self.prepare_to_stop(),
+                    Err(_) => return ExitReason::Abandoned,
                 },
                 reason = poll_fn(|cx| self.poll(cx)) => return reason,
             }
         }
     }
 
+    /// From here on nobody sends to it: what a sender gave away before is handled, what comes later goes
+    /// back to its sender.
+    fn prepare_to_stop(&mut self) {
+        self.will.withdraw();
+        self.to_stop = true;
+    }
+
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<ExitReason> {
         let Some(future) = self.future.as_mut() else { return Poll::Ready(ExitReason::Stopped) };
         self.begun = true;
-        match caught(|| Pin::new(future).poll(cx)) {
-            Ok(Poll::Ready(())) => Poll::Ready(ExitReason::Stopped),
-            Err(message) => Poll::Ready(ExitReason::Panicked { message }),
-            Ok(Poll::Pending) => {
-                if let Some(up) = self.up.take() {
-                    up(&self.address);
+        loop {
+            match caught(|| Pin::new(&mut *future).poll(cx)) {
+                Ok(Poll::Ready(())) => return Poll::Ready(ExitReason::Stopped),
+                Err(message) => return Poll::Ready(ExitReason::Panicked { message }),
+                Ok(Poll::Pending) if self.to_stop => {
+                    self.to_stop = false;
+                    future.ctx().stop();
                 }
-                Poll::Pending
+                Ok(Poll::Pending) => break,
             }
         }
+        if let Some(up) = self.up.take() {
+            up(&self.address);
+        }
+        Poll::Pending
     }
 }
 

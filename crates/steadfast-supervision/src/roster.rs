@@ -6,6 +6,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     child::Lifeline,
+    deadline::after,
     exit::{ExitReason, ExitReport, Incarnation},
     handle::{ChildId, StartError, StopError},
     intensity::{ExitHistory, Verdict},
@@ -66,7 +67,7 @@ pub(crate) enum Sequel {
 
 impl Child {
     pub(crate) fn new(spec: AnyChildSpec, whom: Whom, life: Lifeline, now: Instant) -> Self {
-        let deadline = now + spec.policy.start_within;
+        let deadline = after(now, spec.policy.start_within);
         Self {
             spec,
             incarnation: Incarnation::FIRST,
@@ -81,7 +82,7 @@ impl Child {
 
     pub(crate) fn relaunched(&mut self, life: Lifeline, now: Instant) {
         self.launched = now;
-        self.state = State::Starting { life, deadline: now + self.spec.policy.start_within };
+        self.state = State::Starting { life, deadline: after(now, self.spec.policy.start_within) };
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -118,7 +119,7 @@ impl Child {
 
     /// Tells a living incarnation to stop; false if none lives.
     pub(crate) fn order_stop(&mut self, now: Instant) -> bool {
-        let deadline = now + self.spec.policy.shutdown;
+        let deadline = after(now, self.spec.policy.shutdown);
         match std::mem::replace(&mut self.state, State::Waiting { until: now }) {
             State::Waiting { until } => {
                 self.state = State::Waiting { until };
@@ -166,7 +167,7 @@ impl Child {
             return Sequel::Exhausted;
         }
         match self.history.record(&policy.intensity, now, luck) {
-            Verdict::RestartAfter(delay) => Sequel::Restart { until: now + delay },
+            Verdict::RestartAfter(delay) => Sequel::Restart { until: after(now, delay) },
             Verdict::Exhausted => Sequel::Exhausted,
         }
     }

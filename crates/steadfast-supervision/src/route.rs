@@ -144,8 +144,8 @@ where
             Ok(_) => return Err(CallError::NotSent(Undelivered { message, reason: Refusal::Closed })),
             Err(reason) => return Err(CallError::NotSent(Undelivered { message, reason })),
         };
-        // A clone again: actix 0.13.5 leaves a request on a full mailbox pending without a waker.
-        let request = Recipient::clone(&to).send(message);
+        // Taken however full the mailbox is: a request that finds its sender blocked goes through a clone.
+        let request = to.send(message);
         drop(to);
         match timeout(within, request).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -352,5 +352,43 @@ impl<M> fmt::Debug for CallError<M> {
             Self::Lost => f.write_str("Lost"),
             Self::TimedOut(within) => f.debug_tuple("TimedOut").field(within).finish(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::AsyncContext;
+
+    use super::*;
+
+    struct Idle;
+
+    impl Actor for Idle {
+        type Context = Context<Self>;
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Nudge;
+
+    impl Handler<Nudge> for Idle {
+        type Result = ();
+
+        fn handle(&mut self, _: Nudge, _: &mut Context<Self>) {}
+    }
+
+    #[test]
+    fn an_incarnation_that_was_taken_down_never_takes_the_route_back() {
+        let context = Context::<Idle>::new();
+        let (slot, route) = Route::<Nudge>::channel();
+        let slots: [Box<dyn Publish<Idle>>; 1] = [Box::new(slot)];
+        let (abandoned, successor) = (Publications::new(&slots), Publications::new(&slots));
+        abandoned.down();
+        assert!(!abandoned.up(&context.address()) && !route.is_up());
+        assert!(successor.up(&context.address()) && route.is_up());
+        abandoned.down();
+        assert!(route.is_up(), "nor does it take it from its successor");
+        successor.down();
+        assert_eq!(route.send(Nudge).unwrap_err().reason, Refusal::Down);
     }
 }

@@ -144,6 +144,10 @@ impl<K> ChildSpec<K> {
     }
 
     /// How long an orderly stop may take; past that the incarnation is abandoned.
+    ///
+    /// A stop takes its routes down, lets it handle what is in its mailbox (unless it is held up by a
+    /// `ctx.wait`), and then is `ctx.stop()`. An actor that needs longer returns `Running::Continue` from
+    /// `stopping` and stops itself when it is done; it is not asked twice.
     #[must_use]
     pub fn shutdown(mut self, limit: Duration) -> Self {
         self.policy.shutdown = limit;

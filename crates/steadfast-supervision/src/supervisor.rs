@@ -8,12 +8,13 @@ use std::{
 use actix::ArbiterHandle;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use crate::{
     caught::{caught, guarded},
     child::{Lifeline, Order},
+    deadline::reached,
     event::{Happening, SupervisionEvent},
     exit::{ExitReason, ExitReport, Incarnation},
     handle::{ChildId, Note, StartError, StopError, SupervisorHandle, Which},
@@ -356,12 +357,5 @@ impl Family {
         self.around.emit(Happening::Ended { ended: ended.clone() });
         self.ended.send_replace(Some(ended.clone()));
         ended
-    }
-}
-
-async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

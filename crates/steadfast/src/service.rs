@@ -343,6 +343,7 @@ impl Life {
             unfinished,
         });
         // What does not end in time is abandoned with the process.
+        let _ = timeout(STOP_LIMIT, self.running.control.stop_consumer()).await;
         let _ = timeout(STOP_LIMIT, self.running.root.shut_down()).await;
         exit
     }

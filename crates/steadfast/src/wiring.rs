@@ -12,7 +12,6 @@ use std::time::Duration;
 use actix::{Actor, ArbiterHandle, Context, Handler};
 use steadfast_core::cluster::Rules as LeaderRules;
 use steadfast_core::endpoints::budget::Budget;
-use steadfast_core::endpoints::drift::Threshold;
 use steadfast_core::endpoints::respawn::{Respawn, Settings as RespawnSettings};
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::group::assign::Assignor;
@@ -23,7 +22,7 @@ use steadfast_kafka::api::Isolation;
 use steadfast_kafka::fetch::leader::Settings as FetchSettings;
 use steadfast_kafka::fetch::memory::Memory;
 use steadfast_supervision::{
-    AnyChildSpec, ChildSpec, ExitReason, ExitReport, Happening, Intensity, Route, Slot, SupervisionEvent,
+    AnyChildSpec, ChildSpec, ExitReport, Happening, Intensity, Route, Slot, SupervisionEvent,
     Supervisor as Root, SupervisorHandle, Worker,
 };
 use tokio::sync::{mpsc, watch};
@@ -84,11 +83,15 @@ impl Control {
         self.actors.keys().copied().chain(["consumer"]).collect()
     }
 
+    /// Ends the consumer and its successor, if there is one.
+    pub(crate) async fn stop_consumer(&self) {
+        self.consumer.slot.stop().await;
+    }
+
     /// Makes the actor of this name panic; says whether there is one that is up.
     pub fn crash(&self, actor: &str) -> bool {
         if actor == "consumer" {
-            self.consumer.slot.crash();
-            return true;
+            return self.consumer.slot.crash();
         }
         self.actors.get(actor).is_some_and(|route| route.send(Crash).is_ok())
     }
@@ -142,15 +145,15 @@ pub(crate) async fn start(plan: Plan) -> Running {
         client_id: Arc::from(config.kafka.client_id.as_str()),
     };
 
-    // Supervisors: the root's children are the service; handlers and consumers come and go under their own.
+    // Supervisors: the root's children are the service; handlers come and go under their own, consumers in
+    // their slot.
     let told = Told { events: events.clone(), table: Arc::clone(&table), last: Mutex::default() };
     let told = Arc::new(told);
     let supervise = |name: &'static str| {
         let (dice, told) = (env.dice.clone(), Arc::clone(&told));
         Root::start(name, &control, Box::new(move || dice.fraction()), move |event| told.tell(event))
     };
-    let (root, of_handlers, of_consumers) =
-        (supervise("steadfast"), supervise("handlers"), supervise("consumers"));
+    let (root, of_handlers) = (supervise("steadfast"), supervise("handlers"));
 
     let consumer_seat = Arc::new(consumer::Seat {
         env: env.clone(),
@@ -172,7 +175,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         env: env.clone(),
         config: config_view.clone(),
         respawn: Mutex::new(respawn(&config)),
-        slot: ConsumerSlot::new(of_consumers, consumer_seat, consumer_exit),
+        slot: ConsumerSlot::new(consumer_seat, consumer_exit),
         table: Arc::clone(&table),
         differ: in_use,
         checkpointer: flush,
@@ -354,7 +357,10 @@ struct Told {
 impl Told {
     fn tell(&self, event: &SupervisionEvent) {
         match &event.what {
-            Happening::Exited { report } => self.exited(&event.supervisor, report),
+            Happening::Exited { report } => {
+                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                last.insert(Arc::clone(&report.child), report.clone());
+            }
             Happening::Restarting { child, .. } => {
                 let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(child);
                 if let Some(report) = last {
@@ -375,17 +381,6 @@ impl Told {
                 self.events.emit(Event::ActorFailed { actor: report.child.to_string(), reason });
             }
             Happening::Started { .. } | Happening::Ended { .. } => {}
-        }
-    }
-
-    /// The consumer is made anew by the respawn machine, the others by their supervisor, who says so.
-    fn exited(&self, supervisor: &str, report: &ExitReport) {
-        let crashed = !matches!(report.reason, ExitReason::Stopped | ExitReason::Abandoned);
-        if supervisor == "consumers" && crashed {
-            self.restarted(report);
-        } else {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            last.insert(Arc::clone(&report.child), report.clone());
         }
     }
 
@@ -413,8 +408,7 @@ fn addresses(stored: Option<LastKnownGood>) -> BTreeSet<Address> {
 }
 
 fn respawn(config: &Config) -> Respawn<steadfast_core::ids::NodeId> {
-    let threshold = Threshold::try_from(config.drift.threshold.share()).unwrap_or_default();
-    let settings = RespawnSettings { threshold, ..RespawnSettings::default() };
+    let settings = RespawnSettings { threshold: config.drift.threshold, ..RespawnSettings::default() };
     Respawn::new(settings, Budget::new(config.respawn.budget, config.respawn.window))
 }
 
@@ -423,7 +417,6 @@ const DECOMPRESSED_LIMIT: usize = 128 << 20;
 
 fn fetch_settings(config: &Config) -> FetchSettings {
     let kafka = &config.kafka;
-    let buffer = i32::try_from(config.fetch.buffer_bytes / 4).unwrap_or(i32::MAX);
     FetchSettings {
         isolation: match kafka.isolation_level {
             IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
@@ -431,7 +424,7 @@ fn fetch_settings(config: &Config) -> FetchSettings {
         },
         max_wait: kafka.fetch_max_wait,
         min_bytes: kafka.fetch_min_bytes,
-        max_bytes: kafka.fetch_max_bytes.min(buffer),
+        max_bytes: kafka.fetch_max_bytes,
         partition_max_bytes: kafka.max_partition_fetch_bytes,
         request_timeout: kafka.request_timeout,
         decompressed_limit: DECOMPRESSED_LIMIT,

@@ -9,7 +9,7 @@ use std::{
 use actix::{Actor, Arbiter, Context, Handler, Message};
 use steadfast_supervision::{ChildSpec, EndReason, ExitReason, OnExhausted, Refusal, Route, StartError};
 
-use crate::fixture::{Count, Faults, SECOND, Scene, child, here, threaded};
+use crate::fixture::{Count, Faults, Log, Order, SECOND, Scene, child, here, prompt, threaded, turns};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(20);
@@ -79,7 +79,7 @@ fn panics_on_the_way_out_of_a_dying_arbiter_abort_nothing() {
 }
 
 /// Blocks its thread until it is let go.
-struct Stalling(Arc<Mutex<mpsc::Receiver<()>>>);
+struct Stalling(Arc<Mutex<mpsc::Receiver<()>>>, Log);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -93,6 +93,7 @@ impl Handler<Stall> for Stalling {
     type Result = ();
 
     fn handle(&mut self, _: Stall, _: &mut Context<Self>) {
+        self.1.add("stalled");
         self.0.lock().unwrap().recv().ok();
     }
 }
@@ -105,14 +106,22 @@ fn a_child_whose_arbiter_is_stalled_is_abandoned_and_never_takes_a_route_back() 
         let (let_go, stall) = mpsc::channel();
         let stall = Arc::new(Mutex::new(stall));
         let (slot, route) = Route::channel();
+        let log = scene.log.clone();
         let spec = ChildSpec::new("stalling", arbiter.handle(), move |_: &mut Context<Stalling>, _| {
-            Stalling(Arc::clone(&stall))
+            Stalling(Arc::clone(&stall), log.clone())
         });
         scene.supervisor.start_child(spec.publish(slot.clone()).shutdown(SHORT)).await.unwrap();
         route.send(Stall).unwrap();
+        while !scene.log.contains("stalled") {
+            tokio::task::yield_now().await;
+        }
 
         // A child that is to start on the stalled arbiter is refused, and one that is to stop abandoned.
-        let (late, late_routes) = child("late", &scene.log, arbiter.handle(), |_| Faults::default());
+        let made = scene.log.clone();
+        let (late, late_routes) = child("late", &scene.log, arbiter.handle(), move |_| {
+            made.add("late made");
+            Faults::default()
+        });
         let refused = scene.supervisor.start_child(late.start_within(SHORT)).await;
         let Err(StartError::NotUp(last)) = refused else { panic!("{refused:?}") };
         assert_eq!(last.reason, ExitReason::Abandoned);
@@ -120,9 +129,40 @@ fn a_child_whose_arbiter_is_stalled_is_abandoned_and_never_takes_a_route_back() 
         assert_eq!(route.send(Stall).unwrap_err().reason, Refusal::Down);
 
         drop(let_go);
+        turns(&arbiter);
         gone(arbiter).await;
         assert!(!route.is_up() && !late_routes.count.is_up());
         assert!(!scene.log.take().iter().any(|line| line.starts_with("late")), "it was never made");
+    });
+}
+
+#[test]
+fn an_incarnation_that_was_abandoned_in_its_start_ends_unheard_and_a_later_one_comes_up() {
+    threaded(async {
+        let scene = Scene::here();
+        let arbiter = Arbiter::new();
+        let (let_go, stall) = mpsc::channel::<()>();
+        let log = scene.log.clone();
+        let (spec, routes) = child("child", &scene.log, arbiter.handle(), move |incarnation| {
+            log.add(format!("made {incarnation}"));
+            if incarnation.number() == 2 {
+                stall.recv().ok();
+            }
+            Faults::default()
+        });
+        let intensity = prompt(1_000_000);
+        scene.supervisor.start_child(spec.start_within(LONG / 1000).intensity(intensity)).await.unwrap();
+        routes.crash(Order::Panic).await;
+        while !scene.log.contains("child 3 abandoned") {
+            tokio::task::yield_now().await;
+        }
+        drop(let_go);
+        assert_eq!(routes.count().await, 0);
+        assert!(scene.log.contains("made 2") && !scene.log.contains("made 3"), "3 was abandoned before");
+        gone(arbiter).await;
+        scene.supervisor.ended().await;
+        let exits: Vec<_> = scene.exits().iter().map(|exit| exit.incarnation.number()).collect();
+        assert!(exits.iter().copied().eq(1..=exits.len() as u64), "one exit each: {exits:?}");
     });
 }
 

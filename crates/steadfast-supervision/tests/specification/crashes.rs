@@ -71,6 +71,13 @@ fn panics_in_stopped_and_drop_after_a_panic_neither_abort_nor_hide_the_first() {
 }
 
 #[test]
+fn panics_in_stopping_and_drop_neither_abort_nor_hide_the_first() {
+    let faults = Faults { stopping: true, dropped: true, ..Faults::default() };
+    let message = "handler; then: stopping; then: dropped";
+    assert_eq!(first_exit(faults, Some(Order::Panic)), panicked(message));
+}
+
+#[test]
 fn an_orderly_stop_is_reported_as_one() {
     assert_eq!(first_exit(Faults::default(), Some(Order::Quit)), ExitReason::Stopped);
 }

@@ -28,6 +28,15 @@ pub(crate) fn threaded<F: Future>(test: F) -> F::Output {
     System::new().block_on(test)
 }
 
+/// Blocks this thread until that of `arbiter` has begun whatever it was given before.
+pub(crate) fn turns(arbiter: &Arbiter) {
+    for _ in 0..5 {
+        let (turn, turned) = std::sync::mpsc::channel();
+        arbiter.spawn_fn(move || turn.send(()).unwrap());
+        turned.recv().unwrap();
+    }
+}
+
 pub(crate) fn here() -> ArbiterHandle {
     Arbiter::current()
 }
@@ -41,6 +50,11 @@ impl Log {
         self.0.lock().unwrap().push(line.into());
     }
 
+    /// Whether a line has this in it.
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|line| line.contains(text))
+    }
+
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
@@ -51,11 +65,16 @@ impl Log {
 pub(crate) struct Faults {
     pub(crate) make: bool,
     pub(crate) started: bool,
+    pub(crate) stopping: bool,
     pub(crate) stopped: bool,
     pub(crate) dropped: bool,
     /// Says Continue whenever it is asked to stop.
     pub(crate) obstinate: bool,
 }
+
+/// Refuses to stop.
+pub(crate) const OBSTINATE: Faults =
+    Faults { make: false, started: false, stopping: false, stopped: false, dropped: false, obstinate: true };
 
 pub(crate) struct Fragile {
     faults: Faults,
@@ -79,6 +98,7 @@ impl Actor for Fragile {
     }
 
     fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        assert!(!self.faults.stopping, "stopping");
         if self.faults.obstinate { Running::Continue } else { Running::Stop }
     }
 
@@ -213,15 +233,15 @@ impl Routes {
     }
 
     pub(crate) async fn count(&self) -> u32 {
-        self.count.wait_up(SECOND).await.unwrap();
-        self.count.call(Count, SECOND).await.unwrap()
+        self.count.wait_up(60 * SECOND).await.unwrap();
+        self.count.call(Count, 60 * SECOND).await.unwrap()
     }
 
     /// Sends an order that ends the incarnation. Its end comes in the same turn as its answer, if any, so on
     /// one thread it has ended when this returns.
     pub(crate) async fn crash(&self, order: Order) {
-        self.order.wait_up(SECOND).await.unwrap();
-        self.order.call(order, SECOND).await.ok();
+        self.order.wait_up(60 * SECOND).await.unwrap();
+        self.order.call(order, 60 * SECOND).await.ok();
     }
 }
 

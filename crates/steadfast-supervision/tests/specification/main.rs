@@ -5,6 +5,7 @@
 mod arbiters;
 mod crashes;
 mod fixture;
+mod replaceable;
 mod restarts;
 mod routes;
 mod shutdown;

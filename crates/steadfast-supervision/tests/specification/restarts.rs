@@ -141,3 +141,44 @@ fn two_living_children_never_share_a_name() {
         scene.sound("child").await;
     });
 }
+
+#[test]
+fn a_limit_longer_than_any_clock_is_no_limit() {
+    paused(async {
+        let scene = Scene::here();
+        let (spec, routes) = scene.child("child", |_| Faults::default());
+        let spec = spec.start_within(Duration::MAX).shutdown(Duration::MAX).intensity(prompt(1));
+        scene.supervisor.start_child(spec).await.unwrap();
+        routes.crash(Order::Panic).await;
+        assert_eq!(routes.count().await, 0);
+        scene.supervisor.shut_down().await;
+    });
+}
+
+/// One run: five children, told fifty times to crash or to quit.
+fn run() -> Vec<String> {
+    const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+    paused(async {
+        let scene = Scene::here();
+        let mut all = Vec::new();
+        for name in NAMES {
+            let (spec, routes) = scene.child(name, |_| Faults::default());
+            scene.supervisor.start_child(spec.on_exhausted(OnExhausted::GiveUp)).await.unwrap();
+            all.push(routes);
+        }
+        for turn in 0..50_u32 {
+            let order = if turn % 3 == 0 { Order::Quit } else { Order::Panic };
+            all[(turn * turn) as usize % NAMES.len()].order.send(order).ok();
+            tokio::time::sleep(Duration::from_millis(u64::from(turn * 7 % 40))).await;
+        }
+        scene.supervisor.shut_down().await;
+        scene.log.take()
+    })
+}
+
+#[test]
+fn the_same_run_gives_the_same_log() {
+    let first = run();
+    assert!(first.len() > 50, "{first:?}");
+    assert_eq!(first, run());
+}

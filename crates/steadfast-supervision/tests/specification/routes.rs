@@ -6,7 +6,7 @@ use actix::{Actor, Context, Handler, Message};
 use steadfast_supervision::{CallError, ChildSpec, NotUp, Refusal, Route};
 use tokio::time::Instant;
 
-use crate::fixture::{Count, Faults, Order, SECOND, Scene, here, paused, prompt};
+use crate::fixture::{Count, Faults, Log, Order, SECOND, Scene, here, paused, prompt};
 
 /// Takes a second over each message.
 struct Slow;
@@ -74,6 +74,43 @@ fn a_route_is_down_from_the_crash_until_the_next_incarnation_is_up() {
     });
 }
 
+/// Sends to itself while it cleans up.
+struct Narcissus(Route<Fatal>, Log);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Fatal;
+
+impl Actor for Narcissus {
+    type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        let refused = self.0.send(Fatal).map_err(|back| back.reason);
+        self.1.add(format!("{refused:?}"));
+    }
+}
+
+impl Handler<Fatal> for Narcissus {
+    type Result = ();
+
+    fn handle(&mut self, _: Fatal, _: &mut Context<Self>) {
+        panic!("fatal");
+    }
+}
+
+#[test]
+fn a_route_is_down_while_a_crashed_incarnation_cleans_up() {
+    paused(async {
+        let scene = Scene::here();
+        let (slot, route) = Route::channel();
+        let (own, log) = (route.clone(), scene.log.clone());
+        let make = move |_: &mut Context<Narcissus>, _| Narcissus(own.clone(), log.clone());
+        scene.supervisor.start_child(ChildSpec::new("narcissus", here(), make).publish(slot)).await.unwrap();
+        route.call(Fatal, SECOND).await.unwrap_err();
+        assert!(scene.log.contains("Err(Down)"));
+    });
+}
+
 #[test]
 fn a_control_message_is_taken_however_full_the_mailbox_is() {
     paused(async {
@@ -85,6 +122,17 @@ fn a_control_message_is_taken_however_full_the_mailbox_is() {
         let asked = Instant::now();
         assert_eq!(route.call(Work(100), 200 * SECOND).await.unwrap(), 100);
         assert_eq!(asked.elapsed(), 101 * SECOND);
+    });
+}
+
+#[test]
+fn calls_are_answered_however_full_observers_have_made_the_mailbox() {
+    paused(async {
+        let scene = Scene::here();
+        let route = slow(&scene, 1).await;
+        while route.try_send(Work(0)).is_ok() {}
+        let calls = futures::join!(route.call(Work(1), 9 * SECOND), route.call(Work(2), 9 * SECOND));
+        assert_eq!((calls.0.unwrap(), calls.1.unwrap()), (1, 2));
     });
 }
 

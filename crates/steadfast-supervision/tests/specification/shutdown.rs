@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use steadfast_supervision::{EndReason, ExitReason, Refusal, StartError, StopError};
+use actix::{Actor, ActorContext, AsyncContext, Context, Running};
+use steadfast_supervision::{ChildSpec, EndReason, ExitReason, Refusal, StartError, StopError};
 use tokio::time::Instant;
 
-use crate::fixture::{Count, Faults, Order, SECOND, Scene, paused, prompt};
-
-const OBSTINATE: Faults =
-    Faults { make: false, started: false, stopped: false, dropped: false, obstinate: true };
+use crate::fixture::{Count, Faults, OBSTINATE, Order, SECOND, Scene, here, paused, prompt};
 
 #[test]
 fn children_stop_in_reverse_order_of_their_start() {
@@ -55,16 +53,45 @@ fn a_child_that_refuses_to_stop_is_abandoned_at_its_own_limit_and_the_others_sti
     });
 }
 
+/// Needs two seconds to stop.
+struct Thorough(bool);
+
+impl Actor for Thorough {
+    type Context = Context<Self>;
+
+    fn stopping(&mut self, context: &mut Context<Self>) -> Running {
+        if std::mem::replace(&mut self.0, true) {
+            return Running::Stop;
+        }
+        context.run_later(2 * SECOND, |_, context| context.stop());
+        Running::Continue
+    }
+}
+
 #[test]
-fn a_child_that_was_told_to_stop_can_finish_its_work_within_the_limit() {
+fn a_child_that_was_told_to_stop_may_finish_its_work_within_the_limit() {
     paused(async {
         let scene = Scene::here();
-        let (spec, routes) = scene.child("child", |_| OBSTINATE);
+        let spec = ChildSpec::new("thorough", here(), |_: &mut Context<Thorough>, _| Thorough(false));
         scene.supervisor.start_child(spec.shutdown(3 * SECOND)).await.unwrap();
-        let stopping = scene.supervisor.stop_child("child");
-        tokio::time::sleep(2 * SECOND).await;
-        assert_eq!(routes.count().await, 0);
-        assert_eq!(stopping.await.unwrap().reason, ExitReason::Abandoned);
+        let report = scene.supervisor.stop_child("thorough").await.unwrap();
+        assert_eq!((report.reason, report.lived_for), (ExitReason::Stopped, 2 * SECOND));
+    });
+}
+
+#[test]
+fn what_was_sent_before_the_stop_is_handled_and_what_comes_after_goes_back() {
+    paused(async {
+        let scene = Scene::here();
+        let (spec, routes) = scene.child("obstinate", |_| OBSTINATE);
+        scene.supervisor.start_child(spec).await.unwrap();
+        scene.log.take();
+        let _stopping = scene.supervisor.stop_child("obstinate");
+        routes.count.send(Count).unwrap();
+        routes.count.send(Count).unwrap();
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(scene.log.take(), ["obstinate counted", "obstinate counted"]);
+        assert_eq!(routes.count.send(Count).unwrap_err().reason, Refusal::Down);
     });
 }
 
@@ -124,6 +151,24 @@ fn a_child_that_crashes_during_the_shutdown_is_not_begun_anew() {
         older.crash(Order::Panic).await;
         let exits: Vec<_> = ended.await.exits.iter().map(|exit| exit.child.to_string()).collect();
         assert_eq!(exits, ["older", "obstinate"]);
+    });
+}
+
+#[test]
+fn a_child_that_waits_for_its_restart_is_not_begun_anew_during_the_shutdown() {
+    paused(async {
+        let scene = Scene::here();
+        let mut slow = prompt(5);
+        slow.backoff.first = SECOND;
+        slow.backoff.limit = SECOND;
+        let (spec, older) = scene.child("older", |_| Faults::default());
+        scene.supervisor.start_child(spec.intensity(slow)).await.unwrap();
+        let (spec, _routes) = scene.child("obstinate", |_| OBSTINATE);
+        scene.supervisor.start_child(spec.shutdown(3 * SECOND)).await.unwrap();
+        older.crash(Order::Panic).await;
+        tokio::time::sleep(SECOND / 2).await;
+        scene.supervisor.shut_down().await;
+        assert!(!scene.log.contains("older 2 up"));
     });
 }
 

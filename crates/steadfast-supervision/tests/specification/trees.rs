@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use steadfast_supervision::{AnyChildSpec, ChildSpec, EndReason, ExitReason, Slot, SupervisorHandle};
+use steadfast_supervision::{
+    AnyChildSpec, ChildSpec, EndReason, ExitReason, Slot, StartError, SupervisorHandle,
+};
 
 use crate::fixture::{
     Count, Faults, Log, Order, Routes, SECOND, Scene, child, here, paused, prompt, slotted,
@@ -125,6 +127,24 @@ fn a_setup_that_names_two_children_alike_is_a_crash_of_the_branch() {
         });
         let refused = scene.supervisor.start_child(spec.intensity(prompt(0))).await.unwrap_err();
         assert!(refused.to_string().ends_with("panicked: the setup names two children twin"), "{refused}");
+    });
+}
+
+#[test]
+fn a_name_in_the_setup_is_taken_before_that_child_is_started() {
+    paused(async {
+        let scene = Scene::here();
+        let log = scene.log.clone();
+        let refusals = Arc::new(Mutex::new(None));
+        let keep = Arc::clone(&refusals);
+        let spec = ChildSpec::supervisor("branch", here(), move |handle, _| {
+            let named = |name| child(name, &log, here(), |_| Faults::default()).0;
+            *keep.lock().unwrap() = Some(handle.start_child(named("younger")));
+            vec![named("older").into(), named("younger").into()]
+        });
+        scene.supervisor.start_child(spec).await.unwrap();
+        let refusal = refusals.lock().unwrap().take().unwrap();
+        assert!(matches!(refusal.await, Err(StartError::NameTaken { .. })));
     });
 }
 

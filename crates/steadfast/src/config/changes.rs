@@ -48,7 +48,7 @@ impl Config {
         let mut settings = Settings::default();
         settings.put("topics", topics.join(","));
         settings.put("endpoints.override", overrides.collect::<Vec<_>>().join(","));
-        settings.put("drift.threshold", drift.threshold);
+        settings.put("drift.threshold", f64::from(drift.threshold));
         settings.put("drift.settle", durations::to_text(drift.settle));
         settings.put("drift.poll_interval", durations::to_text(drift.poll_interval));
         settings.put("drift.sweep_interval", durations::to_text(drift.sweep_interval));
@@ -61,7 +61,6 @@ impl Config {
         settings.put("checkpoint.drain", durations::to_text(checkpoint.drain));
         settings.put("fetch.buffer_bytes", sizes::to_text(fetch.buffer_bytes));
         settings.put("fetch.stall_timeout", durations::to_text(fetch.stall_timeout));
-        settings.put("handler.stall", durations::to_text(self.handler.stall));
         settings.put("offsets.out_of_range", self.offsets.out_of_range);
         settings.put("state.dir", self.state.dir.display());
         settings.put("log.level", log.level);

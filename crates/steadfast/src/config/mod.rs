@@ -32,6 +32,5 @@ pub use choices::{
 };
 pub use problem::{ConfigError, Place, Problem};
 pub use valid::{
-    Checkpoint, Config, Drift, Fetch, FileSink, Handler, Kafka, KafkaSink, Log, Offsets, Respawn, Sink,
-    State, Threshold,
+    Checkpoint, Config, Drift, Fetch, FileSink, Kafka, KafkaSink, Log, Offsets, Respawn, Sink, State,
 };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use figment::value::Value;
+use steadfast_core::endpoints::drift::Threshold;
 use steadfast_core::endpoints::view::Address;
 
 use super::choices::{Assignor, Choice};
@@ -13,7 +14,6 @@ use super::names;
 use super::problem::{Place, Problem};
 use super::raw::{Raw, Setting};
 use super::reference::{Fallback, Kind};
-use super::valid::Threshold;
 use super::{durations, sizes};
 
 /// Choices that Kafka, or a later steadfast, knows.
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
 
     /// A share.
     pub(super) fn share(&mut self, path: &'static str) -> Option<Threshold> {
-        self.read(path, |setting| Threshold::new(share(setting)?).ok_or(Wrong::Kind))
+        self.read(path, |setting| Threshold::try_from(share(setting)?).map_err(|_| Wrong::Kind))
     }
 
     /// Yes or no.

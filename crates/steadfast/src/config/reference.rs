@@ -287,7 +287,7 @@ pub const KEYS: &[Key] = &[
         "drift.threshold",
         Kind::Share,
         Is("0.5"),
-        AtOnce,
+        AtStart,
         "The consumer is replaced when more than this share of the endpoints in use has moved; up to it the \
          consumer adapts in place.",
     ),
@@ -295,7 +295,7 @@ pub const KEYS: &[Key] = &[
         "drift.settle",
         INSTANT,
         Is("2s"),
-        AtOnce,
+        AtStart,
         "How long an undisputed view must stand that no majority of brokers confirms.",
     ),
     key_of(
@@ -323,16 +323,16 @@ pub const KEYS: &[Key] = &[
         "respawn.budget",
         Kind::Integer(1, 10_000),
         Is("3"),
-        AtOnce,
+        AtStart,
         "At most this many replacements of the consumer per `respawn.window`; past it steadfast adapts in \
          place.",
     ),
-    key_of("respawn.window", SECOND, Is("10m"), AtOnce, "The time in which `respawn.budget` counts."),
+    key_of("respawn.window", SECOND, Is("10m"), AtStart, "The time in which `respawn.budget` counts."),
     key_of(
         "respawn.drain",
         INSTANT,
         Is("1s"),
-        AtOnce,
+        AtStart,
         "How long a replaced consumer may take to end after its successor has taken over.",
     ),
     key_of(
@@ -353,7 +353,7 @@ pub const KEYS: &[Key] = &[
         "checkpoint.drain",
         INSTANT,
         Is("5s"),
-        AtOnce,
+        AtStart,
         "How long handlers may finish what they hold before partitions are released or the process ends.",
     ),
     key_of(
@@ -369,13 +369,6 @@ pub const KEYS: &[Key] = &[
         Is("30s"),
         AtStart,
         "A partition that has records but does not move for this long gets a new connection.",
-    ),
-    key_of(
-        "handler.stall",
-        Kind::Duration(Duration::from_millis(100)),
-        Is("5s"),
-        AtStart,
-        "A thread of handlers that does not answer for this long is abandoned.",
     ),
     key_of(
         "offsets.out_of_range",

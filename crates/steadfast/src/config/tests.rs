@@ -96,7 +96,7 @@ fn the_whole_configuration_may_come_from_the_environment() {
     assert_eq!(config.topics, ["a".into(), "b".into()]);
     assert_eq!(config.kafka.bootstrap_servers, [address("k1:9092"), address("[::1]:9093")]);
     assert_eq!(config.endpoint_overrides[&address("z:3")], address("w:4"));
-    assert_eq!((config.respawn.budget, config.drift.threshold.share()), (7, 0.25));
+    assert_eq!((config.respawn.budget, f64::from(config.drift.threshold)), (7, 0.25));
     assert!(!config.checkpoint.enabled);
 }
 
@@ -361,7 +361,7 @@ fn changes_are_grouped_by_when_they_take_effect() {
         &[
             ("STEADFAST_ENDPOINTS_OVERRIDE", "a:1=b:1"),
             ("STEADFAST_RESPAWN_BUDGET", "9"),
-            ("STEADFAST_DRIFT_THRESHOLD", "1"),
+            ("STEADFAST_DRIFT_POLL_INTERVAL", "1s"),
             ("STEADFAST_SINK_TYPE", "discard"),
         ],
         &["kafka.auto.commit.interval.ms=1000"],
@@ -369,8 +369,8 @@ fn changes_are_grouped_by_when_they_take_effect() {
     .unwrap();
     let changes = before.diff(&after);
     assert_eq!(changes.endpoints, ["kafka.bootstrap.servers", "endpoints.override"]);
-    assert_eq!(changes.at_once, ["drift.threshold", "respawn.budget", "checkpoint.interval"]);
-    assert_eq!(changes.at_start, ["kafka.group.id", "sink.type"]);
+    assert_eq!(changes.at_once, ["drift.poll_interval", "checkpoint.interval"]);
+    assert_eq!(changes.at_start, ["kafka.group.id", "respawn.budget", "sink.type"]);
 }
 
 #[test]

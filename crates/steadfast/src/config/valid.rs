@@ -1,11 +1,11 @@
 //! The configuration as the service uses it: made once, from settings that were all found right.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_core::endpoints::drift::Threshold;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::ClusterId;
 
@@ -34,8 +34,6 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// How records are fetched.
     pub fetch: Fetch,
-    /// How handlers are watched.
-    pub handler: Handler,
     /// What happens to positions that are not in the log.
     pub offsets: Offsets,
     /// Where records go.
@@ -129,13 +127,6 @@ pub struct Fetch {
     pub stall_timeout: Duration,
 }
 
-/// `[handler]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Handler {
-    /// After this without an answer a thread of handlers is abandoned.
-    pub stall: Duration,
-}
-
 /// `[offsets]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offsets {
@@ -204,28 +195,6 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// A share of the endpoints in use, from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Threshold(f64);
-
-impl Threshold {
-    /// The threshold, if the number is from 0 to 1.
-    pub fn new(share: f64) -> Option<Threshold> {
-        (0.0..=1.0).contains(&share).then_some(Threshold(share))
-    }
-
-    /// The share, from 0 to 1.
-    pub fn share(self) -> f64 {
-        self.0
-    }
-}
-
-impl fmt::Display for Threshold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl Config {
     /// The configuration that these settings make; or everything that is wrong with them, with what was
     /// wrong already.
@@ -247,7 +216,6 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     let endpoint_overrides = from.address_map("endpoints.override");
     let (drift, respawn, checkpoint) = (drift(from), respawn(from), checkpoint(from));
     let fetch = fetch(from);
-    let handler = from.duration("handler.stall").map(|stall| Handler { stall });
     let offsets = from.choice("offsets.out_of_range").map(|out_of_range| Offsets { out_of_range });
     let sink = sink(from);
     let state = from.path("state.dir").map(|dir| State { dir });
@@ -269,7 +237,6 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
         respawn: respawn?,
         checkpoint: checkpoint?,
         fetch: fetch?,
-        handler: handler?,
         offsets: offsets?,
         sink: sink?,
         state: state?,

@@ -1,14 +1,20 @@
 //! The consumer's slot: two incarnations may live in it at once, and messages lead to the one in charge.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::Message;
+use futures::future::BoxFuture;
 use steadfast_core::endpoints::view::View;
 use steadfast_core::ids::{ConsumerIncarnation, NodeId};
-use steadfast_supervision::{ChildSpec, ExitReason, Restart, Route, SupervisorHandle};
+use steadfast_supervision::{
+    ExitReason, Incarnation, PromoteError, Replaceable, ReplaceableEvent, ReplaceableSpec, Role, Route,
+};
 
 use crate::consume::consumer::{Consumer, Seat};
+use crate::events::Event;
 use crate::messages::{Adapt, Crash, Promote};
+use crate::observers::Events;
 
 /// An incarnation of the consumer ended without being asked to.
 #[derive(Debug, Clone, Message)]
@@ -17,119 +23,127 @@ pub(crate) struct ConsumerExit {
     pub(crate) incarnation: ConsumerIncarnation,
 }
 
+/// What became of a promotion.
+pub(crate) enum Promotion {
+    /// The candidate is in charge, and told to take over.
+    Asked,
+    /// It has said that it is ready, and its slot has not heard yet that it is up.
+    NotYet,
+    /// It cannot be.
+    Failed(String),
+}
+
 /// The slot. It survives crashes of its users.
 pub(crate) struct ConsumerSlot {
-    /// The supervisor that the incarnations are children of. It begins none anew: the respawn machine decides.
-    supervisor: SupervisorHandle,
     seat: Arc<Seat>,
-    exits: Route<ConsumerExit>,
-    lives: Mutex<Lives>,
-}
-
-#[derive(Default)]
-struct Lives {
-    active: Option<Life>,
-    candidate: Option<Life>,
-}
-
-struct Life {
-    incarnation: ConsumerIncarnation,
+    consumers: Mutex<Replaceable<Consumer>>,
+    numbers: Numbers,
     promote: Route<Promote>,
     adapt: Route<Adapt>,
     crash: Route<Crash>,
 }
 
+/// The slot numbers the lives it holds, the respawn machine the consumers it asks for.
+type Numbers = Arc<Mutex<BTreeMap<Incarnation, ConsumerIncarnation>>>;
+
 impl ConsumerSlot {
     /// An empty slot. An incarnation that ends by itself is told to `exits`.
-    pub(crate) fn new(
-        supervisor: SupervisorHandle,
-        seat: Arc<Seat>,
-        exits: Route<ConsumerExit>,
-    ) -> ConsumerSlot {
-        ConsumerSlot { supervisor, seat, exits, lives: Mutex::default() }
+    pub(crate) fn new(seat: Arc<Seat>, exits: Route<ConsumerExit>) -> ConsumerSlot {
+        let (promotes, promote) = Route::channel();
+        let (adapts, adapt) = Route::channel();
+        let (crashes, crash) = Route::channel();
+        let numbers = Numbers::default();
+        let (of_exits, events) = (Arc::clone(&numbers), seat.events.clone());
+        let consumers = ReplaceableSpec::new("consumer")
+            .publish(promotes)
+            .publish(adapts)
+            .publish(crashes)
+            .start(&seat.env.placement.control, move |event| ended(event, &of_exits, &events, &exits));
+        ConsumerSlot { seat, consumers: Mutex::new(consumers), numbers, promote, adapt, crash }
     }
 
-    fn lives(&self) -> std::sync::MutexGuard<'_, Lives> {
-        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    fn consumers(&self) -> std::sync::MutexGuard<'_, Replaceable<Consumer>> {
+        self.consumers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn candidate(&self, slot: &Replaceable<Consumer>) -> Option<ConsumerIncarnation> {
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.get(&slot.candidate()?).copied()
     }
 
     /// Makes a candidate beside the incarnation in charge; it takes the place of any other candidate.
     pub(crate) fn prepare(&self, incarnation: ConsumerIncarnation, view: Arc<View<NodeId>>) {
-        let ((promotes, promote), (adapts, adapt)) = (Route::channel(), Route::channel());
-        let (crashes, crash) = Route::channel();
+        let mut consumers = self.consumers();
+        consumers.discard(self.seat.drain);
         let seat = Arc::clone(&self.seat);
-        let exits = self.exits.clone();
-        let make = move |_: &mut actix::Context<Consumer>, _| {
-            Consumer::new(Arc::clone(&seat), incarnation, Arc::clone(&view))
-        };
         let arbiter = self.seat.env.placement.control.clone();
-        let spec = ChildSpec::new(name_of(incarnation), arbiter, make)
-            .publish(promotes)
-            .publish(adapts)
-            .publish(crashes)
-            .restart(Restart::Temporary)
-            .shutdown(self.seat.drain)
-            .on_exit(move |exit| match exit.reason {
-                ExitReason::Stopped | ExitReason::Abandoned => {}
-                ExitReason::Panicked { .. } | ExitReason::ArbiterGone | ExitReason::Escalated { .. } => {
-                    // Without a supervisor to tell, the service is about to end.
-                    drop(exits.send(ConsumerExit { incarnation }));
-                }
-            });
-        let replaced = self.lives().candidate.replace(Life { incarnation, promote, adapt, crash });
-        self.stop(replaced);
-        // A candidate that does not come up is told by its exit.
-        drop(self.supervisor.start_child(spec));
-    }
-
-    fn stop(&self, life: Option<Life>) {
-        if let Some(life) = life {
-            drop(self.supervisor.stop_child(name_of(life.incarnation).as_str()));
+        let made = consumers.prepare(&arbiter, move |_, _| Consumer::new(seat, incarnation, view));
+        match made {
+            Ok(number) => {
+                let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+                numbers.insert(number, incarnation);
+            }
+            Err(error) => tracing::error!(%error, "a candidate that was discarded is still there"),
         }
     }
 
-    /// Asks the candidate to take over.
-    pub(crate) fn promote(&self, incarnation: ConsumerIncarnation) {
-        let lives = self.lives();
-        if let Some(candidate) = lives.candidate.as_ref().filter(|life| life.incarnation == incarnation) {
-            // If it has just crashed, its exit says so.
-            drop(candidate.promote.send(Promote));
+    /// Puts the candidate in charge and asks it to take over; its predecessor is stopped and not waited for.
+    pub(crate) fn promote(&self, incarnation: ConsumerIncarnation) -> Promotion {
+        let mut consumers = self.consumers();
+        if self.candidate(&consumers) != Some(incarnation) {
+            return Promotion::Failed(format!("consumer {incarnation} is no candidate"));
         }
-    }
-
-    /// The candidate has taken over: messages lead to it, and its predecessor is stopped and not waited for.
-    pub(crate) fn promoted(&self, incarnation: ConsumerIncarnation) {
-        let mut lives = self.lives();
-        if lives.candidate.as_ref().is_some_and(|life| life.incarnation == incarnation) {
-            let candidate = lives.candidate.take();
-            let replaced = std::mem::replace(&mut lives.active, candidate);
-            drop(lives);
-            self.stop(replaced);
+        match consumers.promote(self.seat.drain) {
+            Ok(_) => match self.promote.send(Promote) {
+                Ok(()) => Promotion::Asked,
+                Err(undelivered) => Promotion::Failed(undelivered.reason.to_string()),
+            },
+            Err(PromoteError::NotUp(_)) => Promotion::NotYet,
+            Err(error @ (PromoteError::NoCandidate | PromoteError::Gone(_))) => {
+                Promotion::Failed(error.to_string())
+            }
         }
     }
 
     /// Drops the candidate.
     pub(crate) fn discard(&self, incarnation: ConsumerIncarnation) {
-        let discarded = self.lives().candidate.take_if(|life| life.incarnation == incarnation);
-        self.stop(discarded);
+        let mut consumers = self.consumers();
+        if self.candidate(&consumers) == Some(incarnation) {
+            consumers.discard(self.seat.drain);
+        }
     }
 
     /// Lets the incarnation in charge take the view over in place.
     pub(crate) fn adapt(&self, view: Arc<View<NodeId>>) {
-        if let Some(active) = &self.lives().active {
-            // One that has just crashed is made anew from the newest view.
-            drop(active.adapt.send(Adapt(view)));
-        }
+        // One that has just crashed is made anew from the newest view.
+        drop(self.adapt.send(Adapt(view)));
     }
 
-    /// Lets the incarnation in charge panic.
-    pub(crate) fn crash(&self) {
-        if let Some(active) = &self.lives().active {
-            drop(active.crash.send(Crash));
-        }
+    /// Lets the incarnation in charge panic; says whether there is one.
+    pub(crate) fn crash(&self) -> bool {
+        self.crash.send(Crash).is_ok()
+    }
+
+    /// Ends all incarnations.
+    pub(crate) fn stop(&self) -> BoxFuture<'static, ()> {
+        self.consumers().stop(self.seat.drain)
     }
 }
 
-fn name_of(incarnation: ConsumerIncarnation) -> String {
-    format!("consumer {incarnation}")
+fn ended(event: &ReplaceableEvent, numbers: &Numbers, events: &Events, exits: &Route<ConsumerExit>) {
+    let ReplaceableEvent::Exited { role, report } = event else { return };
+    let number = numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(&report.incarnation);
+    let by_itself = match report.reason {
+        ExitReason::Panicked { .. } | ExitReason::ArbiterGone | ExitReason::Escalated { .. } => true,
+        ExitReason::Stopped | ExitReason::Abandoned => *role != Role::Retiring,
+    };
+    if let Some(incarnation) = number.filter(|_| by_itself) {
+        events.emit(Event::ActorRestarted {
+            actor: "consumer".to_owned(),
+            incarnation: incarnation.0,
+            reason: report.reason.to_string(),
+        });
+        // Without a supervisor to tell, the service is about to end.
+        drop(exits.send(ConsumerExit { incarnation }));
+    }
 }

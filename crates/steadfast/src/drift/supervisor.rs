@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::consume::progress::ProgressTable;
-use crate::drift::slot::{ConsumerExit, ConsumerSlot};
+use crate::drift::slot::{ConsumerExit, ConsumerSlot, Promotion};
 use crate::env::Env;
 use crate::events::Event as Told;
 use crate::messages::{ConsumerState, Crash, Drifted, Flush, InUse};
@@ -45,6 +45,9 @@ pub(crate) struct Supervisor {
     timer: Option<SpawnHandle>,
 }
 
+/// How soon a candidate that is ready but not up is looked at again.
+const TURN: Duration = Duration::from_millis(1);
+
 impl Supervisor {
     /// A supervisor that goes on from the machine in its seat.
     pub(crate) fn new(seat: Arc<Seat>) -> Supervisor {
@@ -54,7 +57,7 @@ impl Supervisor {
     fn tell(&mut self, event: Event<NodeId>, ctx: &mut Context<Self>) {
         let actions = self.machine(|machine, seat| machine.handle(event, seat.env.now()));
         for action in actions {
-            self.act(action);
+            self.act(action, ctx);
         }
         self.arm(ctx);
     }
@@ -80,10 +83,10 @@ impl Supervisor {
         }));
     }
 
-    fn act(&self, action: Action<NodeId>) {
+    fn act(&self, action: Action<NodeId>, ctx: &mut Context<Self>) {
         match action {
             Action::Prepare { incarnation, view, reason } => self.prepare(incarnation, view, reason),
-            Action::Promote { incarnation } => self.seat.slot.promote(incarnation),
+            Action::Promote { incarnation } => self.promote(incarnation, ctx),
             Action::Discard { incarnation } => self.seat.slot.discard(incarnation),
             Action::Adapt { view, drift, because } => {
                 self.tell_drift(&drift, "adapt");
@@ -120,6 +123,23 @@ impl Supervisor {
         self.seat.slot.prepare(incarnation, Arc::new(view));
     }
 
+    fn promote(&self, incarnation: ConsumerIncarnation, ctx: &mut Context<Self>) {
+        match self.seat.slot.promote(incarnation) {
+            Promotion::Asked => {}
+            // Both come from the same thread: it is a matter of one turn. The machine's deadline ends it.
+            Promotion::NotYet => {
+                ctx.run_later(TURN, move |supervisor, ctx| supervisor.promote(incarnation, ctx));
+            }
+            Promotion::Failed(reason) => {
+                let jitter = self.jitter();
+                // Told after the machine has returned, never from within.
+                ctx.run_later(Duration::ZERO, move |supervisor, ctx| {
+                    supervisor.tell(Event::PrepareFailed { incarnation, reason, jitter }, ctx);
+                });
+            }
+        }
+    }
+
     fn tell_drift(&self, drift: &Drift<NodeId>, action: &'static str) {
         if drift.is_empty() {
             return;
@@ -127,7 +147,7 @@ impl Supervisor {
         self.seat.events.emit(Told::EndpointDrifted {
             changes: drift.changes.clone(),
             score: drift.score,
-            threshold: self.seat.config.borrow().drift.threshold.share(),
+            threshold: self.seat.config.borrow().drift.threshold.into(),
             action,
         });
     }
@@ -176,7 +196,6 @@ impl Handler<ConsumerState> for Supervisor {
                 Event::PrepareFailed { incarnation, reason, jitter: self.jitter() }
             }
             ConsumerState::Promoted(incarnation) => {
-                self.seat.slot.promoted(incarnation);
                 self.tell(Event::Promoted { incarnation }, ctx);
                 if let Some(view) = self.machine(|machine, _| machine.in_use().cloned()) {
                     drop(self.seat.differ.send(InUse(Arc::new(view))));

@@ -7,9 +7,11 @@ use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_kafka::api::Api;
 use steadfast_kafka::connection::{CallError, ConnectError, Connection};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
 
 use crate::dialler::Dialler;
+use crate::drift::published::Cluster;
 
 /// Where the coordinator is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,27 @@ pub(crate) enum LineError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Call(#[from] CallError),
+    #[error("broker {0} is not verified at any address")]
+    Unverified(NodeId),
+}
+
+/// How long a coordinator may stay unverified before it is asked for again.
+const VERIFIED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Where `node` is reached: as soon as it is a verified broker of the agreed view. At start-up the answer that
+/// verifies it may come a little later than the agreement of the others.
+pub(crate) async fn locate(
+    mut cluster: watch::Receiver<Arc<Cluster>>,
+    node: NodeId,
+    limit: Duration,
+) -> Result<Coordinator, LineError> {
+    let verified = cluster.wait_for(|cluster| cluster.address(node).is_some());
+    let cluster = match timeout(limit.min(VERIFIED_WITHIN), verified).await {
+        Ok(Ok(cluster)) => Arc::clone(&cluster),
+        Ok(Err(_)) | Err(_) => return Err(LineError::Unverified(node)),
+    };
+    let address = cluster.address(node).cloned().ok_or(LineError::Unverified(node))?;
+    Ok(Coordinator { node, address, pin: cluster.pin.clone() })
 }
 
 impl Line {

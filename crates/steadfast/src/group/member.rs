@@ -25,7 +25,7 @@ use steadfast_supervision::Route;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
-use super::line::{Coordinator, Line, LineError};
+use super::line::{Coordinator, Line, LineError, locate};
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
@@ -183,17 +183,6 @@ impl Member {
         ctx.spawn(done);
     }
 
-    /// Where the coordinator is reached, if it is a verified broker of the agreed view.
-    fn reach(&mut self) -> Option<Coordinator> {
-        let node = self.found?;
-        let cluster = self.seat.cluster.borrow();
-        let coordinator =
-            Coordinator { node, address: cluster.address(node)?.clone(), pin: cluster.pin.clone() };
-        drop(cluster);
-        self.coordinator = Some(coordinator.clone());
-        Some(coordinator)
-    }
-
     /// Sends a request on a line; tells the machine what `answered` makes of the answer.
     fn request<A: api::Api + 'static>(
         &mut self,
@@ -203,14 +192,22 @@ impl Member {
         ctx: &mut Context<Self>,
         answered: impl FnOnce(A::Answer) -> Event + 'static,
     ) {
-        let Some(to) = self.reach() else {
-            // Not told at once: the machine would ask again at once. Its own deadline ends the wait.
-            return;
-        };
+        let Some(node) = self.found else { return };
         let limit = deadline.since(self.seat.env.now());
-        let call = async move { line.call(&to, question, limit).await };
-        let done = call.into_actor(self).map(move |answer, member, ctx| match answer {
-            Ok(answer) => member.tell(answered(answer), ctx),
+        let cluster = self.seat.cluster.clone();
+        let call = async move {
+            let to = locate(cluster, node, limit).await?;
+            let answer = line.call(&to, question, limit).await;
+            Ok((to, answer))
+        };
+        let done = call.into_actor(self).map(move |outcome, member, ctx| match outcome {
+            Ok((to, answer)) => {
+                member.coordinator = Some(to);
+                match answer {
+                    Ok(answer) => member.tell(answered(answer), ctx),
+                    Err(error) => member.failed(request, &error, ctx),
+                }
+            }
             Err(error) => member.failed(request, &error, ctx),
         });
         ctx.spawn(done);
@@ -289,13 +286,14 @@ impl Member {
             member: text(heartbeat.member_id.as_ref()),
             instance: settings.instance.clone(),
         };
-        let Some(to) = self.reach() else { return };
+        let Some(node) = self.found else { return };
         let (line, seat) = (self.beats.clone(), Arc::clone(&self.seat));
         let limit = heartbeat.deadline.since(seat.env.now());
         let call = async move {
             let begun = tokio::time::Instant::now();
+            let to = locate(seat.cluster.clone(), node, limit).await?;
             let mut call = std::pin::pin!(line.call(&to, question, limit));
-            match timeout_at(begun + SILENT, call.as_mut()).await {
+            let answer = match timeout_at(begun + SILENT, call.as_mut()).await {
                 Ok(answer) => answer,
                 Err(_) => {
                     let reason = format!("a heartbeat is unanswered for {} ms", SILENT.as_millis());
@@ -303,15 +301,21 @@ impl Member {
                     drop(seat.suspect.send(Suspect { reason, node, address }));
                     call.await
                 }
-            }
+            };
+            Ok((to.clone(), answer))
         };
-        let done = call.into_actor(self).map(move |answer, member, ctx| match answer {
-            Ok(answer) => {
+        let done = call.into_actor(self).map(move |outcome, member, ctx| match outcome {
+            Ok((to, Ok(answer))) => {
+                member.coordinator = Some(to);
                 let event = match code(answer.error) {
                     Ok(()) => Event::HeartbeatAccepted { request },
                     Err(code) => Event::Refused { request, code },
                 };
                 member.tell(event, ctx);
+            }
+            Ok((to, Err(error))) => {
+                member.coordinator = Some(to);
+                member.failed(request, &error, ctx);
             }
             Err(error) => member.failed(request, &error, ctx),
         });
