@@ -169,6 +169,19 @@ impl Service {
         self.seen(|seen| seen.records.clone())
     }
 
+    /// How many records of the load the sink wrote so far.
+    pub fn count(&self) -> usize {
+        self.seen(|seen| seen.checker.delivered().len())
+    }
+
+    /// The records from the `from`th on, each with its line. The topic has to carry nothing but the load.
+    pub fn deliveries_from(&self, from: usize) -> Vec<(Delivered, Value)> {
+        self.seen(|seen| {
+            let both = seen.checker.delivered().iter().zip(&seen.records).skip(from);
+            both.map(|(delivered, line)| (*delivered, line.clone())).collect()
+        })
+    }
+
     /// All events so far.
     pub fn events(&self) -> Vec<Event> {
         self.seen(|seen| seen.events.clone())
