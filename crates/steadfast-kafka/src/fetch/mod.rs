@@ -8,3 +8,5 @@ pub mod memory;
 mod positions;
 mod request;
 mod session;
+#[cfg(test)]
+mod tests;
