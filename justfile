@@ -20,3 +20,13 @@ deny:
 
 fmt:
     cargo fmt --all
+
+# The main job on a real Kafka: every endpoint moves in mid-flow (old ports refuse; or: just drift blackhole).
+drift how="refuse":
+    cargo build --quiet --release --package steadfast --package steadfast-bench
+    "${CARGO_TARGET_DIR:-target}/release/drift" {{how}}
+
+# Measures and asserts times: just bench recovery [--moves N] [--case NAME].
+bench what *options:
+    cargo build --quiet --release --package steadfast --package steadfast-bench
+    "${CARGO_TARGET_DIR:-target}/release/{{what}}" {{options}}

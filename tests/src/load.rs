@@ -159,7 +159,7 @@ async fn connect(plan: &Plan, partition: i32) -> Option<(Client, PartitionClient
     Some((client, to))
 }
 
-fn now() -> chrono::DateTime<chrono::Utc> {
+pub(crate) fn now() -> chrono::DateTime<chrono::Utc> {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let ms = i64::try_from(since_epoch.as_millis()).unwrap_or_default();
     chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default()

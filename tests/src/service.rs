@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -72,6 +73,7 @@ pub struct Service {
     child: Child,
     stdin: Option<ChildStdin>,
     seen: Arc<Mutex<Seen>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -99,29 +101,44 @@ impl Service {
     pub fn start(binary: &Path, workplace: &Workplace, arguments: &[&str]) -> io::Result<Service> {
         let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(workplace.config()).args(arguments);
-        Service::launch(command, workplace)
+        Service::launch(command, workplace, Stdio::piped())
+    }
+
+    /// Runs `steadfast run` with its standard output given to somebody else: its records are not seen here.
+    ///
+    /// # Errors
+    /// As [`Service::run`].
+    pub fn run_into(
+        stdout: impl Into<Stdio>,
+        workplace: &Workplace,
+        arguments: &[&str],
+    ) -> io::Result<Service> {
+        let mut command = Command::new(binary()?);
+        command.arg("run").arg("--config").arg(workplace.config()).args(arguments);
+        Service::launch(command, workplace, stdout.into())
     }
 
     /// The same with a program of one's own, its arguments included.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn launch(mut command: Command, workplace: &Workplace) -> io::Result<Service> {
+    pub fn launch(mut command: Command, workplace: &Workplace, stdout: Stdio) -> io::Result<Service> {
         let mut child = command
             .env("STATE_DIRECTORY", workplace.path("state"))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stdin = child.stdin.take();
+        let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            read_lines(stdout, &seen, record)?;
+            readers.push(read_lines(stdout, &seen, record)?);
         }
         if let Some(stderr) = child.stderr.take() {
-            read_lines(stderr, &seen, event)?;
+            readers.push(read_lines(stderr, &seen, event)?);
         }
-        Ok(Service { child, stdin, seen })
+        Ok(Service { child, stdin, seen, readers })
     }
 
     fn seen<T>(&self, read: impl FnOnce(&Seen) -> T) -> T {
@@ -150,6 +167,19 @@ impl Service {
     /// The lines that the sink wrote so far, those that are no records of the load too.
     pub fn records(&self) -> Vec<Value> {
         self.seen(|seen| seen.records.clone())
+    }
+
+    /// How many records of the load the sink wrote so far.
+    pub fn count(&self) -> usize {
+        self.seen(|seen| seen.checker.delivered().len())
+    }
+
+    /// The records from the `from`th on, each with its line. The topic has to carry nothing but the load.
+    pub fn deliveries_from(&self, from: usize) -> Vec<(Delivered, Value)> {
+        self.seen(|seen| {
+            let both = seen.checker.delivered().iter().zip(&seen.records).skip(from);
+            both.map(|(delivered, line)| (*delivered, line.clone())).collect()
+        })
     }
 
     /// All events so far.
@@ -221,19 +251,23 @@ impl Service {
         status.success().then_some(()).ok_or_else(|| io::Error::other(format!("kill -{name} failed")))
     }
 
-    /// Waits for the end of the process.
+    /// Waits for the end of the process, and until all that it wrote is read.
     ///
     /// # Errors
     /// It did not end within `limit`.
     pub fn wait(&mut self, limit: Duration) -> io::Result<ExitStatus> {
         let story = self.seen.clone();
-        within(limit, || {
+        let status = within(limit, || {
             let status = self.child.try_wait()?;
             status.ok_or_else(|| {
                 let seen = story.lock().unwrap_or_else(PoisonError::into_inner);
                 io::Error::other(format!("it did not end; the events are\n{}", told(&seen.events)))
             })
-        })
+        })?;
+        for reader in self.readers.drain(..) {
+            reader.join().map_err(|_| io::Error::other("a reader of its output panicked"))?;
+        }
+        Ok(status)
     }
 
     /// The events as text, for the message of a failing test.
@@ -258,15 +292,14 @@ fn read_lines(
     from: impl Read + Send + 'static,
     seen: &Arc<Mutex<Seen>>,
     take: fn(&mut Seen, String, SystemTime),
-) -> io::Result<()> {
+) -> io::Result<JoinHandle<()>> {
     let seen = seen.clone();
     std::thread::Builder::new().name("service output".to_owned()).spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             let at = SystemTime::now();
             take(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), line, at);
         }
-    })?;
-    Ok(())
+    })
 }
 
 fn record(seen: &mut Seen, line: String, at: SystemTime) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::ids::Partition;
+use steadfast_core::progress::{Progress, State};
 use steadfast_supervision::Route;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -274,6 +275,8 @@ struct Life {
 enum Reason {
     Signal,
     UntilEnd,
+    /// The end cannot be reached.
+    Quarantined(Partition),
     NoCluster,
     Refused(String),
     Failed(String),
@@ -318,15 +321,15 @@ impl Life {
             Reason::Signal | Reason::UntilEnd => Exit::Fine,
             Reason::NoCluster => Exit::Unreachable,
             Reason::Refused(_) => Exit::Denied,
-            Reason::Failed(_) => Exit::Internal,
+            Reason::Failed(_) | Reason::Quarantined(_) => Exit::Internal,
         };
-        if exit == Exit::Fine {
+        if exit == Exit::Fine || matches!(reason, Reason::Quarantined(_)) {
             let reload = self.running.reload.clone();
             let leaving = leave(&mut self.running);
             tokio::select! {
                 biased;
                 second = self.signals.next_end(&reload) => return second,
-                left = leaving => if !left { exit = Exit::DrainExceeded },
+                left = leaving => if !left && exit == Exit::Fine { exit = Exit::DrainExceeded },
             }
         }
         let unfinished = self.running.table.counts.undrained.load(Ordering::Relaxed);
@@ -385,24 +388,33 @@ impl EndWatch {
             Ok(true) => {}
             Ok(false) | Err(_) => return Reason::NoCluster,
         }
-        while !self.is_reached() {
+        loop {
+            if let Some(reason) = self.reached() {
+                return reason;
+            }
             sleep(LOOK).await;
         }
-        Reason::UntilEnd
     }
 
-    /// Whether this member has its partitions, and each is processed up to the end that its log had first.
-    fn is_reached(&self) -> bool {
+    /// Once this member has its partitions, and each is processed up to the end that its log had first, or is
+    /// quarantined and never will be.
+    fn reached(&self) -> Option<Reason> {
         let settled = self.membership.borrow().as_ref().is_some_and(|membership| membership.settled);
         let owned = self.standing.lock().unwrap_or_else(PoisonError::into_inner).owned.clone();
-        let processed = |partition: &Partition| {
-            let acked = self.table.read(partition, |progress| progress.is_placed().then(|| progress.acked()));
-            match (acked.flatten(), self.table.first_end(partition)) {
-                (Some(acked), Some(end)) => acked >= end,
-                (Some(_), None) | (None, _) => false,
-            }
-        };
-        settled && owned.iter().all(processed)
+        let mut unended = owned.into_iter().filter(|partition| !self.is_processed(partition)).peekable();
+        let is_quarantined =
+            |partition: &Partition| self.table.read(partition, Progress::state) == Some(State::Quarantined);
+        let first = unended.peek().cloned();
+        (settled && unended.all(|partition| is_quarantined(&partition)))
+            .then(|| first.map_or(Reason::UntilEnd, Reason::Quarantined))
+    }
+
+    fn is_processed(&self, partition: &Partition) -> bool {
+        let acked = self.table.read(partition, |progress| progress.is_placed().then(|| progress.acked()));
+        match (acked.flatten(), self.table.first_end(partition)) {
+            (Some(acked), Some(end)) => acked >= end,
+            (Some(_), None) | (None, _) => false,
+        }
     }
 }
 
@@ -411,6 +423,7 @@ impl std::fmt::Display for Reason {
         match self {
             Reason::Signal => f.write_str("signal"),
             Reason::UntilEnd => f.write_str("until_end"),
+            Reason::Quarantined(partition) => write!(f, "{partition} is quarantined before its end"),
             Reason::NoCluster => f.write_str("no cluster was found within --start-timeout"),
             Reason::Refused(reason) | Reason::Failed(reason) => f.write_str(reason),
         }

@@ -125,7 +125,8 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let (checkpointer_config_slot, checkpointer_config) = Route::channel();
 
     // Values that survive the crash of an actor.
-    let table = Arc::new(ProgressTable::default());
+    let clock = env.clone();
+    let table = Arc::new(ProgressTable::new(move || clock.now()));
     let routes = HandlerRoutes::default();
     let standing = Arc::new(Mutex::new(Standing::default()));
     let stored = stored(&env);
@@ -426,7 +427,6 @@ const DECOMPRESSED_LIMIT: usize = 128 << 20;
 
 fn fetch_settings(config: &Config) -> FetchSettings {
     let kafka = &config.kafka;
-    let buffer = i32::try_from(config.fetch.buffer_bytes / 4).unwrap_or(i32::MAX);
     FetchSettings {
         isolation: match kafka.isolation_level {
             IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
@@ -434,7 +434,7 @@ fn fetch_settings(config: &Config) -> FetchSettings {
         },
         max_wait: kafka.fetch_max_wait,
         min_bytes: kafka.fetch_min_bytes,
-        max_bytes: kafka.fetch_max_bytes.min(buffer),
+        max_bytes: kafka.fetch_max_bytes,
         partition_max_bytes: kafka.max_partition_fetch_bytes,
         request_timeout: kafka.request_timeout,
         decompressed_limit: DECOMPRESSED_LIMIT,

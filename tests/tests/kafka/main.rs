@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+mod cli;
 mod company;
+mod content;
 mod fixture;
 mod members;
 mod own_actors;
 mod proxy;
 mod recovery;
 mod rehearsal;
+mod sinks;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,9 @@ fn main() -> ExitCode {
         fixture::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
+        content::trials(&stage),
+        sinks::trials(&stage),
+        cli::trials(&stage),
         members::trials(&stage),
         own_actors::trials(&stage),
     ];

@@ -1,7 +1,7 @@
 //! The library as its user sees it: handlers and observers of one's own.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
 use steadfast_sim::proxy::{Nodes, Old};
@@ -25,7 +25,7 @@ fn launch(company: &Company, program: impl AsRef<std::ffi::OsStr>) -> Ours {
     let workplace = company.workplace("");
     let mut command = Command::new(program);
     command.arg(workplace.config());
-    Ours { service: Service::launch(command, &workplace).unwrap(), workplace }
+    Ours { service: Service::launch(command, &workplace, Stdio::piped()).unwrap(), workplace }
 }
 
 /// The example counts by key; the load's records have none. Who counts beside it reads in a group of its own.

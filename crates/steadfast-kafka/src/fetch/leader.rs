@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::acked::Span;
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
-use steadfast_core::progress::{Claim, Grant, Position};
+use steadfast_core::progress::Position;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::answer::{Fetched, fetched};
-use super::intake::{Delivery, Intake, Note, Want};
+use super::answer::fetched;
+use super::claims::Claims;
+use super::intake::{Intake, Note, Want};
 use super::memory::Memory;
 use super::request::{Ask, matched, request};
 use crate::api::fetch::{Fetch, FetchedPartition};
@@ -20,8 +20,6 @@ use crate::api::list_offsets::{ListOffsets, ListedOffset, LogEnd, OffsetAsked};
 use crate::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
 use crate::api::{ErrorCode, Isolation};
 use crate::connection::{CallError, Connection, Dial, Pending};
-use crate::records::compression::Compression;
-use crate::records::lazy::PlainBatch;
 use crate::transport::Transport;
 
 /// How a loop fetches. The limits are Kafka's own settings of the same names.
@@ -89,14 +87,6 @@ struct Asked {
     reserved: super::memory::Reserved,
 }
 
-/// Claimed, not yet decompressed.
-struct Claimed {
-    partition: Partition,
-    span: Span,
-    grant: Grant,
-    fetched: Fetched,
-}
-
 /// What one connection has seen.
 struct Session {
     connection: Connection,
@@ -108,6 +98,8 @@ struct Session {
     /// Counts the fetches.
     turn: usize,
     resting: BTreeMap<Partition, Instant>,
+    /// Positions that the leader does not have: it is asked what it has instead.
+    doubted: Vec<(Partition, Position)>,
 }
 
 /// The connection is of no use any more.
@@ -156,25 +148,35 @@ impl<I: Intake> LeaderLoop<I> {
             first: true,
             turn: 0,
             resting: BTreeMap::new(),
+            doubted: Vec::new(),
         };
         let mut changes = self.intake.changes();
-        let mut claimed = Vec::new();
+        let (intake, memory) = (Arc::clone(&self.intake), self.memory.clone());
+        let mut claims = Claims::new(self.node, intake, memory, self.settings.decompressed_limit);
         loop {
             changes.borrow_and_update();
             if self.led.has_changed().is_err() {
+                claims.deliver();
                 return Ok(());
             }
-            self.place(&mut session).await?;
+            let unplaced = self.unplaced(&session);
+            if !unplaced.is_empty() || !session.doubted.is_empty() {
+                // The answers may never come: the connection may break, or the owner end the loop meanwhile.
+                claims.deliver();
+                self.place(&mut session, unplaced).await?;
+                self.examine_doubted(&mut session).await?;
+            }
             let wanted = self.wanted(&session);
             if wanted.is_empty() {
-                self.deliver(std::mem::take(&mut claimed));
+                claims.deliver();
                 self.idle(&session, &mut changes).await?;
                 continue;
             }
-            let asked = self.ask(&mut session, wanted, &mut claimed).await?;
-            self.deliver(std::mem::take(&mut claimed));
-            let Some(asked) = asked else { continue };
-            claimed = self.answered(&mut session, asked).await?;
+            let asked = self.ask(&mut session, wanted, &mut claims).await;
+            // Also when asking failed.
+            claims.deliver();
+            let Some(asked) = asked? else { continue };
+            self.answered(&mut session, asked, &mut claims).await?;
         }
     }
 
@@ -218,7 +220,7 @@ impl<I: Intake> LeaderLoop<I> {
         &mut self,
         session: &mut Session,
         asks: Vec<Ask>,
-        claimed: &mut Vec<Claimed>,
+        claims: &mut Claims<I>,
     ) -> Result<Option<Asked>, Broken> {
         let per_partition = usize::try_from(self.settings.partition_max_bytes).unwrap_or(usize::MAX);
         let limit = usize::try_from(self.settings.max_bytes).unwrap_or(usize::MAX);
@@ -229,7 +231,7 @@ impl<I: Intake> LeaderLoop<I> {
             std::task::Poll::Ready(reserved) => reserved,
             std::task::Poll::Pending => {
                 // What was claimed holds memory until it is processed: let it go first.
-                self.deliver(std::mem::take(claimed));
+                claims.deliver();
                 tokio::select! {
                     biased;
                     reason = session.connection.closed() => return Err(Broken(reason.to_string())),
@@ -247,7 +249,12 @@ impl<I: Intake> LeaderLoop<I> {
     }
 
     /// Waits for the answer and claims what it brought.
-    async fn answered(&mut self, session: &mut Session, asked: Asked) -> Result<Vec<Claimed>, Broken> {
+    async fn answered(
+        &self,
+        session: &mut Session,
+        asked: Asked,
+        claims: &mut Claims<I>,
+    ) -> Result<(), Broken> {
         let Asked { pending, asks, sent, max_wait, reserved } = asked;
         let slack = OVERDUE_FLOOR.max(session.usual * 4) + session.throttle;
         let raw = pending.raw();
@@ -265,42 +272,28 @@ impl<I: Intake> LeaderLoop<I> {
         session.turn = session.turn.wrapping_add(1);
         let answer = raw.wrapped(|frame| reserved.hold(frame)).decode()?;
         session.throttle = answer.throttle;
-        let mut claimed = Vec::new();
         for (ask, part) in matched(answer, asks) {
-            claimed.extend(self.part(session, ask.partition, part, ask.from).await?);
+            self.part(session, ask, part, claims);
         }
-        Ok(claimed)
+        Ok(())
     }
 
-    async fn part(
-        &mut self,
-        session: &mut Session,
-        partition: Partition,
-        part: FetchedPartition,
-        position: Position,
-    ) -> Result<Option<Claimed>, Broken> {
+    fn part(&self, session: &mut Session, ask: Ask, part: FetchedPartition, claims: &mut Claims<I>) {
+        let Ask { partition, from: position, .. } = ask;
         match part.error {
             ErrorCode::NONE => {}
-            ErrorCode::OFFSET_OUT_OF_RANGE => {
-                session.rest(&partition, LONG_REST);
-                self.examine(session, &partition, position).await?;
-                return Ok(None);
-            }
+            ErrorCode::OFFSET_OUT_OF_RANGE => return session.doubt(partition, position),
             code if about_the_leader(code) => {
                 session.rest(&partition, REST);
-                self.intake.note(Note::NotLeader { partition, code });
-                return Ok(None);
+                return self.intake.note(Note::NotLeader { partition, code });
             }
             code => {
                 session.rest(&partition, LONG_REST);
-                self.intake.note(Note::Refused { partition, code });
-                return Ok(None);
+                return self.intake.note(Note::Refused { partition, code });
             }
         }
         if part.diverging.is_some() {
-            session.rest(&partition, LONG_REST);
-            self.examine(session, &partition, position).await?;
-            return Ok(None);
+            return session.doubt(partition, position);
         }
         let end = match self.settings.isolation {
             Isolation::ReadCommitted => part.last_stable_offset,
@@ -312,67 +305,31 @@ impl<I: Intake> LeaderLoop<I> {
         self.intake.note(Note::Accepted { partition: partition.clone(), from: position.offset });
         let records = part.records.unwrap_or_default();
         match fetched(records, position.offset, self.settings.isolation, part.aborted) {
-            Ok(None) => Ok(None),
-            Ok(Some(fetched)) => Ok(self.claim(partition, position, fetched)),
+            Ok(None) => {}
+            Ok(Some(fetched)) => claims.claim(partition, position, fetched),
             Err(error) => {
                 session.rest(&partition, LONG_REST);
                 let error = error.to_string();
                 self.intake.note(Note::Undecodable { partition, position: position.offset, error });
-                Ok(None)
             }
         }
     }
 
-    fn claim(&self, partition: Partition, from: Position, fetched: Fetched) -> Option<Claimed> {
-        match self.intake.claim(&partition, from, fetched.next, fetched.last_epoch) {
-            Claim::Granted(grant) => {
-                let span = Span::new(from.offset, fetched.next);
-                Some(Claimed { partition, span, grant, fetched })
-            }
-            Claim::FetchFrom(_) | Claim::Paused | Claim::Superseded => None,
-        }
-    }
-
-    /// Decompresses and delivers. The next fetch is on its way already.
-    fn deliver(&self, claimed: Vec<Claimed>) {
-        for Claimed { partition, span, grant, fetched } in claimed {
-            let mut parts = Vec::with_capacity(fetched.batches.len());
-            let mut failure = None;
-            for batch in &fetched.batches {
-                match batch.decompress(self.settings.decompressed_limit) {
-                    Ok(plain) => parts.push(self.held(plain)),
-                    Err(error) => failure = failure.or(Some(error)),
-                }
-            }
-            match failure {
-                None => self.intake.deliver(Delivery { partition, leader: self.node, span, grant, parts }),
-                Some(error) => {
-                    self.intake.undeliverable(&partition, &grant);
-                    let (position, error) = (span.from, error.to_string());
-                    self.intake.note(Note::Undecodable { partition, position, error });
-                }
-            }
-        }
-    }
-
-    /// A batch that was compressed has bytes of its own, which count too; another one borrows from its frame.
-    fn held(&self, plain: PlainBatch) -> PlainBatch {
-        match plain.header().compression {
-            Compression::None => plain,
-            Compression::Gzip | Compression::Snappy | Compression::Lz4 | Compression::Zstd => {
-                PlainBatch::new(*plain.header(), self.memory.hold(plain.plain().clone()))
-            }
-        }
-    }
-
-    /// Asks for the ends of the log of partitions for which nothing was ever committed.
-    async fn place(&mut self, session: &mut Session) -> Result<(), Broken> {
+    /// The partitions for which nothing was ever committed.
+    fn unplaced(&self, session: &Session) -> BTreeMap<Partition, OffsetAsked> {
         let wants = |(partition, leader_epoch): (Partition, LeaderEpoch)| match self.intake.want(&partition) {
             Want::Offset(at) => Some((partition, OffsetAsked { at, leader_epoch })),
             Want::Nothing | Want::Records(_) => None,
         };
-        let unplaced: BTreeMap<Partition, OffsetAsked> =
-            self.awake(session).into_iter().filter_map(wants).collect();
+        self.awake(session).into_iter().filter_map(wants).collect()
+    }
+
+    /// Asks where their log begins or ends.
+    async fn place(
+        &self,
+        session: &mut Session,
+        unplaced: BTreeMap<Partition, OffsetAsked>,
+    ) -> Result<(), Broken> {
         if unplaced.is_empty() {
             return Ok(());
         }
@@ -402,6 +359,13 @@ impl<I: Intake> LeaderLoop<I> {
     ) -> Result<BTreeMap<Partition, Result<ListedOffset, ErrorCode>>, Broken> {
         let request = ListOffsets { isolation: self.settings.isolation, partitions };
         Ok(session.connection.call(request, self.settings.request_timeout).await?.partitions)
+    }
+
+    async fn examine_doubted(&self, session: &mut Session) -> Result<(), Broken> {
+        for (partition, position) in std::mem::take(&mut session.doubted) {
+            self.examine(session, &partition, position).await?;
+        }
+        Ok(())
     }
 
     /// The leader does not have the position: asks it what it has instead.
@@ -472,5 +436,10 @@ impl Session {
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
         self.resting.insert(partition.clone(), now + how_long);
+    }
+
+    fn doubt(&mut self, partition: Partition, position: Position) {
+        self.rest(&partition, LONG_REST);
+        self.doubted.push((partition, position));
     }
 }

@@ -12,6 +12,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::Position;
+use steadfast_core::stall::Watchdog;
 use steadfast_kafka::connection::Connection;
 use steadfast_kafka::fetch::intake::Note;
 use steadfast_kafka::fetch::leader::{LeaderLoop, Led, Settings};
@@ -65,7 +66,7 @@ pub(crate) struct Consumer {
     /// Offsets at which partitions were taken over, until their first accepted fetch.
     awaited: BTreeMap<Partition, Offset>,
     gap: i64,
-    standstills: BTreeMap<Partition, (Position, Duration)>,
+    watchdog: Watchdog,
 }
 
 /// A running loop: it ends with this value.
@@ -91,6 +92,7 @@ impl Consumer {
         incarnation: ConsumerIncarnation,
         view: Arc<View<NodeId>>,
     ) -> Consumer {
+        let watchdog = Watchdog::new(seat.stall_timeout);
         Consumer {
             seat,
             incarnation,
@@ -100,7 +102,7 @@ impl Consumer {
             loops: BTreeMap::new(),
             awaited: BTreeMap::new(),
             gap: 0,
-            standstills: BTreeMap::new(),
+            watchdog,
         }
     }
 
@@ -203,7 +205,7 @@ impl Consumer {
             incarnation: self.incarnation,
             dial: seat.dialler.dial(address.clone(), Some(node), pin),
             transport: Arc::clone(&seat.dialler.transport),
-            settings: seat.settings.clone(),
+            settings: fair_settings(seat, self.view.endpoints.len()),
             memory: seat.memory.clone(),
             led: receiver,
             intake: Arc::new(intake),
@@ -221,31 +223,21 @@ impl Consumer {
 
     /// A position that does not move although records wait: the broker's connection is replaced.
     fn watch(&mut self, ctx: &mut Context<Self>) {
-        let table = Arc::clone(&self.seat.table);
+        let (table, now) = (Arc::clone(&self.seat.table), self.seat.env.now());
         let mut stalled = BTreeSet::new();
         for partition in table.owned() {
-            let position = table.read(&partition, |progress| progress.fetch_from(self.incarnation)).flatten();
-            let waiting = position.filter(|position| {
+            let waiting = table.fetch_from(&partition, self.incarnation).filter(|position| {
                 let more = table.end(&partition).is_some_and(|end| end > position.offset);
                 more && table.outstanding(&partition) == 0
             });
-            let Some(position) = waiting else {
-                self.standstills.remove(&partition);
-                continue;
-            };
-            let entry = self.standstills.entry(partition.clone()).or_insert((position, Duration::ZERO));
-            if entry.0 != position {
-                *entry = (position, Duration::ZERO);
-            }
-            entry.1 += WATCH;
-            if entry.1 >= self.seat.stall_timeout {
+            let stood = self.watchdog.look(&partition, waiting, now);
+            if let (Some(stood), Some(position)) = (stood, waiting) {
                 self.seat.events.emit(Event::PartitionStalled {
                     topic: Arc::clone(&partition.topic),
                     partition: partition.index,
                     position: position.offset,
-                    stalled_ms: entry.1.as_secs_f64() * 1e3,
+                    stalled_ms: stood.as_secs_f64() * 1e3,
                 });
-                self.standstills.remove(&partition);
                 stalled.extend(self.seat.cluster.borrow().leader(&partition).map(|(node, _)| node));
             }
         }
@@ -271,10 +263,7 @@ impl Consumer {
     fn first_record(&mut self) {
         // What was given up meanwhile is not waited for.
         let seat = Arc::clone(&self.seat);
-        let fetched = |partition: &Partition| {
-            seat.table.read(partition, |progress| progress.fetch_from(self.incarnation).is_some())
-                == Some(true)
-        };
+        let fetched = |partition: &Partition| seat.table.fetch_from(partition, self.incarnation).is_some();
         let waits = self.awaited.keys().any(fetched);
         if !waits {
             self.awaited.clear();
@@ -337,6 +326,13 @@ impl Consumer {
         let address = self.view.address(&node).cloned();
         drop(self.seat.suspect.send(Suspect { reason, node: Some(node), address }));
     }
+}
+
+/// One loop's part of the memory: while all of them wait for records, half of it is still free.
+fn fair_settings(seat: &Seat, brokers: usize) -> Settings {
+    let fair = seat.memory.capacity() / 2 / brokers.max(1);
+    let fair = i32::try_from(fair).unwrap_or(i32::MAX).max(64 << 10);
+    Settings { max_bytes: seat.settings.max_bytes.min(fair), ..seat.settings.clone() }
 }
 
 /// Bytes that one partition's handler may hold: enough to work on, and never so many that one slow partition

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures::future::BoxFuture;
-use steadfast_core::ids::{HandlerIncarnation, Offset, Partition};
+use steadfast_core::ids::{HandlerIncarnation, Partition};
 use steadfast_supervision::{
     ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
     SupervisorHandle,
@@ -181,10 +181,14 @@ impl Handlers {
 
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// The partition stays owned and is not fetched any more.
+/// The partition stays owned and is not fetched any more. One that is being given up is not kept for that.
 pub(crate) fn quarantine(table: &ProgressTable, events: &Events, partition: &Partition, reason: &str) {
-    table.update(partition, |progress| progress.quarantine());
-    let acked = table.read(partition, |progress| progress.acked()).unwrap_or(Offset(0));
+    let quarantined = table.update(partition, |progress| {
+        let before = progress.state();
+        progress.quarantine();
+        (before != progress.state()).then(|| progress.acked())
+    });
+    let Some(acked) = quarantined else { return };
     events.emit(Event::PartitionQuarantined {
         topic: Arc::clone(&partition.topic),
         partition: partition.index,

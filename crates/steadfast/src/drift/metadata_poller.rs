@@ -10,7 +10,6 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
 use steadfast_core::cluster::{Leader, Topic, TopicError, Topics};
 use steadfast_core::endpoints::backoff::Jitter;
-use steadfast_core::endpoints::budget::Budget;
 use steadfast_core::endpoints::race::{Action, Event, Limits, Race, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, NodeId};
@@ -55,8 +54,6 @@ pub(crate) struct MetadataPoller {
     told: BTreeMap<(Option<NodeId>, String), steadfast_core::tick::Tick>,
 }
 
-/// Discoveries: at most so many per minute, since each asks every broker.
-const DISCOVERIES: (u32, Duration) = (60, Duration::from_secs(60));
 /// One answer of a witness.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// The same suspicion is told once in this time.
@@ -66,7 +63,7 @@ impl MetadataPoller {
     /// A poller that has not asked anybody yet.
     pub(crate) fn new(seat: Arc<Seat>) -> MetadataPoller {
         let pin = seat.cluster.borrow().pin.clone();
-        let race = Race::new(Limits::default(), Budget::new(DISCOVERIES.0, DISCOVERIES.1), pin);
+        let race = Race::new(Limits::default(), Race::usual_budget(), pin);
         MetadataPoller {
             seat,
             race,

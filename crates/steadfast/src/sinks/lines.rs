@@ -69,6 +69,9 @@ impl Writer {
 
 fn write_all(mut output: Output, waiting: &Receiver<Job>) {
     while let Ok(Job { lines, batch }) = waiting.recv() {
+        if !batch.is_current() {
+            continue;
+        }
         match output.write(&lines) {
             Ok(()) => batch.done(),
             Err(error) => batch.failed(error),

@@ -1,0 +1,5 @@
+//! How long the service takes to recover: 20 moves of each case, measured from outside.
+
+pub mod cases;
+pub mod figures;
+pub mod report;

@@ -1,0 +1,236 @@
+//! The cases.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use clap::ValueEnum;
+use steadfast_sim::proxy::{Nodes, Old};
+use steadfast_tests::kafka::{self, Cluster};
+use steadfast_tests::within;
+
+use super::figures::{Figures, Outcome, Target};
+use crate::machine::load_average;
+use crate::scene::{LIMIT, Opening, PARTITIONS, Scene, Shift, whole};
+use crate::seen::{first_after, first_written_after, longest_gap, longest_wait};
+use crate::story;
+
+/// What is done at each move, and measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Case {
+    /// Every endpoint moves, old ports refuse.
+    Refuse,
+    /// Every endpoint moves, old ports are black holes.
+    BlackHole,
+    /// Every endpoint moves, only the old ones are known, and they serve the new view for 10 s.
+    Grace,
+    /// Every endpoint moves, only the old ones are known, and then the configuration file names the new ones.
+    Config,
+    /// One of three moves, its old port refuses.
+    OneOfThree,
+}
+
+/// The respawns of a benchmark are more than the default allows in ten minutes.
+const BUDGET: &str = "\n[respawn]\nbudget = 100\n";
+const GRACE: Duration = Duration::from_secs(10);
+/// How long after the old ports' end pauses still count.
+const AFTERMATH: Duration = Duration::from_secs(5);
+/// How long an outage stands before the configuration file is changed.
+const OUTAGE: Duration = Duration::from_secs(2);
+/// The window in which the partitions that did not move are watched, and one before the move, to compare.
+const WINDOW: Duration = Duration::from_secs(2);
+/// Between two moves, so that one is not measured in the other's wake.
+const REST: Duration = Duration::from_secs(1);
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+impl Case {
+    /// All of them, in their order.
+    pub fn all() -> &'static [Case] {
+        Case::value_variants()
+    }
+
+    fn opening(self) -> Opening<'static> {
+        let (name, stable_bootstrap) = match self {
+            Case::Refuse => ("recovery-refuse", true),
+            Case::BlackHole => ("recovery-black-hole", true),
+            Case::Grace => ("recovery-grace", false),
+            Case::Config => ("recovery-config", false),
+            Case::OneOfThree => ("recovery-one-of-three", true),
+        };
+        Opening { name, settings: BUDGET, stable_bootstrap }
+    }
+
+    fn name(self) -> &'static str {
+        self.opening().name.trim_start_matches("recovery-")
+    }
+
+    /// What is measured at each move, with what it has to hold.
+    fn figures(self) -> Vec<Figures> {
+        let figures = |what, target| Figures { what, times: Vec::new(), target };
+        let first = "move to the first record of every partition";
+        match self {
+            Case::Refuse => vec![figures(first, Some(Target { median: ms(300), all: ms(600) }))],
+            Case::BlackHole => vec![figures(first, Some(Target { median: ms(2000), all: ms(4000) }))],
+            Case::Grace => vec![figures(
+                "longest pause of any partition, from the move to 5 s after the old ports died",
+                Some(Target::all(ms(300))),
+            )],
+            Case::Config => vec![figures(
+                "the file's rename to the first record of every partition",
+                Some(Target::all(ms(500))),
+            )],
+            Case::OneOfThree => vec![
+                figures("move to the first record of its partitions", Some(Target::all(ms(300)))),
+                figures(
+                    "longest wait of a record of the others, 2 s from the move",
+                    Some(Target::all(ms(50))),
+                ),
+                figures("the same of all, in the 2 s before the move", None),
+                figures("longest gap between records of the others, 2 s from the move", None),
+            ],
+        }
+    }
+
+    /// Plays the case on a topic, group and service of its own.
+    ///
+    /// # Errors
+    /// Something does not come about within a minute.
+    pub fn play(self, cluster: &Cluster, moves: usize) -> io::Result<Outcome> {
+        let before = load_average();
+        let scene = Scene::begin(cluster, self.opening())?;
+        let mut figures = self.figures();
+        for number in 1..=moves {
+            // Moves fall on every phase of what the service does at intervals.
+            std::thread::sleep(REST + ms(137 * number as u64 % 500));
+            let (shift, times) = self.measure(&scene, number)?;
+            let respawns = number * self.respawns_each();
+            scene.until("the respawn is reported", || scene.respawns() >= respawns)?;
+            println!("{}", progress(self.name(), (number, moves), &times, &scene, &shift));
+            for (figures, time) in figures.iter_mut().zip(times) {
+                figures.times.push(time);
+            }
+        }
+        std::thread::sleep(REST);
+        let (proof, service) = scene.finish()?;
+        if !proof.holds() {
+            eprintln!("{}", service.story());
+        }
+        let load = (before, load_average());
+        let (case, respawns_each) = (self.name(), self.respawns_each());
+        Ok(Outcome { case, moves, respawns_each, figures, proof, load })
+    }
+
+    fn respawns_each(self) -> usize {
+        match self {
+            Case::Refuse | Case::BlackHole | Case::Grace | Case::Config => 1,
+            Case::OneOfThree => 0,
+        }
+    }
+
+    fn measure(self, scene: &Scene, number: usize) -> io::Result<(Shift, Vec<Duration>)> {
+        match self {
+            Case::Refuse => every_endpoint(scene, Old::Refuse),
+            Case::BlackHole => every_endpoint(scene, Old::BlackHole),
+            Case::Grace => grace(scene),
+            Case::Config => config(scene),
+            Case::OneOfThree => one_of_three(scene, number),
+        }
+    }
+}
+
+fn every_endpoint(scene: &Scene, old: Old) -> io::Result<(Shift, Vec<Duration>)> {
+    let shift = scene.shift(Nodes::All, old)?;
+    scene.await_flow(&shift)?;
+    let first = first_written_after(&scene.seen_from(shift.records), shift.closed, shift.moved.at);
+    Ok((shift, vec![longest(first.into_values())]))
+}
+
+fn grace(scene: &Scene) -> io::Result<(Shift, Vec<Duration>)> {
+    let shift = scene.shift(Nodes::All, Old::Grace(GRACE))?;
+    let until = shift.moved.at + GRACE + AFTERMATH;
+    sleep_until(until);
+    let seen = scene.seen_from(shift.records);
+    // A partition that brought nothing at all has no gap of its own: it paused all the time.
+    let gaps = longest_gap(&seen, shift.moved.at, until);
+    let pause = if whole(&gaps) { longest(gaps.into_values()) } else { GRACE + AFTERMATH };
+    Ok((shift, vec![pause]))
+}
+
+fn config(scene: &Scene) -> io::Result<(Shift, Vec<Duration>)> {
+    let shift = scene.shift(Nodes::All, Old::Refuse)?;
+    std::thread::sleep(OUTAGE);
+    let records = scene.service.count();
+    let renamed = scene.reconfigure()?;
+    let first = || first_after(&scene.seen_from(records), renamed);
+    scene.until("every partition goes on", || whole(&first()))?;
+    Ok((shift, vec![longest(first().into_values())]))
+}
+
+fn one_of_three(scene: &Scene, number: usize) -> io::Result<(Shift, Vec<Duration>)> {
+    let records = scene.service.count();
+    std::thread::sleep(WINDOW);
+    let node = i32::try_from(number % 3).unwrap_or_default() + 1;
+    let its = led_by(scene, node)?;
+    let shift = scene.shift(Nodes::Some(BTreeSet::from([node])), Old::Refuse)?;
+    scene.await_flow(&shift)?;
+    let (moved, until) = (shift.moved.at, shift.moved.at + WINDOW);
+    sleep_until(until + ms(500));
+    let seen = scene.seen_from(records);
+    let others = |partition: &i32| !its.contains(partition);
+    let of_others = |times: std::collections::BTreeMap<i32, Duration>| {
+        longest(times.into_iter().filter(|(partition, _)| others(partition)).map(|(_, time)| time))
+    };
+    let first = first_written_after(&seen, shift.closed, moved);
+    let of_its = longest(first.into_iter().filter(|(p, _)| !others(p)).map(|(_, time)| time));
+    let usual = longest(longest_wait(&seen, moved - WINDOW, moved - REST / 5).into_values());
+    let after = scene.seen_from(shift.records);
+    let times = vec![
+        of_its,
+        of_others(longest_wait(&seen, moved, until)),
+        usual,
+        of_others(longest_gap(&after, moved, until)),
+    ];
+    Ok((shift, times))
+}
+
+/// Which partitions a broker leads.
+fn led_by(scene: &Scene, node: i32) -> io::Result<BTreeSet<i32>> {
+    let name = Case::OneOfThree.opening().name;
+    within(LIMIT, || {
+        let topics = kafka::metadata(scene.bootstrap(), &[name])?.topics;
+        let partitions = topics.into_iter().flat_map(|topic| topic.partitions);
+        let its: BTreeSet<i32> = partitions
+            .filter(|partition| partition.leader_id.0 == node)
+            .map(|partition| partition.partition_index)
+            .collect();
+        let some = !its.is_empty() && i32::try_from(its.len()).is_ok_and(|its| its < PARTITIONS);
+        some.then_some(its).ok_or_else(|| io::Error::other(format!("broker {node} leads all or none")))
+    })
+}
+
+fn longest(times: impl Iterator<Item = Duration>) -> Duration {
+    times.max().unwrap_or_default()
+}
+
+fn sleep_until(at: SystemTime) {
+    if let Ok(left) = at.duration_since(SystemTime::now()) {
+        std::thread::sleep(left);
+    }
+}
+
+fn progress(
+    case: &str,
+    (number, moves): (usize, usize),
+    times: &[Duration],
+    scene: &Scene,
+    shift: &Shift,
+) -> String {
+    let times: Vec<String> = times.iter().map(|time| story::millis(*time)).collect();
+    let events = scene.events_from(shift.events);
+    let respawned = events.iter().rfind(|event| event.name == "consumer.respawned");
+    let phases = respawned.map(|event| format!("  ({})", story::phases(&event.json))).unwrap_or_default();
+    format!("{case:<13} {number:>2}/{moves}  {} ms{phases}", times.join(" | "))
+}
