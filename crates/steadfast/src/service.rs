@@ -119,8 +119,8 @@ impl Service {
         self
     }
 
-    /// Gives every event to your own actor too, made by `make` and made anew after a crash. What it is too slow
-    /// for it misses.
+    /// Gives every event to your own actor too, made by `make` and made anew after a crash, on a thread of its
+    /// own. What it is too slow for it misses.
     pub fn observe_with<A, F>(mut self, make: F) -> Service
     where
         A: Actor<Context = Context<A>> + Handler<Event>,

@@ -20,6 +20,7 @@ pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
         stage.trial("members::two_of_ours_share_with_cooperative_sticky", two_with_cooperative_sticky),
         stage.trial("members::partitions_that_are_added_are_consumed", added_partitions),
         stage.trial("members::a_static_member_that_restarts_is_not_noticed", static_restart),
+        stage.trial("members::a_static_member_restarts_in_mid_round", static_restart_in_round),
         stage.trial("members::who_takes_an_instance_s_place_fences_it", fenced),
         stage.trial("members::every_endpoint_moves_in_an_eager_round", moved_in_eager_round),
         stage.trial("members::every_endpoint_moves_in_a_cooperative_round", moved_in_cooperative_round),
@@ -212,6 +213,25 @@ fn static_restart(cluster: &mut Cluster) {
     await_sharing(&[(&first, HALF), (&second, HALF)]);
     assert_eq!(second.rounds().len(), rounds, "{}", second.service.story());
     company.disband(vec![first, second]);
+}
+
+/// The second hears of the third only by its next heartbeat; until then the first one's join is parked, and its
+/// heartbeats go out without a member id.
+fn static_restart_in_round(cluster: &mut Cluster) {
+    let mut company = Company::gather(cluster, "members-static-in-round");
+    let first = company.ours(&static_settings("first"));
+    first.await_owned(ALL);
+    let second = company.ours("\"heartbeat.interval.ms\" = 6000\n");
+    second.await_owned(HALF);
+    first.await_owned(HALF);
+    let workplace = company.retire(first);
+    let third = company.ours("");
+    let first = Ours::at(workplace);
+    for member in [&first, &second, &third] {
+        member.await_owned(ALL / 3);
+    }
+    await_sharing(&[(&first, ALL / 3), (&second, ALL / 3), (&third, ALL / 3)]);
+    company.disband(vec![first, second, third]);
 }
 
 fn fenced(cluster: &mut Cluster) {
