@@ -25,6 +25,7 @@ pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
         stage.trial("sinks::a_file_goes_on_after_the_service_was_killed", file_after_a_kill),
         stage.trial("sinks::kafka_gets_every_record_in_order", kafka),
         stage.trial("sinks::a_kafka_topic_that_is_missing_costs_nothing_but_time", kafka_topic_missing),
+        stage.trial("sinks::what_a_kafka_topic_refuses_holds_back_what_is_behind_it", kafka_refuses),
         stage.trial("sinks::discard_acks_everything", discard),
         stage.trial("sinks::without_a_reader_nothing_is_acked_and_nothing_spins", no_reader),
     ]
@@ -171,6 +172,36 @@ fn kafka_topic_missing(cluster: &mut Cluster) {
     service.signal("TERM").unwrap();
     assert_eq!(service.wait(LIMIT).unwrap().code(), Some(0), "{}", service.story());
     expect_forwarded(cluster, TARGET, &acked);
+}
+
+/// The target takes none of the first records, and all of those behind them.
+fn kafka_refuses(cluster: &mut Cluster) {
+    const TOPIC: &str = "sinks-kafka-refused";
+    const TARGET: &str = "sinks-kafka-refuses";
+    cluster.create_topic(TOPIC, 1, &[]).unwrap();
+    cluster.create_topic(TARGET, 1, &[("max.message.bytes", "2000")]).unwrap();
+    let bootstrap = cluster.bootstrap();
+    let large = Filling { batch: 1, padding: 3000, ..Filling::new(&bootstrap, TOPIC, 1, 2) };
+    let mut acked = large.write().unwrap();
+    let small = Filling { sequences: 2..200, batch: 10, padding: 0, ..large };
+    acked.entry(0).or_default().extend(small.write().unwrap()[&0].iter());
+    let workplace = Workplace::new().unwrap();
+    let config = |target: &str| {
+        let limit = "\"max.partition.fetch.bytes\" = \"1KiB\"\n\n[sink]";
+        kafka_config(&bootstrap, TOPIC, target).replace("\n[sink]", limit)
+    };
+    workplace.configure(&config(TARGET)).unwrap();
+    let mut service = Service::run(&workplace, &[]).unwrap();
+    let tries = || service.events_named("batch.returned").len();
+    within(LIMIT, || if tries() >= 4 { Ok(()) } else { Err(service.story()) }).unwrap();
+    service.signal("TERM").unwrap();
+    assert_eq!(service.wait(LIMIT).unwrap().code(), Some(0), "{}", service.story());
+    expect_forwarded(cluster, TARGET, &Acked::new());
+    let stored = committed(cluster, TOPIC, TOPIC, 1).unwrap();
+    assert!(stored.values().all(|offset| *offset == 0), "{stored:?}");
+    cluster.create_topic("sinks-kafka-takes", 1, &[]).unwrap();
+    run_to_the_end(&workplace, &config("sinks-kafka-takes"));
+    expect_forwarded(cluster, "sinks-kafka-takes", &acked);
 }
 
 fn discard(cluster: &mut Cluster) {
