@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -72,6 +73,7 @@ pub struct Service {
     child: Child,
     stdin: Option<ChildStdin>,
     seen: Arc<Mutex<Seen>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -109,13 +111,14 @@ impl Service {
             .spawn()?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stdin = child.stdin.take();
+        let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            read_lines(stdout, &seen, record)?;
+            readers.push(read_lines(stdout, &seen, record)?);
         }
         if let Some(stderr) = child.stderr.take() {
-            read_lines(stderr, &seen, event)?;
+            readers.push(read_lines(stderr, &seen, event)?);
         }
-        Ok(Service { child, stdin, seen })
+        Ok(Service { child, stdin, seen, readers })
     }
 
     fn seen<T>(&self, read: impl FnOnce(&Seen) -> T) -> T {
@@ -215,14 +218,15 @@ impl Service {
         status.success().then_some(()).ok_or_else(|| io::Error::other(format!("kill -{name} failed")))
     }
 
-    /// Waits for the end of the process.
+    /// Waits for the end of the process, and until everything that it wrote is read.
     ///
     /// # Errors
     /// It did not end within `limit`.
     pub fn wait(&mut self, limit: Duration) -> io::Result<ExitStatus> {
         let story = self.seen.clone();
         within(limit, || {
-            let status = self.child.try_wait()?;
+            let read = self.readers.iter().all(JoinHandle::is_finished);
+            let status = self.child.try_wait()?.filter(|_| read);
             status.ok_or_else(|| {
                 let seen = story.lock().unwrap_or_else(PoisonError::into_inner);
                 io::Error::other(format!("it did not end; the events are\n{}", told(&seen.events)))
@@ -252,15 +256,14 @@ fn read_lines(
     from: impl Read + Send + 'static,
     seen: &Arc<Mutex<Seen>>,
     take: fn(&mut Seen, String, SystemTime),
-) -> io::Result<()> {
+) -> io::Result<JoinHandle<()>> {
     let seen = seen.clone();
     std::thread::Builder::new().name("service output".to_owned()).spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             let at = SystemTime::now();
             take(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), line, at);
         }
-    })?;
-    Ok(())
+    })
 }
 
 fn record(seen: &mut Seen, line: String, at: SystemTime) {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+mod faults;
 mod fixture;
 mod proxy;
 mod recovery;
@@ -14,6 +15,7 @@ use steadfast_tests::stage::Stage;
 
 fn main() -> ExitCode {
     let stage = Stage::default();
-    let trials = [fixture::trials(&stage), proxy::trials(&stage), recovery::trials(&stage)];
+    let trials =
+        [fixture::trials(&stage), proxy::trials(&stage), recovery::trials(&stage), faults::trials(&stage)];
     stage.run(trials.into_iter().flatten().collect()).exit_code()
 }

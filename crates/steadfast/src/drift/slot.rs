@@ -1,5 +1,6 @@
 //! The consumer's slot: two incarnations may live in it at once, and messages lead to the one in charge.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::Message;
@@ -8,7 +9,7 @@ use steadfast_core::ids::{ConsumerIncarnation, NodeId};
 use steadfast_supervision::{ChildSpec, ExitReason, Restart, Route, SupervisorHandle};
 
 use crate::consume::consumer::{Consumer, Seat};
-use crate::messages::{Adapt, Crash, Promote};
+use crate::messages::{Adapt, Crash, Promote, Report};
 
 /// An incarnation of the consumer ended without being asked to.
 #[derive(Debug, Clone, Message)]
@@ -36,7 +37,10 @@ struct Life {
     incarnation: ConsumerIncarnation,
     promote: Route<Promote>,
     adapt: Route<Adapt>,
+    report: Route<Report>,
     crash: Route<Crash>,
+    /// It ended without being asked to.
+    ended: Arc<AtomicBool>,
 }
 
 impl ConsumerSlot {
@@ -56,9 +60,10 @@ impl ConsumerSlot {
     /// Makes a candidate beside the incarnation in charge; it takes the place of any other candidate.
     pub(crate) fn prepare(&self, incarnation: ConsumerIncarnation, view: Arc<View<NodeId>>) {
         let ((promotes, promote), (adapts, adapt)) = (Route::channel(), Route::channel());
-        let (crashes, crash) = Route::channel();
+        let ((crashes, crash), (reports, report)) = (Route::channel(), Route::channel());
+        let ended = Arc::new(AtomicBool::new(false));
         let seat = Arc::clone(&self.seat);
-        let exits = self.exits.clone();
+        let (exits, has_ended) = (self.exits.clone(), Arc::clone(&ended));
         let make = move |_: &mut actix::Context<Consumer>, _| {
             Consumer::new(Arc::clone(&seat), incarnation, Arc::clone(&view))
         };
@@ -66,17 +71,20 @@ impl ConsumerSlot {
         let spec = ChildSpec::new(name_of(incarnation), arbiter, make)
             .publish(promotes)
             .publish(adapts)
+            .publish(reports)
             .publish(crashes)
             .restart(Restart::Temporary)
             .shutdown(self.seat.drain)
             .on_exit(move |exit| match exit.reason {
                 ExitReason::Stopped | ExitReason::Abandoned => {}
                 ExitReason::Panicked { .. } | ExitReason::ArbiterGone | ExitReason::Escalated { .. } => {
-                    // Without a supervisor to tell, the service is about to end.
+                    has_ended.store(true, Ordering::Relaxed);
+                    // A supervisor that is down asks for it when it is begun anew.
                     drop(exits.send(ConsumerExit { incarnation }));
                 }
             });
-        let replaced = self.lives().candidate.replace(Life { incarnation, promote, adapt, crash });
+        let life = Life { incarnation, promote, adapt, report, crash, ended };
+        let replaced = self.lives().candidate.replace(life);
         self.stop(replaced);
         // A candidate that does not come up is told by its exit.
         drop(self.supervisor.start_child(spec));
@@ -122,11 +130,25 @@ impl ConsumerSlot {
         }
     }
 
-    /// Lets the incarnation in charge panic.
-    pub(crate) fn crash(&self) {
-        if let Some(active) = &self.lives().active {
-            drop(active.crash.send(Crash));
+    /// The incarnations that ended without being asked to, as far as they were not replaced since.
+    pub(crate) fn ended(&self) -> Vec<ConsumerIncarnation> {
+        let lives = self.lives();
+        let ended = |life: &&Life| life.ended.load(Ordering::Relaxed);
+        lives.active.iter().chain(&lives.candidate).filter(ended).map(|life| life.incarnation).collect()
+    }
+
+    /// Lets the incarnations say again how they stand.
+    pub(crate) fn report(&self) {
+        let lives = self.lives();
+        for life in lives.active.iter().chain(&lives.candidate) {
+            // One that is not up yet has not said anything that could be lost.
+            drop(life.report.send(Report));
         }
+    }
+
+    /// Lets the incarnation in charge panic; says whether there is one that is up.
+    pub(crate) fn crash(&self) -> bool {
+        self.lives().active.as_ref().is_some_and(|active| active.crash.send(Crash).is_ok())
     }
 }
 
