@@ -1,6 +1,6 @@
 //! A steadfast whose parts fail on command: `drilled run --config FILE`, and on standard input, line by line,
 //!
-//! - `crash NAME`: the actor of this name panics;
+//! - `crash NAME...`: the actors of these names panic, all at once if they are all up;
 //! - `crash-handler PARTITION`: its handler writes the next batch, and panics before it acks;
 //! - `poison PARTITION`: its handler panics at every batch from now on, before it writes any of it;
 //! - `lag`: from now on handlers ack a batch only when the next one comes;
@@ -75,9 +75,11 @@ impl Drill {
     fn order(&self, line: &str, control: &Control) -> Result<(), String> {
         let number = |text: &str| text.parse().map_err(|_| format!("{text} is no partition"));
         match line.split_once(' ').unwrap_or((line, "")) {
-            ("crash", actor) => {
-                let crashed = || control.crash(actor).then_some(()).ok_or_else(|| "not up".to_owned());
-                return within(UP_LIMIT, crashed);
+            ("crash", actors) => {
+                let crash = |actor: &str| control.crash(actor).then_some(()).ok_or("not up");
+                for actor in actors.split(' ') {
+                    within(UP_LIMIT, || crash(actor))?;
+                }
             }
             ("crash-handler", partition) => drop(self.orders().crash.insert(number(partition)?)),
             ("poison", partition) => drop(self.orders().poisoned.insert(number(partition)?)),

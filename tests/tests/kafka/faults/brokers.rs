@@ -18,7 +18,7 @@ pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
     ]
 }
 
-const OFTEN: &str = "\n[checkpoint]\ninterval = \"500ms\"\n";
+const OFTEN: &str = "\n[checkpoint]\ninterval = \"500ms\"\n\n[log]\nlevel = \"debug\"\n";
 
 fn leader(cluster: &mut Cluster) {
     let rehearsal = Opening::new("faults-leader").with(OFTEN).begin(cluster);

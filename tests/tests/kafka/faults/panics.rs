@@ -1,6 +1,7 @@
 //! Actors panic, one after the other, and a partition's handler.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::time::SystemTime;
 
@@ -19,6 +20,7 @@ pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
         stage.trial("faults::any_actor_may_panic_and_nothing_is_lost_or_comes_twice", every_actor),
         stage.trial("faults::a_handler_that_panics_costs_only_its_own_partition", handler),
         stage.trial("faults::a_poisoned_partition_stops_no_other", poisoned),
+        stage.trial("faults::a_checkpointer_that_panics_keeps_to_the_reloaded_interval", interval),
     ]
 }
 
@@ -86,6 +88,21 @@ fn poisoned(cluster: &mut Cluster) {
 
     let (verdict, service) = lives.finish();
     assert!(verdict.is_clean(), "{verdict:?}\n{}", service.story());
+}
+
+/// The interval it began with would outlast the trial.
+fn interval(cluster: &mut Cluster) {
+    let hourly = "\n[log]\nlevel = \"debug\"\n\n[checkpoint]\ninterval = \"1h\"\n";
+    let mut rehearsal = Opening::new("faults-interval").with(hourly).run_by(DRILLED).begin(cluster);
+    let config = fs::read_to_string(rehearsal.workplace.config()).unwrap();
+    rehearsal.workplace.configure(&config.replace("1h", "200ms")).unwrap();
+    rehearsal.service.wait_for(LIMIT, "config.reloaded", |_| true).unwrap();
+    rehearsal.service.tell("crash checkpointer").unwrap();
+    rehearsal.await_told("actor.restarted", 1);
+    let committed = rehearsal.told("checkpoint.committed");
+    rehearsal.await_told("checkpoint.committed", committed + 2);
+    let (verdict, service) = rehearsal.finish();
+    expect_clean(&verdict, &service);
 }
 
 /// The first restart of the actor that was not counted yet.

@@ -15,6 +15,7 @@ pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
         stage.trial("faults::an_actor_panics_when_every_endpoint_has_just_moved", just_moved),
         stage.trial("faults::an_actor_panics_when_a_drift_is_suspected", suspected),
         stage.trial("faults::an_actor_panics_when_the_successor_is_being_prepared", preparing),
+        stage.trial("faults::all_actors_panic_at_once_in_mid_recovery", all_at_once),
     ]
 }
 
@@ -32,6 +33,27 @@ fn suspected(cluster: &mut Cluster) {
 
 fn preparing(cluster: &mut Cluster) {
     in_mid_recovery(cluster, "faults-preparing", Some("endpoint.drifted"));
+}
+
+/// What one had to tell another is lost with both, and found out again.
+fn all_at_once(cluster: &mut Cluster) {
+    let settings = "\n[respawn]\nbudget = 100\n";
+    let mut rehearsal = Opening::new("faults-all").with(settings).run_by(DRILLED).begin(cluster);
+    let mut crashes = 0;
+    for moment in [None, Some("endpoint.suspected"), Some("endpoint.drifted"), Some("consumer.respawned")] {
+        let told = moment.map(|moment| (moment, rehearsal.told(moment) + 1));
+        rehearsal.shift(Nodes::All, Old::Refuse);
+        if let Some((moment, count)) = told {
+            rehearsal.await_told(moment, count);
+        }
+        rehearsal.service.tell(&format!("crash {}", ACTORS.join(" "))).unwrap();
+        crashes += ACTORS.len();
+        rehearsal.await_told("actor.restarted", crashes);
+        rehearsal.await_flow(SystemTime::now());
+    }
+    assert_eq!(rehearsal.told("group.rebalanced"), 1, "{}", rehearsal.service.story());
+    let (verdict, service) = rehearsal.finish();
+    expect_clean(&verdict, &service);
 }
 
 /// The actor panics when the next event of this name is told, or at once.

@@ -24,10 +24,11 @@ pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
 }
 
 /// The shortest session that brokers allow by default: a group waits for a dead member no longer.
-const SHORT: &str = "\"session.timeout.ms\" = \"6s\"\n\n[checkpoint]\ninterval = \"200ms\"\n";
+const SHORT: &str =
+    "\"session.timeout.ms\" = \"6s\"\n\n[checkpoint]\ninterval = \"200ms\"\n\n[log]\nlevel = \"debug\"\n";
 /// Who waited for the end of this session would wait longer than any trial does.
 const STATIC: &str = "\"group.instance.id\" = \"the-one\"\n\"session.timeout.ms\" = \"4m\"\n\n\
-                      [checkpoint]\ninterval = \"200ms\"\n";
+                      [checkpoint]\ninterval = \"200ms\"\n\n[log]\nlevel = \"debug\"\n";
 
 fn killed(cluster: &mut Cluster) {
     kill_and_start_again(cluster, Opening::new("faults-killed").with(SHORT));
@@ -62,7 +63,9 @@ fn kill_and_start_again(cluster: &mut Cluster, opening: Opening<'_>) {
 }
 
 fn stopped(cluster: &mut Cluster) {
-    let mut lives = Lives::begin(Opening::new("faults-stopped"), cluster);
+    let mut lives = Lives::begin(Opening::new("faults-stopped").run_by(DRILLED), cluster);
+    // A member that panics when it is told to leave is told again.
+    lives.rehearsal.service.tell("crash member").unwrap();
     lives.rehearsal.service.signal("TERM").unwrap();
     assert_eq!(lives.await_end(), Some(0));
 
