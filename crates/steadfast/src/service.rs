@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
+use futures::FutureExt;
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::ids::Partition;
 use steadfast_core::progress::{Progress, State};
 use steadfast_supervision::Route;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::watcher::{Reload, Source};
 use crate::config::{Config, Sink};
@@ -75,7 +76,9 @@ pub struct Service {
 const HANDLER_ARBITERS: usize = 2;
 /// What leaving the group may take on top of `checkpoint.drain`.
 const LEAVE_GRACE: Duration = Duration::from_secs(5);
-/// What the end of the actors may take.
+/// After so long without an answer the member is asked again to leave.
+const LEAVE_AGAIN: Duration = Duration::from_millis(200);
+/// What the end of each supervisor and its actors may take.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How often `until_end` looks whether the end is reached.
 const LOOK: Duration = Duration::from_millis(20);
@@ -298,8 +301,9 @@ impl Life {
     async fn until_it_ends(&mut self) -> Reason {
         let wait = EndWatch::over(&self.running).wait(self.until_end);
         let reload = self.running.reload.clone();
-        let Running { ends, root, .. } = &mut self.running;
-        let root = root.ended();
+        let Running { ends, supervisors, .. } = &mut self.running;
+        let ended = supervisors.iter().map(|root| async { (root.name(), root.ended().await) }.boxed());
+        let ended = futures::future::select_all(ended);
         let end = async {
             match ends.recv().await {
                 Some(End::Refused(reason)) => Reason::Refused(reason),
@@ -309,7 +313,7 @@ impl Life {
         tokio::select! {
             biased;
             _ = self.signals.next_end(&reload) => Reason::Signal,
-            ended = root => Reason::Failed(ended.reason.to_string()),
+            ((name, ended), _, _) = ended => Reason::Failed(format!("{name}: {}", ended.reason)),
             reason = end => reason,
             reason = wait => reason,
         }
@@ -347,20 +351,25 @@ impl Life {
         });
         // What does not end in time is abandoned with the process.
         let _ = timeout(STOP_LIMIT, self.running.control.stop_consumer()).await;
-        let _ = timeout(STOP_LIMIT, self.running.root.shut_down()).await;
+        for supervisor in &self.running.supervisors {
+            let _ = timeout(STOP_LIMIT, supervisor.shut_down()).await;
+        }
         exit
     }
 }
 
 /// Leaves the group: everything is drained, committed and given up first. Says whether that was done in time.
 async fn leave(running: &mut Running) -> bool {
-    let leave = Leave { reason: Arc::from("the service is stopping") };
-    if running.member.send(leave).is_err() {
-        return false;
+    let until = Instant::now() + running.drain + LEAVE_GRACE;
+    while Instant::now() < until {
+        // A member that is just being begun anew is asked again; one that was asked already does not mind.
+        drop(running.member.send(Leave { reason: Arc::from("the service is stopping") }));
+        let again = until.min(Instant::now() + LEAVE_AGAIN);
+        if let Ok(end) = timeout_at(again, running.ends.recv()).await {
+            return matches!(end, Some(End::Left));
+        }
     }
-    let left = async { matches!(running.ends.recv().await, Some(End::Left)) };
-    let limit = running.drain + LEAVE_GRACE;
-    timeout(limit, left).await.unwrap_or(false)
+    false
 }
 
 /// What tells whether everything that was there at the start is processed.

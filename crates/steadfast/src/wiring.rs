@@ -57,7 +57,9 @@ pub(crate) struct Plan {
 
 /// What runs.
 pub(crate) struct Running {
-    pub(crate) root: SupervisorHandle,
+    /// All supervisors, in the order in which they are shut down, after the consumer: configuration, drift,
+    /// respawn and commits, then the handlers. The end of any of them is the end of the service.
+    pub(crate) supervisors: [SupervisorHandle; 2],
     pub(crate) member: Route<Leave>,
     pub(crate) reload: Route<Reload>,
     pub(crate) ends: mpsc::UnboundedReceiver<End>,
@@ -75,6 +77,7 @@ pub(crate) struct Running {
 pub struct Control {
     actors: Arc<BTreeMap<&'static str, Route<Crash>>>,
     consumer: Arc<supervisor::Seat>,
+    supervisors: [SupervisorHandle; 2],
 }
 
 impl Control {
@@ -94,6 +97,20 @@ impl Control {
             return self.consumer.slot.crash();
         }
         self.actors.get(actor).is_some_and(|route| route.send(Crash).is_ok())
+    }
+
+    /// The names of the root supervisors.
+    pub fn supervisors(&self) -> Vec<Arc<str>> {
+        self.supervisors.iter().map(|supervisor| Arc::clone(supervisor.name())).collect()
+    }
+
+    /// Ends the root supervisor of this name, which ends the service; says whether there is one.
+    pub fn end(&self, supervisor: &str) -> bool {
+        let found = self.supervisors.iter().find(|root| **root.name() == *supervisor);
+        if let Some(found) = found {
+            drop(found.shut_down());
+        }
+        found.is_some()
     }
 }
 
@@ -183,7 +200,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         env: env.clone(),
         table: Arc::clone(&table),
         routes,
-        supervisor: of_handlers,
+        supervisor: of_handlers.clone(),
         start: handlers,
         lives: AtomicU64::new(0),
         events: events.clone(),
@@ -202,7 +219,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         events: events.clone(),
         request_timeout: config.kafka.request_timeout,
         enabled: config.checkpoint.enabled,
-        interval: config.checkpoint.interval,
+        config: config_view.clone(),
         revocations: Arc::default(),
         standing: Arc::clone(&standing),
         drain: config.checkpoint.drain,
@@ -235,6 +252,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         config: config_view,
         cluster: cluster_view.clone(),
         last_known_good: addresses(stored),
+        counted: Mutex::default(),
         differ: observed,
         events: events.clone(),
     });
@@ -314,8 +332,9 @@ pub(crate) async fn start(plan: Plan) -> Running {
     for spec in children {
         start_child(&root, spec).await;
     }
+    let supervisors = [root, of_handlers];
     Running {
-        root,
+        supervisors: supervisors.clone(),
         member: leave,
         reload,
         ends,
@@ -325,7 +344,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         cluster: cluster_view,
         events,
         drain: config.checkpoint.drain,
-        control: Control { actors: Arc::new(crash.0), consumer: supervisor_seat },
+        control: Control { actors: Arc::new(crash.0), consumer: supervisor_seat, supervisors },
     }
 }
 

@@ -6,6 +6,7 @@
 mod cli;
 mod company;
 mod content;
+mod faults;
 mod fixture;
 mod members;
 mod own_actors;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         fixture::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
+        faults::trials(&stage),
         content::trials(&stage),
         sinks::trials(&stage),
         cli::trials(&stage),

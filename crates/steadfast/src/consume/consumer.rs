@@ -29,7 +29,7 @@ use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::Event;
-use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Suspect};
+use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Report, Suspect};
 use crate::observers::Events;
 use crate::watching::{Changed, changes};
 
@@ -62,6 +62,8 @@ pub(crate) struct Consumer {
     /// Connections that were made ready before the promotion.
     ready: BTreeMap<NodeId, Connection>,
     promoted: bool,
+    /// How it stands, as the supervisor was told.
+    told: Vec<ConsumerState>,
     loops: BTreeMap<NodeId, Loop>,
     /// Offsets at which partitions were taken over, until their first accepted fetch.
     awaited: BTreeMap<Partition, Offset>,
@@ -99,6 +101,7 @@ impl Consumer {
             view,
             ready: BTreeMap::new(),
             promoted: false,
+            told: Vec::new(),
             loops: BTreeMap::new(),
             awaited: BTreeMap::new(),
             gap: 0,
@@ -154,7 +157,7 @@ impl Consumer {
                 }
                 Some(_) | None => ConsumerState::Prepared(incarnation),
             };
-            drop(consumer.seat.supervisor.send(state));
+            consumer.tell(state);
         });
         ctx.spawn(done);
     }
@@ -268,8 +271,14 @@ impl Consumer {
         if !waits {
             self.awaited.clear();
             let (incarnation, gap) = (self.incarnation, self.gap);
-            drop(self.seat.supervisor.send(ConsumerState::FirstRecord { incarnation, gap }));
+            self.tell(ConsumerState::FirstRecord { incarnation, gap });
         }
+    }
+
+    fn tell(&mut self, state: ConsumerState) {
+        drop(self.seat.supervisor.send(state.clone()));
+        // A supervisor that is being begun anew asks for it.
+        self.told.push(state);
     }
 
     fn out_of_range(
@@ -361,8 +370,18 @@ impl Handler<Promote> for Consumer {
         self.promoted = true;
         self.awaited = self.seat.table.hand_over(self.incarnation);
         self.reconcile(ctx);
-        drop(self.seat.supervisor.send(ConsumerState::Promoted(self.incarnation)));
+        self.tell(ConsumerState::Promoted(self.incarnation));
         self.first_record();
+    }
+}
+
+impl Handler<Report> for Consumer {
+    type Result = ();
+
+    fn handle(&mut self, _: Report, _: &mut Context<Self>) {
+        for state in &self.told {
+            drop(self.seat.supervisor.send(state.clone()));
+        }
     }
 }
 
