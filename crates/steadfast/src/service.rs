@@ -327,6 +327,7 @@ impl Life {
             Reason::Refused(_) => Exit::Denied,
             Reason::Failed(_) | Reason::Quarantined(_) => Exit::Internal,
         };
+        let earlier = self.running.table.counts.unfinished.load(Ordering::Relaxed);
         if exit == Exit::Fine || matches!(reason, Reason::Quarantined(_)) {
             let reload = self.running.reload.clone();
             let leaving = leave(&mut self.running);
@@ -336,7 +337,7 @@ impl Life {
                 left = leaving => if !left && exit == Exit::Fine { exit = Exit::DrainExceeded },
             }
         }
-        let unfinished = self.running.table.counts.undrained.load(Ordering::Relaxed);
+        let unfinished = self.running.table.counts.unfinished.load(Ordering::Relaxed) - earlier;
         if exit == Exit::Fine && unfinished > 0 {
             exit = Exit::DrainExceeded;
         }

@@ -186,7 +186,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     });
     let supervisor_seat = Arc::new(supervisor::Seat {
         env: env.clone(),
-        config: config_view.clone(),
+        threshold: config.drift.threshold,
         respawn: Mutex::new(respawn(&config)),
         slot: ConsumerSlot::new(consumer_seat, consumer_exit),
         table: Arc::clone(&table),
@@ -194,6 +194,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         checkpointer: flush,
         events: events.clone(),
         gap: Mutex::new(0),
+        degraded: Mutex::new(None),
         redelivered: Mutex::new(0),
     });
     let handlers_seat = Arc::new(handlers::Seat {

@@ -7,10 +7,6 @@ use std::path::{Path, PathBuf};
 /// A file past this holds a second idea.
 const MOST_LINES: usize = 500;
 
-/// Files that wait to be divided, and what they must not grow past until then.
-const STILL_LONGER: [(&str, usize); 2] =
-    [("crates/steadfast/src/consume/checkpointer.rs", 600), ("crates/steadfast/src/events.rs", 600)];
-
 struct Source {
     /// From the root of the repository.
     path: String,
@@ -84,23 +80,9 @@ fn an_unbiased_select_is_seen() {
 #[test]
 fn no_file_is_longer_than_500_lines() {
     let sources = production();
-    let limit = |path: &str| STILL_LONGER.iter().find(|(known, _)| *known == path).map(|(_, most)| *most);
-    let too_long = |source: &&Source| source.text.lines().count() > limit(&source.path).unwrap_or(MOST_LINES);
+    let too_long = |source: &&Source| source.text.lines().count() > MOST_LINES;
     let found: Vec<&str> = sources.iter().filter(too_long).map(|source| source.path.as_str()).collect();
     assert!(found.is_empty(), "divide {found:#?}");
-}
-
-#[test]
-fn no_exception_outlives_its_reason() {
-    let sources = production();
-    for (path, _) in STILL_LONGER {
-        let source = sources.iter().find(|source| source.path == path);
-        let lines = source.map(|source| source.text.lines().count());
-        assert!(
-            lines.is_some_and(|lines| lines > MOST_LINES),
-            "{path} has {lines:?} lines: take it off the list"
-        );
-    }
 }
 
 /// What is not done is no comment in the source: docs/roadmap.md says it.

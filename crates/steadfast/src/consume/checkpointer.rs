@@ -1,8 +1,10 @@
 //! The checkpointer: it alone opens, ends and commits partitions' progress, on a coordinator connection of its
 //! own.
 
+mod ownership;
+mod placing;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +15,14 @@ use actix::{
 use steadfast_core::checkpoint::{Action, Event, Occasion, Schedule};
 use steadfast_core::group::errors::{Api as GroupApi, ErrorCode, Reaction, react};
 use steadfast_core::group::standing::{Membership, Standing};
-use steadfast_core::ids::{GroupGeneration, Offset, Partition};
-use steadfast_core::progress::{Commit, Start, State};
+use steadfast_core::ids::{GroupGeneration, Partition};
+use steadfast_core::progress::{Commit, State};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
 use steadfast_supervision::Route;
 use tokio::sync::{oneshot, watch};
 
+use self::placing::Delivered;
 use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
@@ -269,247 +272,6 @@ impl Checkpointer {
             self.release_drained(ctx);
         }
     }
-
-    /// Asks for the committed offsets of the partitions whose place is not known.
-    fn resolve(&mut self, ctx: &mut Context<Self>) {
-        let unplaced = self.seat.table.awaiting_coordinator();
-        if self.resolving || unplaced.is_empty() {
-            return;
-        }
-        let membership = self.seat.membership.borrow().clone();
-        let to = membership.as_ref().and_then(|membership| self.coordinator(membership));
-        self.resolving = true;
-        let (line, limit) = (self.line.clone(), self.seat.request_timeout.min(COMMIT_PATIENCE));
-        let request = api::offset_fetch::OffsetFetch {
-            group: Arc::clone(&self.seat.group),
-            partitions: unplaced.into_iter().collect(),
-        };
-        let call = async move {
-            match to {
-                Some(to) => {
-                    line.call(&to, request, limit).await.map_err(|error| (error.to_string(), Some(to)))
-                }
-                None => Err(("the coordinator is not known".to_owned(), None)),
-            }
-        };
-        let done = call.into_actor(self).map(|answer, checkpointer, ctx| {
-            checkpointer.resolving = false;
-            match answer {
-                Ok(answer) => checkpointer.place(answer),
-                Err((reason, to)) => {
-                    if let Some(to) = to {
-                        let (node, address) = (Some(to.node), Some(to.address));
-                        drop(checkpointer.seat.suspect.send(Suspect { reason, node, address }));
-                        checkpointer.line = Line::new(checkpointer.seat.dialler.clone());
-                    }
-                }
-            }
-            if !checkpointer.seat.table.awaiting_coordinator().is_empty() {
-                ctx.run_later(RESOLVE_AGAIN, Self::resolve);
-            }
-        });
-        ctx.spawn(done);
-    }
-
-    /// Committed -1 means that nothing was ever committed; any error means to ask again, never to reset.
-    fn place(&self, answer: api::offset_fetch::OffsetFetchAnswer) {
-        if !answer.error.is_ok() {
-            return;
-        }
-        for (partition, found) in answer.partitions {
-            match found {
-                Ok(None) => self.seat.table.never_committed(&partition),
-                Ok(Some(committed)) => self.start(&partition, &committed),
-                Err(code) => tracing::debug!(%partition, %code, "the committed offset is asked for again"),
-            }
-        }
-    }
-
-    fn start(&self, partition: &Partition, found: &api::offset_commit::CommittedOffset) {
-        let offset = found.offset;
-        let delivered = Delivered::read(&found.metadata).map_or(offset, |delivered| delivered.0);
-        let start = Start {
-            topic: self.seat.cluster.borrow().topic_id(&partition.topic),
-            offset,
-            leader_epoch: found.leader_epoch,
-            committed: Some(offset),
-            handed_again_below: delivered.max(offset),
-        };
-        let began = self.seat.table.update(partition, |progress| {
-            let assignment = progress.assignment();
-            progress.start(assignment, start)
-        });
-        if began {
-            self.seat.events.emit(Told::PartitionStarted {
-                topic: Arc::clone(&partition.topic),
-                partition: partition.index,
-                offset,
-                source: "committed",
-                handed_again: start.handed_again_below.0 - offset.0,
-            });
-        }
-    }
-
-    /// What is owned already was found by [`Self::reconcile`] before the message came.
-    fn assigned(&mut self, mut partitions: BTreeSet<Partition>, generation: i32, ctx: &mut Context<Self>) {
-        let told = partitions.len();
-        partitions.retain(|partition| !self.seat.is_owned(partition));
-        if partitions.is_empty() && told > 0 {
-            return;
-        }
-        for partition in &partitions {
-            self.seat.table.assign(partition);
-        }
-        let owned = self.seat.table.owned().len();
-        let partitions = partitions.into_iter().collect();
-        self.seat.events.emit(Told::PartitionsAssigned { partitions, generation, owned });
-        drop(self.seat.handlers.send(OwnershipChanged));
-        self.resolve(ctx);
-    }
-
-    /// What was told while nobody listened is made up for: the member's standing is the truth. It is ahead of the
-    /// member's messages, so each of these may find done what it asks for.
-    fn reconcile(&mut self, ctx: &mut Context<Self>) {
-        let standing = self.seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let owned: BTreeSet<Partition> = self.seat.table.owned().into_iter().collect();
-        let gone: BTreeSet<Partition> = owned.difference(&standing.owned).cloned().collect();
-        if !gone.is_empty() {
-            self.forget(&gone);
-        }
-        let fresh: BTreeSet<Partition> = standing.kept().difference(&owned).cloned().collect();
-        if let Some(generation) = standing.generation.filter(|_| !fresh.is_empty()) {
-            self.assigned(fresh, generation.0, ctx);
-        }
-        let forgotten = standing.releasing.into_iter().filter(|partition| self.seat.is_owned(partition));
-        let forgotten: BTreeSet<Partition> = forgotten.collect();
-        self.revoked(forgotten, self.seat.env.now() + self.seat.drain, ctx);
-    }
-
-    fn keep_reconciling(&mut self, ctx: &mut Context<Self>) {
-        self.reconcile(ctx);
-        ctx.run_later(RECONCILE, Self::keep_reconciling);
-    }
-
-    /// What is being given up already is not given up twice.
-    fn revoked(&mut self, mut partitions: BTreeSet<Partition>, deadline: Tick, ctx: &mut Context<Self>) {
-        for revocation in &*self.seat.revocations() {
-            partitions.retain(|partition| !revocation.partitions.contains(partition));
-        }
-        if partitions.is_empty() {
-            return;
-        }
-        for partition in &partitions {
-            self.seat.table.update(partition, |progress| progress.drain());
-        }
-        let revocation = Revocation { partitions, deadline, began: self.seat.env.now(), drained: false };
-        self.seat.revocations().push(revocation.clone());
-        self.await_drain(revocation, ctx);
-    }
-
-    /// Waits until the handlers have acked what they hold, or the limit is reached; then commits.
-    fn await_drain(&mut self, revocation: Revocation, ctx: &mut Context<Self>) {
-        let (table, until) = (Arc::clone(&self.seat.table), self.seat.env.instant(revocation.deadline));
-        let drained = async move {
-            let mut changes = table.changes();
-            loop {
-                changes.borrow_and_update();
-                let is_drained = |partition| table.read(partition, |progress| progress.is_drained());
-                if revocation.partitions.iter().all(|partition| is_drained(partition).unwrap_or(true)) {
-                    return (revocation, true);
-                }
-                tokio::select! {
-                    biased;
-                    _ = changes.changed() => {}
-                    () = tokio::time::sleep_until(until) => return (revocation, false),
-                }
-            }
-        };
-        let done = drained.into_actor(self).map(|(revocation, drained), checkpointer, ctx| {
-            checkpointer.mark_drained(&revocation.partitions);
-            checkpointer.tell(Event::Flush(Occasion::Revoke), ctx);
-            // The commit too has its limit: a coordinator that cannot be reached must not hold the partitions.
-            let grace = if drained { FLUSH_LIMIT } else { FLUSH_LIMIT / 2 };
-            ctx.run_later(grace, move |checkpointer, ctx| checkpointer.release(&revocation.partitions, ctx));
-        });
-        ctx.spawn(done);
-    }
-
-    fn mark_drained(&self, partitions: &BTreeSet<Partition>) {
-        let mut revocations = self.seat.revocations();
-        for revocation in revocations.iter_mut().filter(|revocation| revocation.partitions == *partitions) {
-            revocation.drained = true;
-        }
-    }
-
-    /// Releases what is drained and committed.
-    fn release_drained(&mut self, ctx: &mut Context<Self>) {
-        let table = &self.seat.table;
-        let committed = |partition: &Partition| {
-            table.read(partition, |progress| progress.to_commit().is_none()).unwrap_or(true)
-        };
-        let revocations = self.seat.revocations();
-        let settled = revocations
-            .iter()
-            .filter(|revocation| revocation.drained && revocation.partitions.iter().all(committed))
-            .map(|revocation| revocation.partitions.clone());
-        let settled: Vec<BTreeSet<Partition>> = settled.collect();
-        drop(revocations);
-        for partitions in settled {
-            self.release(&partitions, ctx);
-        }
-    }
-
-    /// The leases end, and the member is told; once.
-    fn release(&mut self, partitions: &BTreeSet<Partition>, _: &mut Context<Self>) {
-        let mut revocations = self.seat.revocations();
-        let Some(at) = revocations.iter().position(|revocation| revocation.partitions == *partitions) else {
-            return;
-        };
-        let revocation = revocations.remove(at);
-        drop(revocations);
-        let drained = |partition: &&Partition| {
-            self.seat.table.read(partition, |progress| progress.is_drained()).unwrap_or(true)
-        };
-        let undrained = partitions.len() - partitions.iter().filter(drained).count();
-        self.seat.table.counts.undrained.fetch_add(undrained, Ordering::Relaxed);
-        self.end(partitions);
-        self.seat.events.emit(Told::PartitionsRevoked {
-            partitions: partitions.iter().cloned().collect(),
-            took_ms: self.seat.env.now().since(revocation.began).as_secs_f64() * 1e3,
-            undrained,
-        });
-        drop(self.seat.member.send(Released::Partitions(partitions.clone())));
-    }
-
-    /// Ends the leases of what is not ours any more. A revocation that was under way must not end what is
-    /// assigned after it: its other partitions, if any, are found again by [`Self::reconcile`].
-    fn forget(&self, partitions: &BTreeSet<Partition>) {
-        self.seat.revocations().retain(|revocation| revocation.partitions.is_disjoint(partitions));
-        self.end(partitions);
-    }
-
-    fn end(&self, partitions: &BTreeSet<Partition>) {
-        for partition in partitions {
-            self.seat.table.update(partition, |progress| progress.release());
-        }
-        drop(self.seat.handlers.send(OwnershipChanged));
-    }
-}
-
-/// The metadata of a commit: the end of what was delivered, so that the next owner can tell what it was handed
-/// again. Foreign members write what they like there.
-struct Delivered(Offset);
-
-impl Delivered {
-    fn read(metadata: &str) -> Option<Delivered> {
-        metadata.strip_prefix("steadfast:delivered=")?.parse().ok().map(Offset).map(Delivered)
-    }
-}
-
-impl std::fmt::Display for Delivered {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "steadfast:delivered={}", self.0)
-    }
 }
 
 impl Actor for Checkpointer {
@@ -580,19 +342,5 @@ impl Handler<Crash> for Checkpointer {
 
     fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
         panic!("asked to crash");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_delivered_is_read_as_it_was_written() {
-        let written = Delivered(Offset(42)).to_string();
-        assert_eq!(Delivered::read(&written).unwrap().0, Offset(42));
-        for foreign in ["", "42", "steadfast:delivered=", "steadfast:delivered=x"] {
-            assert!(Delivered::read(foreign).is_none());
-        }
     }
 }

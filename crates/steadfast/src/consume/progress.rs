@@ -22,8 +22,8 @@ pub struct Counts {
     pub bytes: AtomicU64,
     /// Records delivered again.
     pub redelivered: AtomicU64,
-    /// Partitions that were given up before everything delivered was acked.
-    pub undrained: AtomicUsize,
+    /// Partitions that were given up before everything delivered was acked, and what was acked was committed.
+    pub unfinished: AtomicUsize,
 }
 
 /// Why a partition's first offset is not known yet.

@@ -7,14 +7,13 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
 use steadfast_core::checkpoint::Occasion;
 use steadfast_core::endpoints::backoff::Jitter;
-use steadfast_core::endpoints::drift::{Drift, drift};
+use steadfast_core::endpoints::drift::{Drift, Threshold, drift};
 use steadfast_core::endpoints::respawn::{Action, Event, InPlace, Reason, Report, Respawn};
 use steadfast_core::endpoints::view::View;
 use steadfast_core::ids::{ConsumerIncarnation, NodeId};
+use steadfast_core::tick::Tick;
 use steadfast_supervision::Route;
-use tokio::sync::watch;
 
-use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::drift::slot::{ConsumerExit, ConsumerSlot, Promotion};
 use crate::env::Env;
@@ -25,7 +24,8 @@ use crate::observers::Events;
 /// What a supervisor is given by wiring.
 pub(crate) struct Seat {
     pub(crate) env: Env,
-    pub(crate) config: watch::Receiver<Arc<Config>>,
+    /// What the machine was made with.
+    pub(crate) threshold: Threshold,
     /// The machine and the slot survive a crash of the actor: a consumer that runs goes on.
     pub(crate) respawn: Mutex<Respawn<NodeId>>,
     pub(crate) slot: ConsumerSlot,
@@ -35,6 +35,8 @@ pub(crate) struct Seat {
     pub(crate) events: Events,
     /// What the first record of an incarnation found, until the machine reports it.
     pub(crate) gap: Mutex<i64>,
+    /// Since when no new consumer could be had, if that is so.
+    pub(crate) degraded: Mutex<Option<Tick>>,
     /// How many records had been delivered again when the respawn began.
     pub(crate) redelivered: Mutex<u64>,
 }
@@ -59,11 +61,25 @@ impl Supervisor {
         for action in actions {
             self.act(action, ctx);
         }
+        self.recover();
         self.arm(ctx);
     }
 
     fn machine<T>(&self, with: impl FnOnce(&mut Respawn<NodeId>, &Seat) -> T) -> T {
         with(&mut self.seat.respawn.lock().unwrap_or_else(PoisonError::into_inner), &self.seat)
+    }
+
+    /// Says that a consumer can be had again, once.
+    fn recover(&self) {
+        // Nothing is awaited any more: a consumer runs, on the view in use.
+        if self.machine(|machine, _| machine.next_deadline().is_some()) {
+            return;
+        }
+        let since = self.seat.degraded.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(since) = since {
+            let degraded_ms = self.seat.env.now().since(since).as_secs_f64() * 1e3;
+            self.seat.events.emit(Told::ServiceRecovered { degraded_ms });
+        }
     }
 
     fn jitter(&self) -> Jitter {
@@ -103,7 +119,11 @@ impl Supervisor {
                 window_ms: spent.window.as_secs_f64() * 1e3,
             }),
             Action::Degraded { reason, .. } => {
-                self.seat.events.emit(Told::ServiceDegraded { missing: vec![reason] });
+                let mut degraded = self.seat.degraded.lock().unwrap_or_else(PoisonError::into_inner);
+                if degraded.is_none() {
+                    *degraded = Some(self.seat.env.now());
+                    self.seat.events.emit(Told::ServiceDegraded { missing: vec![reason] });
+                }
             }
             Action::Report(report) => self.report(&report),
         }
@@ -152,7 +172,7 @@ impl Supervisor {
         self.seat.events.emit(Told::EndpointDrifted {
             changes: drift.changes.clone(),
             score: drift.score,
-            threshold: self.seat.config.borrow().drift.threshold.into(),
+            threshold: self.seat.threshold.into(),
             action,
         });
     }

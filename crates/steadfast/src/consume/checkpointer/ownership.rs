@@ -1,0 +1,179 @@
+//! What is owned: partitions that come, that are drained and given up, and that are lost.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use steadfast_core::checkpoint::{Event, Occasion};
+use steadfast_core::ids::Partition;
+use steadfast_core::progress::Progress;
+use steadfast_core::tick::Tick;
+
+use super::{Checkpointer, FLUSH_LIMIT, RECONCILE, Revocation};
+use crate::events::Event as Told;
+use crate::messages::{OwnershipChanged, Released};
+
+impl Checkpointer {
+    /// What is owned already was found by [`Self::reconcile`] before the message came.
+    pub(super) fn assigned(
+        &mut self,
+        mut partitions: BTreeSet<Partition>,
+        generation: i32,
+        ctx: &mut Context<Self>,
+    ) {
+        let told = partitions.len();
+        partitions.retain(|partition| !self.seat.is_owned(partition));
+        if partitions.is_empty() && told > 0 {
+            return;
+        }
+        for partition in &partitions {
+            self.seat.table.assign(partition);
+        }
+        let owned = self.seat.table.owned().len();
+        let partitions = partitions.into_iter().collect();
+        self.seat.events.emit(Told::PartitionsAssigned { partitions, generation, owned });
+        drop(self.seat.handlers.send(OwnershipChanged));
+        self.resolve(ctx);
+    }
+
+    /// What was told while nobody listened is made up for: the member's standing is the truth. It is ahead of the
+    /// member's messages, so each of these may find done what it asks for.
+    pub(super) fn reconcile(&mut self, ctx: &mut Context<Self>) {
+        let standing = self.seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let owned: BTreeSet<Partition> = self.seat.table.owned().into_iter().collect();
+        let gone: BTreeSet<Partition> = owned.difference(&standing.owned).cloned().collect();
+        if !gone.is_empty() {
+            self.forget(&gone);
+        }
+        let fresh: BTreeSet<Partition> = standing.kept().difference(&owned).cloned().collect();
+        if let Some(generation) = standing.generation.filter(|_| !fresh.is_empty()) {
+            self.assigned(fresh, generation.0, ctx);
+        }
+        let forgotten = standing.releasing.into_iter().filter(|partition| self.seat.is_owned(partition));
+        let forgotten: BTreeSet<Partition> = forgotten.collect();
+        self.revoked(forgotten, self.seat.env.now() + self.seat.drain, ctx);
+    }
+
+    pub(super) fn keep_reconciling(&mut self, ctx: &mut Context<Self>) {
+        self.reconcile(ctx);
+        ctx.run_later(RECONCILE, Self::keep_reconciling);
+    }
+
+    /// What is being given up already is not given up twice.
+    pub(super) fn revoked(
+        &mut self,
+        mut partitions: BTreeSet<Partition>,
+        deadline: Tick,
+        ctx: &mut Context<Self>,
+    ) {
+        for revocation in &*self.seat.revocations() {
+            partitions.retain(|partition| !revocation.partitions.contains(partition));
+        }
+        if partitions.is_empty() {
+            return;
+        }
+        for partition in &partitions {
+            self.seat.table.update(partition, |progress| progress.drain());
+        }
+        let revocation = Revocation { partitions, deadline, began: self.seat.env.now(), drained: false };
+        self.seat.revocations().push(revocation.clone());
+        self.await_drain(revocation, ctx);
+    }
+
+    /// Waits until the handlers have acked what they hold, or the limit is reached; then commits.
+    pub(super) fn await_drain(&mut self, revocation: Revocation, ctx: &mut Context<Self>) {
+        let (table, until) = (Arc::clone(&self.seat.table), self.seat.env.instant(revocation.deadline));
+        let drained = async move {
+            let mut changes = table.changes();
+            loop {
+                changes.borrow_and_update();
+                let is_drained = |partition| table.read(partition, |progress| progress.is_drained());
+                if revocation.partitions.iter().all(|partition| is_drained(partition).unwrap_or(true)) {
+                    return (revocation, true);
+                }
+                tokio::select! {
+                    biased;
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep_until(until) => return (revocation, false),
+                }
+            }
+        };
+        let done = drained.into_actor(self).map(|(revocation, drained), checkpointer, ctx| {
+            checkpointer.mark_drained(&revocation.partitions);
+            checkpointer.tell(Event::Flush(Occasion::Revoke), ctx);
+            // The commit too has its limit: a coordinator that cannot be reached must not hold the partitions.
+            let grace = if drained { FLUSH_LIMIT } else { FLUSH_LIMIT / 2 };
+            ctx.run_later(grace, move |checkpointer, ctx| checkpointer.release(&revocation.partitions, ctx));
+        });
+        ctx.spawn(done);
+    }
+
+    pub(super) fn mark_drained(&self, partitions: &BTreeSet<Partition>) {
+        let mut revocations = self.seat.revocations();
+        for revocation in revocations.iter_mut().filter(|revocation| revocation.partitions == *partitions) {
+            revocation.drained = true;
+        }
+    }
+
+    /// Releases what is drained and committed.
+    pub(super) fn release_drained(&mut self, ctx: &mut Context<Self>) {
+        let table = &self.seat.table;
+        let committed = |partition: &Partition| {
+            table.read(partition, |progress| progress.to_commit().is_none()).unwrap_or(true)
+        };
+        let revocations = self.seat.revocations();
+        let settled = revocations
+            .iter()
+            .filter(|revocation| revocation.drained && revocation.partitions.iter().all(committed))
+            .map(|revocation| revocation.partitions.clone());
+        let settled: Vec<BTreeSet<Partition>> = settled.collect();
+        drop(revocations);
+        for partitions in settled {
+            self.release(&partitions, ctx);
+        }
+    }
+
+    /// The leases end, and the member is told; once.
+    pub(super) fn release(&mut self, partitions: &BTreeSet<Partition>, _: &mut Context<Self>) {
+        let mut revocations = self.seat.revocations();
+        let Some(at) = revocations.iter().position(|revocation| revocation.partitions == *partitions) else {
+            return;
+        };
+        let revocation = revocations.remove(at);
+        drop(revocations);
+        let drained = |partition: &&Partition| {
+            self.seat.table.read(partition, |progress| progress.is_drained()).unwrap_or(true)
+        };
+        let undrained = partitions.len() - partitions.iter().filter(drained).count();
+        let finished = |progress: &Progress| {
+            progress.is_drained() && (!self.seat.enabled || progress.to_commit().is_none())
+        };
+        let unfinished = partitions
+            .iter()
+            .filter(|partition| self.seat.table.read(partition, finished) == Some(false))
+            .count();
+        self.seat.table.counts.unfinished.fetch_add(unfinished, Ordering::Relaxed);
+        self.end(partitions);
+        self.seat.events.emit(Told::PartitionsRevoked {
+            partitions: partitions.iter().cloned().collect(),
+            took_ms: self.seat.env.now().since(revocation.began).as_secs_f64() * 1e3,
+            undrained,
+        });
+        drop(self.seat.member.send(Released::Partitions(partitions.clone())));
+    }
+
+    /// Ends the leases of what is not ours any more. A revocation that was under way must not end what is
+    /// assigned after it: its other partitions, if any, are found again by [`Self::reconcile`].
+    pub(super) fn forget(&self, partitions: &BTreeSet<Partition>) {
+        self.seat.revocations().retain(|revocation| revocation.partitions.is_disjoint(partitions));
+        self.end(partitions);
+    }
+
+    pub(super) fn end(&self, partitions: &BTreeSet<Partition>) {
+        for partition in partitions {
+            self.seat.table.update(partition, |progress| progress.release());
+        }
+        drop(self.seat.handlers.send(OwnershipChanged));
+    }
+}

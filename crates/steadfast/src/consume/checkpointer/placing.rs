@@ -1,0 +1,125 @@
+//! Where partitions begin: what the group has stored for them.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use steadfast_core::ids::{Offset, Partition};
+use steadfast_core::progress::Start;
+use steadfast_kafka::api;
+
+use super::{COMMIT_PATIENCE, Checkpointer, RESOLVE_AGAIN};
+use crate::events::Event as Told;
+use crate::group::line::Line;
+use crate::messages::Suspect;
+
+impl Checkpointer {
+    /// Asks for the committed offsets of the partitions whose place is not known.
+    pub(super) fn resolve(&mut self, ctx: &mut Context<Self>) {
+        let unplaced = self.seat.table.awaiting_coordinator();
+        if self.resolving || unplaced.is_empty() {
+            return;
+        }
+        let membership = self.seat.membership.borrow().clone();
+        let to = membership.as_ref().and_then(|membership| self.coordinator(membership));
+        self.resolving = true;
+        let (line, limit) = (self.line.clone(), self.seat.request_timeout.min(COMMIT_PATIENCE));
+        let request = api::offset_fetch::OffsetFetch {
+            group: Arc::clone(&self.seat.group),
+            partitions: unplaced.into_iter().collect(),
+        };
+        let call = async move {
+            match to {
+                Some(to) => {
+                    line.call(&to, request, limit).await.map_err(|error| (error.to_string(), Some(to)))
+                }
+                None => Err(("the coordinator is not known".to_owned(), None)),
+            }
+        };
+        let done = call.into_actor(self).map(|answer, checkpointer, ctx| {
+            checkpointer.resolving = false;
+            match answer {
+                Ok(answer) => checkpointer.place(answer),
+                Err((reason, to)) => {
+                    if let Some(to) = to {
+                        let (node, address) = (Some(to.node), Some(to.address));
+                        drop(checkpointer.seat.suspect.send(Suspect { reason, node, address }));
+                        checkpointer.line = Line::new(checkpointer.seat.dialler.clone());
+                    }
+                }
+            }
+            if !checkpointer.seat.table.awaiting_coordinator().is_empty() {
+                ctx.run_later(RESOLVE_AGAIN, Self::resolve);
+            }
+        });
+        ctx.spawn(done);
+    }
+
+    /// Committed -1 means that nothing was ever committed; any error means to ask again, never to reset.
+    pub(super) fn place(&self, answer: api::offset_fetch::OffsetFetchAnswer) {
+        if !answer.error.is_ok() {
+            return;
+        }
+        for (partition, found) in answer.partitions {
+            match found {
+                Ok(None) => self.seat.table.never_committed(&partition),
+                Ok(Some(committed)) => self.start(&partition, &committed),
+                Err(code) => tracing::debug!(%partition, %code, "the committed offset is asked for again"),
+            }
+        }
+    }
+
+    fn start(&self, partition: &Partition, found: &api::offset_commit::CommittedOffset) {
+        let offset = found.offset;
+        let delivered = Delivered::read(&found.metadata).map_or(offset, |delivered| delivered.0);
+        let start = Start {
+            topic: self.seat.cluster.borrow().topic_id(&partition.topic),
+            offset,
+            leader_epoch: found.leader_epoch,
+            committed: Some(offset),
+            handed_again_below: delivered.max(offset),
+        };
+        let began = self.seat.table.update(partition, |progress| {
+            let assignment = progress.assignment();
+            progress.start(assignment, start)
+        });
+        if began {
+            self.seat.events.emit(Told::PartitionStarted {
+                topic: Arc::clone(&partition.topic),
+                partition: partition.index,
+                offset,
+                source: "committed",
+                handed_again: start.handed_again_below.0 - offset.0,
+            });
+        }
+    }
+}
+
+/// The metadata of a commit: the end of what was delivered, so that the next owner can tell what it was handed
+/// again. Foreign members write what they like there.
+pub(super) struct Delivered(pub(super) Offset);
+
+impl Delivered {
+    fn read(metadata: &str) -> Option<Delivered> {
+        metadata.strip_prefix("steadfast:delivered=")?.parse().ok().map(Offset).map(Delivered)
+    }
+}
+
+impl std::fmt::Display for Delivered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "steadfast:delivered={}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_delivered_is_read_as_it_was_written() {
+        let written = Delivered(Offset(42)).to_string();
+        assert_eq!(Delivered::read(&written).unwrap().0, Offset(42));
+        for foreign in ["", "42", "steadfast:delivered=", "steadfast:delivered=x"] {
+            assert!(Delivered::read(foreign).is_none());
+        }
+    }
+}
