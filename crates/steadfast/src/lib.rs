@@ -16,6 +16,7 @@ pub mod log;
 pub mod messages;
 pub mod observers;
 pub mod placement;
+mod post;
 pub mod service;
 pub mod sinks;
 mod watching;

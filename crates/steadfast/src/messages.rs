@@ -96,14 +96,13 @@ pub struct Promote;
 #[rtype(result = "()")]
 pub struct Adapt(pub Arc<View<NodeId>>);
 
-/// Supervisor to Consumer, when it is begun anew: say again how you stand.
+/// To whoever has a box for letters: one was put in.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct Report;
+pub struct Mail;
 
-/// Consumer to Supervisor: how it stands.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
+/// Consumer to Supervisor, as a letter: how it stands.
+#[derive(Debug, Clone)]
 pub enum ConsumerState {
     /// The successor is connected and ready to fetch.
     Prepared(ConsumerIncarnation),
@@ -118,6 +117,8 @@ pub enum ConsumerState {
         /// Records skipped at the handover: the distance from a position to the first fetch after it.
         gap: i64,
     },
+    /// It ended without being asked to.
+    Ended(ConsumerIncarnation),
 }
 
 /// A fetch loop to its Consumer.

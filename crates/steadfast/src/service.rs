@@ -307,7 +307,9 @@ impl Life {
         let end = async {
             match ends.recv().await {
                 Some(End::Refused(reason)) => Reason::Refused(reason),
-                Some(End::Left) | None => Reason::Failed("the member left the group unasked".to_owned()),
+                Some(End::Left) => Reason::Failed("the member left the group unasked".to_owned()),
+                // The member is gone with its supervisor, who says why.
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -350,11 +352,12 @@ impl Life {
             elapsed_ms: self.started.elapsed().as_secs_f64() * 1e3,
             unfinished,
         });
-        // What does not end in time is abandoned with the process.
-        let _ = timeout(STOP_LIMIT, self.running.control.stop_consumer()).await;
-        for supervisor in &self.running.supervisors {
-            let _ = timeout(STOP_LIMIT, supervisor.shut_down()).await;
-        }
+        // What does not end in time is abandoned with the process. Configuration, drift and respawn end first, then
+        // fetching, then the handlers.
+        let Running { control, supervisors: [root, handlers], .. } = &self.running;
+        let _ = timeout(STOP_LIMIT, root.shut_down()).await;
+        let _ = timeout(STOP_LIMIT, control.stop_consumer()).await;
+        let _ = timeout(STOP_LIMIT, handlers.shut_down()).await;
         exit
     }
 }

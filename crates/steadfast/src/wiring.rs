@@ -44,6 +44,7 @@ use crate::events::Event;
 use crate::group::member::{self, Member};
 use crate::messages::{Crash, End, Leave};
 use crate::observers::{Events, StartObserver};
+use crate::post::Post;
 
 /// What the service is to run.
 pub(crate) struct Plan {
@@ -57,8 +58,8 @@ pub(crate) struct Plan {
 
 /// What runs.
 pub(crate) struct Running {
-    /// All supervisors, in the order in which they are shut down, after the consumer: configuration, drift,
-    /// respawn and commits, then the handlers. The end of any of them is the end of the service.
+    /// That of all actors but the handlers and the consumer, and that of the handlers. The end of either is the
+    /// end of the service.
     pub(crate) supervisors: [SupervisorHandle; 2],
     pub(crate) member: Route<Leave>,
     pub(crate) reload: Route<Reload>,
@@ -130,8 +131,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let (observed_slot, observed) = Route::channel();
     let (in_use_slot, in_use) = Route::channel();
     let (drifted_slot, drifted) = Route::channel();
-    let (state_slot, consumer_state) = Route::channel();
-    let (exit_slot, consumer_exit) = Route::channel();
+    let (mail_slot, mail) = Route::channel();
     let (ownership_slot, ownership) = Route::channel();
     let (flush_slot, flush) = Route::channel();
     let (released_slot, released) = Route::channel();
@@ -168,6 +168,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     };
     let (root, of_handlers) = (supervise("steadfast"), supervise("handlers"));
 
+    let consumers = Post::new(mail);
     let consumer_seat = Arc::new(consumer::Seat {
         env: env.clone(),
         dialler: dialler.clone(),
@@ -176,7 +177,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         table: Arc::clone(&table),
         handlers: routes.clone(),
         cluster: cluster_view.clone(),
-        supervisor: consumer_state,
+        supervisor: consumers.clone(),
         suspect: suspect.clone(),
         events: events.clone(),
         reset: config.kafka.auto_offset_reset,
@@ -188,7 +189,8 @@ pub(crate) async fn start(plan: Plan) -> Running {
         env: env.clone(),
         threshold: config.drift.threshold,
         respawn: Mutex::new(respawn(&config)),
-        slot: ConsumerSlot::new(consumer_seat, consumer_exit),
+        slot: ConsumerSlot::new(consumer_seat),
+        consumers,
         table: Arc::clone(&table),
         differ: in_use,
         checkpointer: flush,
@@ -283,8 +285,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         let seat = Arc::clone(&supervisor_seat);
         child("supervisor", &control, move || Supervisor::new(Arc::clone(&seat)), &mut crash)
             .publish(drifted_slot)
-            .publish(state_slot)
-            .publish(exit_slot)
+            .publish(mail_slot)
     };
     let differ = {
         let seat = Arc::clone(&differ_seat);

@@ -29,8 +29,9 @@ use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::Event;
-use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Report, Suspect};
+use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Suspect};
 use crate::observers::Events;
+use crate::post::Post;
 use crate::watching::{Changed, changes};
 
 /// What every incarnation is given by wiring.
@@ -43,7 +44,7 @@ pub(crate) struct Seat {
     pub(crate) table: Arc<ProgressTable>,
     pub(crate) handlers: HandlerRoutes,
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
-    pub(crate) supervisor: Route<ConsumerState>,
+    pub(crate) supervisor: Post<ConsumerState>,
     pub(crate) suspect: Route<Suspect>,
     pub(crate) events: Events,
     pub(crate) reset: AutoOffsetReset,
@@ -62,8 +63,6 @@ pub(crate) struct Consumer {
     /// Connections that were made ready before the promotion.
     ready: BTreeMap<NodeId, Connection>,
     promoted: bool,
-    /// How it stands, as the supervisor was told.
-    told: Vec<ConsumerState>,
     loops: BTreeMap<NodeId, Loop>,
     /// Offsets at which partitions were taken over, until their first accepted fetch.
     awaited: BTreeMap<Partition, Offset>,
@@ -101,7 +100,6 @@ impl Consumer {
             view,
             ready: BTreeMap::new(),
             promoted: false,
-            told: Vec::new(),
             loops: BTreeMap::new(),
             awaited: BTreeMap::new(),
             gap: 0,
@@ -157,7 +155,7 @@ impl Consumer {
                 }
                 Some(_) | None => ConsumerState::Prepared(incarnation),
             };
-            consumer.tell(state);
+            consumer.seat.supervisor.send(state);
         });
         ctx.spawn(done);
     }
@@ -271,14 +269,8 @@ impl Consumer {
         if !waits {
             self.awaited.clear();
             let (incarnation, gap) = (self.incarnation, self.gap);
-            self.tell(ConsumerState::FirstRecord { incarnation, gap });
+            self.seat.supervisor.send(ConsumerState::FirstRecord { incarnation, gap });
         }
-    }
-
-    fn tell(&mut self, state: ConsumerState) {
-        drop(self.seat.supervisor.send(state.clone()));
-        // A supervisor that is being begun anew asks for it.
-        self.told.push(state);
     }
 
     fn out_of_range(
@@ -370,18 +362,8 @@ impl Handler<Promote> for Consumer {
         self.promoted = true;
         self.awaited = self.seat.table.hand_over(self.incarnation);
         self.reconcile(ctx);
-        self.tell(ConsumerState::Promoted(self.incarnation));
+        self.seat.supervisor.send(ConsumerState::Promoted(self.incarnation));
         self.first_record();
-    }
-}
-
-impl Handler<Report> for Consumer {
-    type Result = ();
-
-    fn handle(&mut self, _: Report, _: &mut Context<Self>) {
-        for state in &self.told {
-            drop(self.seat.supervisor.send(state.clone()));
-        }
     }
 }
 

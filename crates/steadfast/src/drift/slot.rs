@@ -1,9 +1,8 @@
 //! The consumer's slot: two incarnations may live in it at once, and messages lead to the one in charge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix::Message;
 use futures::future::BoxFuture;
 use steadfast_core::endpoints::view::View;
 use steadfast_core::ids::{ConsumerIncarnation, NodeId};
@@ -13,15 +12,9 @@ use steadfast_supervision::{
 
 use crate::consume::consumer::{Consumer, Seat};
 use crate::events::Event;
-use crate::messages::{Adapt, Crash, Promote, Report};
+use crate::messages::{Adapt, ConsumerState, Crash, Promote};
 use crate::observers::Events;
-
-/// An incarnation of the consumer ended without being asked to.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub(crate) struct ConsumerExit {
-    pub(crate) incarnation: ConsumerIncarnation,
-}
+use crate::post::Post;
 
 /// What became of a promotion.
 pub(crate) enum Promotion {
@@ -40,40 +33,26 @@ pub(crate) struct ConsumerSlot {
     numbers: Numbers,
     promote: Route<Promote>,
     adapt: Route<Adapt>,
-    report: Route<Report>,
     crash: Route<Crash>,
-    /// Those that ended without being asked to, since one was prepared last.
-    ended: Ended,
 }
 
 /// The slot numbers the lives it holds, the respawn machine the consumers it asks for.
-type Ended = Arc<Mutex<BTreeSet<ConsumerIncarnation>>>;
 type Numbers = Arc<Mutex<BTreeMap<Incarnation, ConsumerIncarnation>>>;
 
 impl ConsumerSlot {
-    /// An empty slot. An incarnation that ends by itself is told to `exits`.
-    pub(crate) fn new(seat: Arc<Seat>, exits: Route<ConsumerExit>) -> ConsumerSlot {
+    /// An empty slot.
+    pub(crate) fn new(seat: Arc<Seat>) -> ConsumerSlot {
         let (promotes, promote) = Route::channel();
         let (adapts, adapt) = Route::channel();
         let (crashes, crash) = Route::channel();
         let numbers = Numbers::default();
-        let (reports, report) = Route::channel();
-        let gone = Ended::default();
-        let (of_exits, to_note, events) = (Arc::clone(&numbers), Arc::clone(&gone), seat.events.clone());
+        let (of_exits, events, states) = (Arc::clone(&numbers), seat.events.clone(), seat.supervisor.clone());
         let consumers = ReplaceableSpec::new("consumer")
             .publish(promotes)
             .publish(adapts)
             .publish(crashes)
-            .publish(reports)
-            .start(&seat.env.placement.control, move |event| {
-                if let Some(incarnation) = ended(event, &of_exits, &events) {
-                    to_note.lock().unwrap_or_else(PoisonError::into_inner).insert(incarnation);
-                    // A supervisor that is down asks for it when it is begun anew.
-                    drop(exits.send(ConsumerExit { incarnation }));
-                }
-            });
-        let consumers = Mutex::new(consumers);
-        ConsumerSlot { seat, consumers, numbers, promote, adapt, report, crash, ended: gone }
+            .start(&seat.env.placement.control, move |event| ended(event, &of_exits, &events, &states));
+        ConsumerSlot { seat, consumers: Mutex::new(consumers), numbers, promote, adapt, crash }
     }
 
     fn consumers(&self) -> std::sync::MutexGuard<'_, Replaceable<Consumer>> {
@@ -89,7 +68,6 @@ impl ConsumerSlot {
     pub(crate) fn prepare(&self, incarnation: ConsumerIncarnation, view: Arc<View<NodeId>>) {
         let mut consumers = self.consumers();
         consumers.discard(self.seat.drain);
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let seat = Arc::clone(&self.seat);
         let arbiter = self.seat.env.placement.control.clone();
         let made = consumers.prepare(&arbiter, move |_, _| Consumer::new(seat, incarnation, view));
@@ -134,18 +112,7 @@ impl ConsumerSlot {
         drop(self.adapt.send(Adapt(view)));
     }
 
-    /// The incarnations that ended without being asked to, since one was prepared last.
-    pub(crate) fn ended(&self) -> Vec<ConsumerIncarnation> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
-    }
-
-    /// Lets the incarnation in charge say again how it stands. What a candidate said while nobody listened is
-    /// made up for by the deadline of its preparation.
-    pub(crate) fn report(&self) {
-        drop(self.report.send(Report));
-    }
-
-    /// Lets the incarnation in charge panic; says whether there is one that is up.
+    /// Lets the incarnation in charge panic; says whether there is one.
     pub(crate) fn crash(&self) -> bool {
         self.crash.send(Crash).is_ok()
     }
@@ -156,19 +123,19 @@ impl ConsumerSlot {
     }
 }
 
-/// Which incarnation ended without being asked to, if that is what happened.
-fn ended(event: &ReplaceableEvent, numbers: &Numbers, events: &Events) -> Option<ConsumerIncarnation> {
-    let ReplaceableEvent::Exited { role, report } = event else { return None };
+fn ended(event: &ReplaceableEvent, numbers: &Numbers, events: &Events, states: &Post<ConsumerState>) {
+    let ReplaceableEvent::Exited { role, report } = event else { return };
     let number = numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(&report.incarnation);
     let by_itself = match report.reason {
         ExitReason::Panicked { .. } | ExitReason::ArbiterGone | ExitReason::Escalated { .. } => true,
         ExitReason::Stopped | ExitReason::Abandoned => *role != Role::Retiring,
     };
-    let incarnation = number.filter(|_| by_itself)?;
-    events.emit(Event::ActorRestarted {
-        actor: "consumer".to_owned(),
-        incarnation: incarnation.0,
-        reason: report.reason.to_string(),
-    });
-    Some(incarnation)
+    if let Some(incarnation) = number.filter(|_| by_itself) {
+        events.emit(Event::ActorRestarted {
+            actor: "consumer".to_owned(),
+            incarnation: incarnation.0,
+            reason: report.reason.to_string(),
+        });
+        states.send(ConsumerState::Ended(incarnation));
+    }
 }

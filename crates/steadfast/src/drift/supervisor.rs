@@ -15,11 +15,12 @@ use steadfast_core::tick::Tick;
 use steadfast_supervision::Route;
 
 use crate::consume::progress::ProgressTable;
-use crate::drift::slot::{ConsumerExit, ConsumerSlot, Promotion};
+use crate::drift::slot::{ConsumerSlot, Promotion};
 use crate::env::Env;
 use crate::events::Event as Told;
-use crate::messages::{ConsumerState, Crash, Drifted, Flush, InUse};
+use crate::messages::{ConsumerState, Crash, Drifted, Flush, InUse, Mail};
 use crate::observers::Events;
+use crate::post::Post;
 
 /// What a supervisor is given by wiring.
 pub(crate) struct Seat {
@@ -29,6 +30,9 @@ pub(crate) struct Seat {
     /// The machine and the slot survive a crash of the actor: a consumer that runs goes on.
     pub(crate) respawn: Mutex<Respawn<NodeId>>,
     pub(crate) slot: ConsumerSlot,
+    /// How the consumers stand. An end that the machine never heard of would leave it without a consumer for
+    /// good; a successor that nobody promotes would cost its whole limit.
+    pub(crate) consumers: Post<ConsumerState>,
     pub(crate) table: Arc<ProgressTable>,
     pub(crate) differ: Route<InUse>,
     pub(crate) checkpointer: Route<Flush>,
@@ -198,14 +202,8 @@ impl Supervisor {
 impl Actor for Supervisor {
     type Context = Context<Self>;
 
-    /// What was told while nobody listened is made up for: an end that the machine has not heard of would leave
-    /// it without a consumer for good, a successor that nobody promotes would cost its whole limit.
     fn started(&mut self, ctx: &mut Context<Self>) {
-        for incarnation in self.seat.slot.ended() {
-            let jitter = self.jitter();
-            self.tell(Event::Crashed { incarnation, jitter }, ctx);
-        }
-        self.seat.slot.report();
+        self.open_post(ctx);
         self.arm(ctx);
     }
 }
@@ -220,10 +218,22 @@ impl Handler<Drifted> for Supervisor {
     }
 }
 
-impl Handler<ConsumerState> for Supervisor {
+impl Handler<Mail> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, state: ConsumerState, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Mail, ctx: &mut Context<Self>) {
+        self.open_post(ctx);
+    }
+}
+
+impl Supervisor {
+    fn open_post(&mut self, ctx: &mut Context<Self>) {
+        while let Some(state) = self.seat.consumers.take() {
+            self.heard(state, ctx);
+        }
+    }
+
+    fn heard(&mut self, state: ConsumerState, ctx: &mut Context<Self>) {
         let event = match state {
             ConsumerState::Prepared(incarnation) => Event::Prepared { incarnation },
             ConsumerState::PrepareFailed(incarnation, reason) => {
@@ -237,17 +247,9 @@ impl Handler<ConsumerState> for Supervisor {
                 *self.seat.gap.lock().unwrap_or_else(PoisonError::into_inner) = gap;
                 Event::FirstRecord { incarnation }
             }
+            ConsumerState::Ended(incarnation) => Event::Crashed { incarnation, jitter: self.jitter() },
         };
         self.tell(event, ctx);
-    }
-}
-
-impl Handler<ConsumerExit> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, exit: ConsumerExit, ctx: &mut Context<Self>) {
-        let jitter = self.jitter();
-        self.tell(Event::Crashed { incarnation: exit.incarnation, jitter }, ctx);
     }
 }
 

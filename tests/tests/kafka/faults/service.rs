@@ -91,7 +91,7 @@ const INTERNAL: Option<i32> = Some(70);
 
 fn roots(cluster: &mut Cluster) {
     let mut lives = Lives::begin(Opening::new("faults-roots").with(STATIC).run_by(DRILLED), cluster);
-    for root in ["steadfast", "consumers", "handlers"] {
+    for root in ["steadfast", "handlers"] {
         lives.rehearsal.service.tell(&format!("end {root}")).unwrap();
         assert_eq!(lives.await_end(), INTERNAL, "{root}");
         let stopped = &lives.rehearsal.service.events_named("service.stopped")[0].json;
