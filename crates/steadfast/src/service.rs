@@ -75,7 +75,7 @@ pub struct Service {
 /// How many arbiters run handlers.
 const HANDLER_ARBITERS: usize = 2;
 /// What leaving the group may take on top of `checkpoint.drain`.
-const LEAVE_GRACE: Duration = Duration::from_secs(5);
+const LEAVE_GRACE: Duration = Duration::from_secs(10);
 /// After so long without an answer the member is asked again to leave.
 const LEAVE_AGAIN: Duration = Duration::from_millis(200);
 /// What the end of each supervisor and its actors may take.

@@ -67,7 +67,8 @@ fn handler(cluster: &mut Cluster) {
     let reported = service.events_named("records.redelivered");
     assert!(reported.iter().all(|event| event.json["messaging.destination.partition.id"] == ILL));
     let reported: u64 = reported.iter().filter_map(|event| event.json["records"].as_u64()).sum();
-    assert_eq!(reported, twice.len() as u64, "{}", service.story());
+    // What waited in the dead handler's mailbox was delivered to it too, and written by its successor alone.
+    assert!(reported >= twice.len() as u64, "{reported} reported, {} seen\n{}", twice.len(), service.story());
 }
 
 /// It is given up after its tenth restart; the others never notice, and its records wait for a better handler.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use steadfast_core::checkpoint::{Event, Occasion};
@@ -10,9 +11,12 @@ use steadfast_core::ids::Partition;
 use steadfast_core::progress::Progress;
 use steadfast_core::tick::Tick;
 
-use super::{Checkpointer, FLUSH_LIMIT, RECONCILE, Revocation};
+use super::{Checkpointer, RECONCILE, Revocation};
 use crate::events::Event as Told;
 use crate::messages::{OwnershipChanged, Released};
+
+/// What the commit of given-up partitions may take on top of their drain: less than the member waits for it.
+const COMMIT_GRACE: Duration = Duration::from_secs(4);
 
 impl Checkpointer {
     /// What is owned already was found by [`Self::reconcile`] before the message came.
@@ -90,20 +94,21 @@ impl Checkpointer {
                 changes.borrow_and_update();
                 let is_drained = |partition| table.read(partition, |progress| progress.is_drained());
                 if revocation.partitions.iter().all(|partition| is_drained(partition).unwrap_or(true)) {
-                    return (revocation, true);
+                    return revocation;
                 }
                 tokio::select! {
                     biased;
                     _ = changes.changed() => {}
-                    () = tokio::time::sleep_until(until) => return (revocation, false),
+                    () = tokio::time::sleep_until(until) => return revocation,
                 }
             }
         };
-        let done = drained.into_actor(self).map(|(revocation, drained), checkpointer, ctx| {
+        let done = drained.into_actor(self).map(|revocation, checkpointer, ctx| {
             checkpointer.mark_drained(&revocation.partitions);
             checkpointer.tell(Event::Flush(Occasion::Revoke), ctx);
             // The commit too has its limit: a coordinator that cannot be reached must not hold the partitions.
-            let grace = if drained { FLUSH_LIMIT } else { FLUSH_LIMIT / 2 };
+            let limit = revocation.deadline + COMMIT_GRACE;
+            let grace = limit.since(checkpointer.seat.env.now());
             ctx.run_later(grace, move |checkpointer, ctx| checkpointer.release(&revocation.partitions, ctx));
         });
         ctx.spawn(done);
