@@ -6,9 +6,11 @@ pub mod checker;
 pub mod java;
 pub mod kafka;
 pub mod load;
+pub mod offsets;
 pub mod reader;
 pub mod service;
 pub mod stage;
+pub mod writer;
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,7 @@
 //! A producer that knows what was acknowledged.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -47,19 +48,28 @@ impl Load {
     /// # Errors
     /// No runtime could be made, or the first records are not acknowledged within 30 s.
     pub fn start(plan: Plan) -> io::Result<Load> {
+        let partitions = 0..plan.partitions;
+        Load::over(plan, partitions)
+    }
+
+    /// The same for these partitions only, each at the rate that it would have among all of the plan's.
+    ///
+    /// # Errors
+    /// As [`Load::start`].
+    pub fn over(plan: Plan, partitions: Range<i32>) -> io::Result<Load> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
         let acked = Arc::new(Mutex::new(Acked::new()));
         let answers = Arc::new(Mutex::new(Vec::new()));
-        let (writing, partitions) = ((acked.clone(), answers.clone()), plan.partitions);
+        let (writing, count) = ((acked.clone(), answers.clone()), partitions.len());
         let thread = std::thread::Builder::new().name("load".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(write_all(plan, writing, stopped)))?;
+        let thread = thread.spawn(move || runtime.block_on(write_all(plan, partitions, writing, stopped)))?;
         let load = Load { acked, answers, stop, thread: Some(thread) };
         within(2 * STOP_LIMIT, || {
             let begun = load.acked().len();
-            let all = usize::try_from(partitions) == Ok(begun);
+            let all = count == begun;
             all.then_some(())
-                .ok_or_else(|| io::Error::other(format!("{begun} of {partitions} partitions written")))
+                .ok_or_else(|| io::Error::other(format!("{begun} of {count} partitions written")))
         })?;
         Ok(load)
     }
@@ -101,10 +111,10 @@ impl Drop for Load {
 /// What was acknowledged, and when.
 type Noted = (Arc<Mutex<Acked>>, Arc<Mutex<Vec<(Mark, SystemTime)>>>);
 
-async fn write_all(plan: Plan, acked: Noted, stopped: watch::Receiver<bool>) {
+async fn write_all(plan: Plan, partitions: Range<i32>, acked: Noted, stopped: watch::Receiver<bool>) {
     let plan = Arc::new(plan);
     let mut writers = JoinSet::new();
-    for partition in 0..plan.partitions {
+    for partition in partitions {
         writers.spawn(write(plan.clone(), partition, acked.clone(), stopped.clone()));
     }
     while let Some(ended) = writers.join_next().await {
@@ -154,7 +164,7 @@ async fn connect(plan: &Plan, partition: i32) -> Option<(Client, PartitionClient
     Some((client, to))
 }
 
-fn now() -> chrono::DateTime<chrono::Utc> {
+pub(crate) fn now() -> chrono::DateTime<chrono::Utc> {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let ms = i64::try_from(since_epoch.as_millis()).unwrap_or_default();
     chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default()

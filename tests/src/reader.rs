@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message};
 
 use crate::checker::{Acked, Checker, Delivered, Mark, Verdict};
@@ -34,7 +34,9 @@ impl Reader {
         config
             .set("bootstrap.servers", bootstrap)
             .set("group.id", group)
-            .set("auto.offset.reset", "earliest");
+            .set("auto.offset.reset", "earliest")
+            // Its close polls on, and would commit records that nobody was given.
+            .set("enable.auto.offset.store", "false");
         for (key, value) in settings {
             config.set(*key, *value);
         }
@@ -45,9 +47,13 @@ impl Reader {
         let thread = std::thread::Builder::new().name("reader".to_owned());
         let thread = thread.spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                if let Some(delivered) = consumer.poll(POLL).and_then(delivered) {
+                // Errors are librdkafka's reports of what it mends itself.
+                let Some(Ok(message)) = consumer.poll(POLL) else { continue };
+                if let Some(delivered) = delivered(&message) {
                     noted.lock().unwrap_or_else(PoisonError::into_inner).see(delivered);
                 }
+                // Refused only for a partition that is not assigned any more, and so given to another again.
+                drop(consumer.store_offset_from_message(&message));
             }
         })?;
         Ok(Reader { checker, stop, thread })
@@ -92,9 +98,8 @@ impl Reader {
     }
 }
 
-/// Errors are librdkafka's reports of what it mends itself; records that are not the load's do not count.
-fn delivered(polled: Result<rdkafka::message::BorrowedMessage<'_>, KafkaError>) -> Option<Delivered> {
-    let message = polled.ok()?;
+/// None for a record that is not the load's.
+fn delivered(message: &BorrowedMessage<'_>) -> Option<Delivered> {
     let mark = Mark::read(message.payload()?)?;
     Some(Delivered { mark, offset: message.offset(), at: SystemTime::now() })
 }

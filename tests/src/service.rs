@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -72,6 +73,7 @@ pub struct Service {
     child: Child,
     stdin: Option<ChildStdin>,
     seen: Arc<Mutex<Seen>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -97,25 +99,46 @@ impl Service {
     /// # Errors
     /// It cannot be started.
     pub fn start(binary: &Path, workplace: &Workplace, arguments: &[&str]) -> io::Result<Service> {
-        let mut child = Command::new(binary)
-            .arg("run")
-            .arg("--config")
-            .arg(workplace.config())
-            .args(arguments)
+        let mut command = Command::new(binary);
+        command.arg("run").arg("--config").arg(workplace.config()).args(arguments);
+        Service::launch(command, workplace, Stdio::piped())
+    }
+
+    /// Runs `steadfast run` with its standard output given to somebody else: its records are not seen here.
+    ///
+    /// # Errors
+    /// As [`Service::run`].
+    pub fn run_into(
+        stdout: impl Into<Stdio>,
+        workplace: &Workplace,
+        arguments: &[&str],
+    ) -> io::Result<Service> {
+        let mut command = Command::new(binary()?);
+        command.arg("run").arg("--config").arg(workplace.config()).args(arguments);
+        Service::launch(command, workplace, stdout.into())
+    }
+
+    /// The same with a program of one's own, its arguments included.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn launch(mut command: Command, workplace: &Workplace, stdout: Stdio) -> io::Result<Service> {
+        let mut child = command
             .env("STATE_DIRECTORY", workplace.path("state"))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stdin = child.stdin.take();
+        let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            read_lines(stdout, &seen, record)?;
+            readers.push(read_lines(stdout, &seen, record)?);
         }
         if let Some(stderr) = child.stderr.take() {
-            read_lines(stderr, &seen, event)?;
+            readers.push(read_lines(stderr, &seen, event)?);
         }
-        Ok(Service { child, stdin, seen })
+        Ok(Service { child, stdin, seen, readers })
     }
 
     fn seen<T>(&self, read: impl FnOnce(&Seen) -> T) -> T {
@@ -228,19 +251,23 @@ impl Service {
         status.success().then_some(()).ok_or_else(|| io::Error::other(format!("kill -{name} failed")))
     }
 
-    /// Waits for the end of the process.
+    /// Waits for the end of the process, and until all that it wrote is read.
     ///
     /// # Errors
     /// It did not end within `limit`.
     pub fn wait(&mut self, limit: Duration) -> io::Result<ExitStatus> {
         let story = self.seen.clone();
-        within(limit, || {
+        let status = within(limit, || {
             let status = self.child.try_wait()?;
             status.ok_or_else(|| {
                 let seen = story.lock().unwrap_or_else(PoisonError::into_inner);
                 io::Error::other(format!("it did not end; the events are\n{}", told(&seen.events)))
             })
-        })
+        })?;
+        for reader in self.readers.drain(..) {
+            reader.join().map_err(|_| io::Error::other("a reader of its output panicked"))?;
+        }
+        Ok(status)
     }
 
     /// The events as text, for the message of a failing test.
@@ -265,15 +292,14 @@ fn read_lines(
     from: impl Read + Send + 'static,
     seen: &Arc<Mutex<Seen>>,
     take: fn(&mut Seen, String, SystemTime),
-) -> io::Result<()> {
+) -> io::Result<JoinHandle<()>> {
     let seen = seen.clone();
     std::thread::Builder::new().name("service output".to_owned()).spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             let at = SystemTime::now();
             take(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), line, at);
         }
-    })?;
-    Ok(())
+    })
 }
 
 fn record(seen: &mut Seen, line: String, at: SystemTime) {
@@ -308,19 +334,31 @@ pub fn binary() -> io::Result<PathBuf> {
 }
 
 fn build() -> io::Result<PathBuf> {
+    Ok(built(&["--bin", "steadfast"])?.join("steadfast"))
+}
+
+/// An example of the library, built as [`binary`] is.
+///
+/// # Errors
+/// It cannot be built.
+pub fn example(name: &str) -> io::Result<PathBuf> {
+    Ok(built(&["--example", name])?.join("examples").join(name))
+}
+
+/// Builds what these arguments name in the profile of the test: the directory of its results.
+fn built(what: &[&str]) -> io::Result<PathBuf> {
     // target/<profile>/deps/kafka-0123: two levels up is where binaries are.
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or_else(|| io::Error::other("no target directory"))?;
     let release = profile.file_name().is_some_and(|name| name == "release");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "steadfast", "--bin", "steadfast"]);
+    cargo.args(["build", "--quiet", "--package", "steadfast"]).args(what);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if release {
         cargo.arg("--release");
     }
-    let status = cargo.status()?;
-    if !status.success() {
-        return Err(io::Error::other("cargo build --bin steadfast failed"));
+    if !cargo.status()?.success() {
+        return Err(io::Error::other(format!("cargo build {} failed", what.join(" "))));
     }
-    Ok(profile.join("steadfast"))
+    Ok(profile.to_owned())
 }

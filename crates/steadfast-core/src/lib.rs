@@ -10,5 +10,6 @@ pub mod endpoints;
 pub mod group;
 pub mod ids;
 pub mod progress;
+pub mod retry;
 pub mod stall;
 pub mod tick;

@@ -164,13 +164,14 @@ fn a_heartbeat_of_the_generation_before_says_nothing_of_this_one() {
 
 #[test]
 fn a_heartbeat_while_a_join_is_out_only_shows_that_somebody_lives() {
-    for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION] {
-        let mut scene = eager();
+    for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION, ErrorCode::FENCED_INSTANCE_ID] {
+        let mut scene = Scene::new(Settings { instance: Some("one".into()), ..Settings::new("billing") });
         scene.tell(Event::Start);
         scene.found();
         let request = scene.next_beat();
         scene.tell(Event::Refused { request, code });
         assert_eq!(scene.asked, ["find", "join", "heartbeat"]);
+        assert_eq!(scene.fatal, None);
     }
 }
 

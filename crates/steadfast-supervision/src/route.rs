@@ -160,6 +160,12 @@ where
         self.recipient().is_ok_and(|to| to.connected())
     }
 
+    /// Whether none will ever be up again.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Retired)
+    }
+
     /// Waits until an incarnation is up, at most for `within`.
     ///
     /// # Errors

@@ -194,7 +194,7 @@ pub enum Event {
     CheckpointCommitted {
         /// How many partitions.
         partitions: usize,
-        /// What it was for: `interval`, `revoke`, `respawn`, `shutdown`, `retry`.
+        /// What it was for: `interval`, `revoke`, `respawn`, `retry`.
         occasion: &'static str,
         /// How long the coordinator took.
         took_ms: f64,
@@ -387,7 +387,7 @@ pub enum Event {
         reason: String,
         /// Records delivered.
         records: u64,
-        /// Bytes of their keys and values.
+        /// Bytes of the delivered batches, decompressed.
         bytes: u64,
         /// Records delivered again.
         redelivered: u64,
@@ -518,3 +518,6 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,6 +96,11 @@ pub struct Promote;
 #[rtype(result = "()")]
 pub struct Adapt(pub Arc<View<NodeId>>);
 
+/// Supervisor to Consumer, when it is begun anew: say again how you stand.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Report;
+
 /// Consumer to Supervisor: how it stands.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::{Actor, ArbiterHandle, Context, Handler};
 use steadfast_supervision::{AnyChildSpec, ChildSpec, OnExhausted, Route};
@@ -43,6 +44,12 @@ impl Events {
     }
 }
 
+/// Events that an observer may be behind before it misses some: an assignment of many partitions comes as a
+/// burst.
+const BACKLOG: usize = 1024;
+/// What an observer that blocks may cost the start and the end of the service.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What starts one of the user's observers, whatever its type.
 pub(crate) type StartObserver = Box<dyn FnOnce(usize, ArbiterHandle) -> (AnyChildSpec, Route<Event>) + Send>;
 
@@ -54,8 +61,14 @@ where
 {
     Box::new(move |number, arbiter| {
         let (slot, route) = Route::channel();
-        let spec = ChildSpec::new(format!("observer {number}"), arbiter, move |_: &mut Context<A>, _| make())
+        let make = move |ctx: &mut Context<A>, _| {
+            ctx.set_mailbox_capacity(BACKLOG);
+            make()
+        };
+        let spec = ChildSpec::new(format!("observer {number}"), arbiter, make)
             .publish(slot)
+            .start_within(PATIENCE)
+            .shutdown(PATIENCE)
             .on_exhausted(OnExhausted::GiveUp);
         (spec.into(), route)
     })

@@ -16,6 +16,8 @@ pub struct Placement {
     pub member: ArbiterHandle,
     /// Handlers; a partition's handler stays on the one that its number picks.
     pub handlers: Vec<ArbiterHandle>,
+    /// The user's observers, each on its own: one that blocks its thread holds up nobody else.
+    pub observers: Vec<ArbiterHandle>,
     /// Sockets of the fetch loops, discovery and commits.
     pub io: Handle,
 }
@@ -23,22 +25,26 @@ pub struct Placement {
 /// The arbiters behind a [`Placement`], to be stopped and joined at the end.
 pub struct Threads {
     arbiters: Vec<Arbiter>,
+    /// Stopped, but not joined.
+    observers: Vec<Arbiter>,
 }
 
 impl Placement {
-    /// Starts arbiters: one for control, one for membership, `handlers` for handlers.
-    pub fn start(handlers: usize, io: Handle) -> (Placement, Threads) {
+    /// Starts arbiters: one for control, one for membership, `handlers` for handlers, `observers` for observers.
+    pub fn start(handlers: usize, observers: usize, io: Handle) -> (Placement, Threads) {
         let control = Arbiter::new();
         let member = Arbiter::new();
         let handler: Vec<Arbiter> = (0..handlers.max(1)).map(|_| Arbiter::new()).collect();
+        let observers: Vec<Arbiter> = (0..observers).map(|_| Arbiter::new()).collect();
         let placement = Placement {
             control: control.handle(),
             member: member.handle(),
             handlers: handler.iter().map(Arbiter::handle).collect(),
+            observers: observers.iter().map(Arbiter::handle).collect(),
             io,
         };
         let arbiters = [control, member].into_iter().chain(handler).collect();
-        (placement, Threads { arbiters })
+        (placement, Threads { arbiters, observers })
     }
 
     /// The arbiter of a partition's handler.
@@ -49,9 +55,10 @@ impl Placement {
 }
 
 impl Threads {
-    /// Stops the arbiters and waits for their threads. Blocks: not to be called on one of them.
+    /// Stops the arbiters and waits for their threads, but not for those of observers, which may never end.
+    /// Blocks: not to be called on one of them.
     pub fn join(self) {
-        for arbiter in &self.arbiters {
+        for arbiter in self.arbiters.iter().chain(&self.observers) {
             arbiter.stop();
         }
         for arbiter in self.arbiters {

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
+use futures::FutureExt;
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::ids::Partition;
+use steadfast_core::progress::{Progress, State};
 use steadfast_supervision::Route;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::watcher::{Reload, Source};
 use crate::config::{Config, Sink};
@@ -74,7 +76,9 @@ pub struct Service {
 const HANDLER_ARBITERS: usize = 2;
 /// What leaving the group may take on top of `checkpoint.drain`.
 const LEAVE_GRACE: Duration = Duration::from_secs(5);
-/// What the end of the actors may take.
+/// After so long without an answer the member is asked again to leave.
+const LEAVE_AGAIN: Duration = Duration::from_millis(200);
+/// What the end of each supervisor and its actors may take.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How often `until_end` looks whether the end is reached.
 const LOOK: Duration = Duration::from_millis(20);
@@ -118,8 +122,8 @@ impl Service {
         self
     }
 
-    /// Gives every event to your own actor too, made by `make` and made anew after a crash. What it is too slow
-    /// for it misses.
+    /// Gives every event to your own actor too, made by `make` and made anew after a crash, on a thread of its
+    /// own. What it is too slow for it misses.
     pub fn observe_with<A, F>(mut self, make: F) -> Service
     where
         A: Actor<Context = Context<A>> + Handler<Event>,
@@ -163,7 +167,7 @@ impl Service {
             tracing::error!(%error, ?directory, "the state directory cannot be written to: set state.dir");
             return Exit::StateDirectory;
         }
-        let (placement, threads) = Placement::start(HANDLER_ARBITERS, io);
+        let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         let env = real::env(directory, placement);
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
@@ -274,6 +278,8 @@ struct Life {
 enum Reason {
     Signal,
     UntilEnd,
+    /// The end cannot be reached.
+    Quarantined(Partition),
     NoCluster,
     Refused(String),
     Failed(String),
@@ -295,8 +301,9 @@ impl Life {
     async fn until_it_ends(&mut self) -> Reason {
         let wait = EndWatch::over(&self.running).wait(self.until_end);
         let reload = self.running.reload.clone();
-        let Running { ends, root, .. } = &mut self.running;
-        let root = root.ended();
+        let Running { ends, supervisors, .. } = &mut self.running;
+        let ended = supervisors.iter().map(|root| async { (root.name(), root.ended().await) }.boxed());
+        let ended = futures::future::select_all(ended);
         let end = async {
             match ends.recv().await {
                 Some(End::Refused(reason)) => Reason::Refused(reason),
@@ -306,7 +313,7 @@ impl Life {
         tokio::select! {
             biased;
             _ = self.signals.next_end(&reload) => Reason::Signal,
-            ended = root => Reason::Failed(ended.reason.to_string()),
+            ((name, ended), _, _) = ended => Reason::Failed(format!("{name}: {}", ended.reason)),
             reason = end => reason,
             reason = wait => reason,
         }
@@ -318,15 +325,15 @@ impl Life {
             Reason::Signal | Reason::UntilEnd => Exit::Fine,
             Reason::NoCluster => Exit::Unreachable,
             Reason::Refused(_) => Exit::Denied,
-            Reason::Failed(_) => Exit::Internal,
+            Reason::Failed(_) | Reason::Quarantined(_) => Exit::Internal,
         };
-        if exit == Exit::Fine {
+        if exit == Exit::Fine || matches!(reason, Reason::Quarantined(_)) {
             let reload = self.running.reload.clone();
             let leaving = leave(&mut self.running);
             tokio::select! {
                 biased;
                 second = self.signals.next_end(&reload) => return second,
-                left = leaving => if !left { exit = Exit::DrainExceeded },
+                left = leaving => if !left && exit == Exit::Fine { exit = Exit::DrainExceeded },
             }
         }
         let unfinished = self.running.table.counts.undrained.load(Ordering::Relaxed);
@@ -344,20 +351,25 @@ impl Life {
         });
         // What does not end in time is abandoned with the process.
         let _ = timeout(STOP_LIMIT, self.running.control.stop_consumer()).await;
-        let _ = timeout(STOP_LIMIT, self.running.root.shut_down()).await;
+        for supervisor in &self.running.supervisors {
+            let _ = timeout(STOP_LIMIT, supervisor.shut_down()).await;
+        }
         exit
     }
 }
 
 /// Leaves the group: everything is drained, committed and given up first. Says whether that was done in time.
 async fn leave(running: &mut Running) -> bool {
-    let leave = Leave { reason: Arc::from("the service is stopping") };
-    if running.member.send(leave).is_err() {
-        return false;
+    let until = Instant::now() + running.drain + LEAVE_GRACE;
+    while Instant::now() < until {
+        // A member that is just being begun anew is asked again; one that was asked already does not mind.
+        drop(running.member.send(Leave { reason: Arc::from("the service is stopping") }));
+        let again = until.min(Instant::now() + LEAVE_AGAIN);
+        if let Ok(end) = timeout_at(again, running.ends.recv()).await {
+            return matches!(end, Some(End::Left));
+        }
     }
-    let left = async { matches!(running.ends.recv().await, Some(End::Left)) };
-    let limit = running.drain + LEAVE_GRACE;
-    timeout(limit, left).await.unwrap_or(false)
+    false
 }
 
 /// What tells whether everything that was there at the start is processed.
@@ -385,24 +397,33 @@ impl EndWatch {
             Ok(true) => {}
             Ok(false) | Err(_) => return Reason::NoCluster,
         }
-        while !self.is_reached() {
+        loop {
+            if let Some(reason) = self.reached() {
+                return reason;
+            }
             sleep(LOOK).await;
         }
-        Reason::UntilEnd
     }
 
-    /// Whether this member has its partitions, and each is processed up to the end that its log had first.
-    fn is_reached(&self) -> bool {
+    /// Once this member has its partitions, and each is processed up to the end that its log had first, or is
+    /// quarantined and never will be.
+    fn reached(&self) -> Option<Reason> {
         let settled = self.membership.borrow().as_ref().is_some_and(|membership| membership.settled);
         let owned = self.standing.lock().unwrap_or_else(PoisonError::into_inner).owned.clone();
-        let processed = |partition: &Partition| {
-            let acked = self.table.read(partition, |progress| progress.is_placed().then(|| progress.acked()));
-            match (acked.flatten(), self.table.first_end(partition)) {
-                (Some(acked), Some(end)) => acked >= end,
-                (Some(_), None) | (None, _) => false,
-            }
-        };
-        settled && owned.iter().all(processed)
+        let mut unended = owned.into_iter().filter(|partition| !self.is_processed(partition)).peekable();
+        let is_quarantined =
+            |partition: &Partition| self.table.read(partition, Progress::state) == Some(State::Quarantined);
+        let first = unended.peek().cloned();
+        (settled && unended.all(|partition| is_quarantined(&partition)))
+            .then(|| first.map_or(Reason::UntilEnd, Reason::Quarantined))
+    }
+
+    fn is_processed(&self, partition: &Partition) -> bool {
+        let acked = self.table.read(partition, |progress| progress.is_placed().then(|| progress.acked()));
+        match (acked.flatten(), self.table.first_end(partition)) {
+            (Some(acked), Some(end)) => acked >= end,
+            (Some(_), None) | (None, _) => false,
+        }
     }
 }
 
@@ -411,6 +432,7 @@ impl std::fmt::Display for Reason {
         match self {
             Reason::Signal => f.write_str("signal"),
             Reason::UntilEnd => f.write_str("until_end"),
+            Reason::Quarantined(partition) => write!(f, "{partition} is quarantined before its end"),
             Reason::NoCluster => f.write_str("no cluster was found within --start-timeout"),
             Reason::Refused(reason) | Reason::Failed(reason) => f.write_str(reason),
         }

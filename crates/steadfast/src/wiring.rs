@@ -57,7 +57,9 @@ pub(crate) struct Plan {
 
 /// What runs.
 pub(crate) struct Running {
-    pub(crate) root: SupervisorHandle,
+    /// All supervisors, in the order in which they are shut down, after the consumer: configuration, drift,
+    /// respawn and commits, then the handlers. The end of any of them is the end of the service.
+    pub(crate) supervisors: [SupervisorHandle; 2],
     pub(crate) member: Route<Leave>,
     pub(crate) reload: Route<Reload>,
     pub(crate) ends: mpsc::UnboundedReceiver<End>,
@@ -75,6 +77,7 @@ pub(crate) struct Running {
 pub struct Control {
     actors: Arc<BTreeMap<&'static str, Route<Crash>>>,
     consumer: Arc<supervisor::Seat>,
+    supervisors: [SupervisorHandle; 2],
 }
 
 impl Control {
@@ -95,21 +98,30 @@ impl Control {
         }
         self.actors.get(actor).is_some_and(|route| route.send(Crash).is_ok())
     }
+
+    /// The names of the root supervisors.
+    pub fn supervisors(&self) -> Vec<Arc<str>> {
+        self.supervisors.iter().map(|supervisor| Arc::clone(supervisor.name())).collect()
+    }
+
+    /// Ends the root supervisor of this name, which ends the service; says whether there is one.
+    pub fn end(&self, supervisor: &str) -> bool {
+        let found = self.supervisors.iter().find(|root| **root.name() == *supervisor);
+        if let Some(found) = found {
+            drop(found.shut_down());
+        }
+        found.is_some()
+    }
 }
 
 /// Starts everything.
 pub(crate) async fn start(plan: Plan) -> Running {
     let Plan { env, config, source, watch, handlers, observers } = plan;
     let control = env.placement.control.clone();
+    let numbered = observers.into_iter().enumerate().zip(&env.placement.observers);
     let (observers, observed): (Vec<_>, Vec<_>) =
-        observers.into_iter().enumerate().map(|(number, start)| start(number + 1, control.clone())).unzip();
+        numbered.map(|((number, start), arbiter)| start(number + 1, arbiter.clone())).unzip();
     let events = Events::new(observed);
-    events.emit(Event::ServiceStarted {
-        version: env!("CARGO_PKG_VERSION"),
-        group: config.kafka.group_id.clone(),
-        topics: config.topics.iter().map(ToString::to_string).collect(),
-        bootstrap: config.kafka.bootstrap_servers.clone(),
-    });
 
     // Routes: who is talked to. A slot is where its actor will be published.
     let (suspect_slot, suspect) = Route::channel();
@@ -130,7 +142,8 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let (checkpointer_config_slot, checkpointer_config) = Route::channel();
 
     // Values that survive the crash of an actor.
-    let table = Arc::new(ProgressTable::default());
+    let clock = env.clone();
+    let table = Arc::new(ProgressTable::new(move || clock.now()));
     let routes = HandlerRoutes::default();
     let standing = Arc::new(Mutex::new(Standing::default()));
     let stored = stored(&env);
@@ -187,7 +200,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         env: env.clone(),
         table: Arc::clone(&table),
         routes,
-        supervisor: of_handlers,
+        supervisor: of_handlers.clone(),
         start: handlers,
         lives: AtomicU64::new(0),
         events: events.clone(),
@@ -206,7 +219,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         events: events.clone(),
         request_timeout: config.kafka.request_timeout,
         enabled: config.checkpoint.enabled,
-        interval: config.checkpoint.interval,
+        config: config_view.clone(),
         revocations: Arc::default(),
         standing: Arc::clone(&standing),
         drain: config.checkpoint.drain,
@@ -239,6 +252,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         config: config_view,
         cluster: cluster_view.clone(),
         last_known_good: addresses(stored),
+        counted: Mutex::default(),
         differ: observed,
         events: events.clone(),
     });
@@ -305,13 +319,22 @@ pub(crate) async fn start(plan: Plan) -> Running {
         member.into(),
         watcher.into(),
     ];
-    for spec in observers.into_iter().chain(children) {
-        if let Err(error) = root.start_child(spec).await {
-            tracing::error!(%error, "an actor does not start");
-        }
+    // Observers first: they are to hear of the others from the begin.
+    for spec in observers {
+        start_child(&root, spec).await;
     }
+    events.emit(Event::ServiceStarted {
+        version: env!("CARGO_PKG_VERSION"),
+        group: config.kafka.group_id.clone(),
+        topics: config.topics.iter().map(ToString::to_string).collect(),
+        bootstrap: config.kafka.bootstrap_servers.clone(),
+    });
+    for spec in children {
+        start_child(&root, spec).await;
+    }
+    let supervisors = [root, of_handlers];
     Running {
-        root,
+        supervisors: supervisors.clone(),
         member: leave,
         reload,
         ends,
@@ -321,7 +344,13 @@ pub(crate) async fn start(plan: Plan) -> Running {
         cluster: cluster_view,
         events,
         drain: config.checkpoint.drain,
-        control: Control { actors: Arc::new(crash.0), consumer: supervisor_seat },
+        control: Control { actors: Arc::new(crash.0), consumer: supervisor_seat, supervisors },
+    }
+}
+
+async fn start_child(root: &SupervisorHandle, spec: AnyChildSpec) {
+    if let Err(error) = root.start_child(spec).await {
+        tracing::error!(%error, "an actor does not start");
     }
 }
 

@@ -3,10 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+mod cli;
+mod company;
+mod content;
+mod faults;
 mod fixture;
+mod members;
+mod own_actors;
 mod proxy;
 mod recovery;
 mod rehearsal;
+mod sinks;
 
 use std::process::ExitCode;
 
@@ -14,6 +21,16 @@ use steadfast_tests::stage::Stage;
 
 fn main() -> ExitCode {
     let stage = Stage::default();
-    let trials = [fixture::trials(&stage), proxy::trials(&stage), recovery::trials(&stage)];
+    let trials = [
+        fixture::trials(&stage),
+        proxy::trials(&stage),
+        recovery::trials(&stage),
+        faults::trials(&stage),
+        content::trials(&stage),
+        sinks::trials(&stage),
+        cli::trials(&stage),
+        members::trials(&stage),
+        own_actors::trials(&stage),
+    ];
     stage.run(trials.into_iter().flatten().collect()).exit_code()
 }

@@ -1,9 +1,10 @@
 //! A service behind the drift proxy, under load: what most suites begin with.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use steadfast_sim::proxy::{DriftProxy, Moved, Nodes, Old};
-use steadfast_tests::checker::{Acked, Verdict};
+use steadfast_tests::checker::{Acked, Checker, Verdict};
 use steadfast_tests::kafka::Cluster;
 use steadfast_tests::load::{Load, Plan};
 use steadfast_tests::service::{Service, Workplace, usual_config};
@@ -32,15 +33,21 @@ pub(crate) struct Opening<'a> {
     pub(crate) settings: &'a str,
     /// The addresses in `bootstrap.servers`: the proxy's stable one, or those of the first generation.
     pub(crate) stable_bootstrap: bool,
+    /// Another binary than steadfast's own.
+    pub(crate) binary: Option<&'a str>,
 }
 
 impl<'a> Opening<'a> {
     pub(crate) fn new(name: &'a str) -> Opening<'a> {
-        Opening { name, settings: "", stable_bootstrap: true }
+        Opening { name, settings: "", stable_bootstrap: true, binary: None }
     }
 
     pub(crate) fn with(self, settings: &'a str) -> Opening<'a> {
         Opening { settings, ..self }
+    }
+
+    pub(crate) fn run_by(self, binary: &'a str) -> Opening<'a> {
+        Opening { binary: Some(binary), ..self }
     }
 
     pub(crate) fn only_old_addresses(self) -> Opening<'a> {
@@ -70,7 +77,10 @@ impl<'a> Opening<'a> {
         let workplace = Workplace::new().unwrap();
         let config = usual_config(&bootstrap, self.name, &topic) + self.settings;
         workplace.configure(&config).unwrap();
-        let service = Service::run(&workplace, &[]).unwrap();
+        let service = match self.binary {
+            Some(binary) => Service::start(Path::new(binary), &workplace, &[]).unwrap(),
+            None => Service::run(&workplace, &[]).unwrap(),
+        };
         service.wait_until_consuming(LIMIT, 12).unwrap();
         let rehearsal = Rehearsal { runtime, proxy, load, workplace, service, config };
         rehearsal.await_flow(SystemTime::UNIX_EPOCH);
@@ -112,6 +122,12 @@ impl Rehearsal {
         }
     }
 
+    /// Waits until so many events of this name were told.
+    pub(crate) fn await_told(&self, name: &str, count: usize) {
+        let told = || (self.told(name) >= count).then_some(()).ok_or_else(|| self.service.story());
+        within(LIMIT, told).unwrap_or_else(|story| panic!("fewer than {count} {name}\n{story}"));
+    }
+
     /// How many events of this name were told.
     pub(crate) fn told(&self, name: &str) -> usize {
         self.service.events_named(name).len()
@@ -133,6 +149,32 @@ impl Rehearsal {
         assert_eq!(self.service.strange_lines(), Vec::<String>::new());
         (verdict, self.service)
     }
+}
+
+impl Rehearsal {
+    /// As [`Rehearsal::finish`] for a service that had `earlier` lives: what came out of any of them is judged.
+    pub(crate) fn finish_after(mut self, earlier: &[Service]) -> (Verdict, Service) {
+        let acked: Acked = self.load.stop().unwrap();
+        let arrived = || {
+            let outstanding = everything(earlier, &self.service).outstanding(&acked);
+            let Some(first) = outstanding.first() else { return Ok(()) };
+            Err(format!("{} lost, first {first:?}\n{}", outstanding.len(), self.service.story()))
+        };
+        within(LIMIT, arrived).unwrap_or_else(|lost| panic!("{lost}"));
+        self.service.signal("TERM").unwrap();
+        let status = self.service.wait(LIMIT).unwrap();
+        assert_eq!(status.code(), Some(0), "{}", self.service.story());
+        (everything(earlier, &self.service).verdict(&acked), self.service)
+    }
+}
+
+/// What came out of all lives of a service, in their order.
+fn everything(earlier: &[Service], last: &Service) -> Checker {
+    let mut all = Checker::default();
+    for life in earlier.iter().chain([last]) {
+        life.checker().delivered().iter().for_each(|delivered| all.see(*delivered));
+    }
+    all
 }
 
 /// Nothing was lost, nothing came twice, and the service's own counts say so too.

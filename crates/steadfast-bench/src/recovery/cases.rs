@@ -80,6 +80,7 @@ impl Case {
                     Some(Target::all(ms(300))),
                 ),
                 figures("longest wait of a record in that time", Some(Target::all(ms(300)))),
+                figures("the same, 5 s before the move", None),
             ],
             Case::Config => vec![figures(
                 "the file's rename to the first record of every partition",
@@ -153,11 +154,16 @@ fn every_endpoint(scene: &Scene, old: Old) -> io::Result<(Shift, Vec<Duration>)>
 }
 
 fn grace(scene: &Scene) -> io::Result<(Shift, Vec<Duration>)> {
+    let records = scene.service.count();
+    std::thread::sleep(AFTERMATH);
     let shift = scene.shift(Nodes::All, Old::Grace(GRACE))?;
     let (moved, until) = (shift.moved.at, shift.moved.at + GRACE + AFTERMATH);
     sleep_until(until + REST);
     let watched = Watched { scene, records: shift.records, from: moved, until };
-    Ok((shift, vec![watched.longest_gap(|_| true)?, watched.longest_wait(|_| true)?]))
+    let before = Watched { scene, records, from: moved - AFTERMATH, until: moved };
+    let all = |_: &i32| true;
+    let times = vec![watched.longest_gap(all)?, watched.longest_wait(all)?, before.longest_wait(all)?];
+    Ok((shift, times))
 }
 
 fn config(scene: &Scene) -> io::Result<(Shift, Vec<Duration>)> {

@@ -171,10 +171,10 @@ enum Turn {
 }
 
 impl Race {
-    /// Two discoveries a second. The window is short because it is also the longest that a suspicion which
+    /// Five discoveries a second. The window is short because it is also the longest that a suspicion which
     /// matters may have to wait behind those that did not.
     pub fn usual_budget() -> Budget {
-        Budget::new(2, Duration::from_secs(1))
+        Budget::new(5, Duration::from_secs(1))
     }
 
     /// No discovery runs. `budget` limits how often one may begin.

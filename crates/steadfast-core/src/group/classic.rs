@@ -230,6 +230,9 @@ impl ClassicMember {
             (Leaving { .. }, _) if sent.api == Api::LeaveGroup && reaction != Reaction::FindCoordinator => {
                 self.end(Action::Left);
             }
+            // a static member's first heartbeat names no member id yet, and an instance that is known: fenced. If
+            // we are, the join's answer says so
+            (Joining, Reaction::Fatal(_)) if probe => {}
             (member!(), Reaction::Fatal(cause)) => self.fatal(sent.api, code, cause),
             (member!(), Reaction::FindCoordinator) => self.lose_coordinator(LossReason::NotCoordinator),
             (Counting { .. } | Syncing { .. } | Stable, Reaction::Rejoin) => {

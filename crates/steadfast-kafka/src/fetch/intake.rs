@@ -54,7 +54,7 @@ pub enum Note {
         /// Whether a connection had stood before.
         stood: bool,
     },
-    /// A fetch is overdue.
+    /// A request is overdue.
     Silent {
         /// For how long it has not been answered.
         waited: Duration,
@@ -79,7 +79,8 @@ pub enum Note {
         partition: Partition,
         /// The position that it does not have.
         position: Position,
-        /// The end of the history that its log shares with ours, if it is before the position (KIP-320).
+        /// The end of the history that its log shares with ours, if it parts from ours before the position
+        /// (KIP-320); the position itself with a lower epoch if how far before is not known.
         shared: Option<(Offset, LeaderEpoch)>,
         /// The first offset that its log has.
         earliest: Offset,
@@ -111,7 +112,8 @@ pub trait Intake: Send + Sync + 'static {
     /// Takes claimed records.
     fn deliver(&self, delivery: Delivery);
 
-    /// Claimed records could not be delivered after all (they cannot be decompressed): to be fetched again.
+    /// Claimed records could not be delivered after all (they cannot be decompressed, or the loop died): to be
+    /// fetched again.
     fn undeliverable(&self, partition: &Partition, grant: &Grant);
 
     /// The leader said where the log begins or ends, as [`Want::Offset`] asked.

@@ -5,21 +5,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_core::acked::Span;
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
-use steadfast_core::progress::Position;
+use steadfast_core::progress::{Claim, Position};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::answer::fetched;
-use super::claims::Claims;
+use super::answer::{Fetched, fetched};
+use super::claimed::Claimed;
 use super::intake::{Intake, Note, Want};
-use super::memory::Memory;
+use super::memory::{Memory, Reserved};
 use super::request::{Ask, matched, request};
-use crate::api::fetch::{Fetch, FetchedPartition};
-use crate::api::list_offsets::{ListOffsets, ListedOffset, LogEnd, OffsetAsked};
-use crate::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
+use super::session::{Broken, Kept, LONG_REST, REST, Session};
+use crate::api::fetch::{Fetch, FetchAnswer, FetchedPartition};
+use crate::api::list_offsets::OffsetAsked;
 use crate::api::{ErrorCode, Isolation};
-use crate::connection::{CallError, Connection, Dial, Pending};
+use crate::connection::{Connection, Dial, Pending};
 use crate::transport::Transport;
 
 /// How a loop fetches. The limits are Kafka's own settings of the same names.
@@ -44,16 +45,7 @@ pub struct Settings {
 /// The partitions that a loop fetches, with the leader epoch that is known for each.
 pub type Led = Arc<BTreeMap<Partition, LeaderEpoch>>;
 
-/// A fetch is overdue when it is unanswered past its max wait, what this broker usually takes on top, and this.
-const OVERDUE_FLOOR: Duration = Duration::from_millis(100);
-
-/// A partition that its leader refuses is asked for again after this.
-const REST: Duration = Duration::from_millis(100);
-
-/// A partition whose answer makes no sense is asked for again after this.
-const LONG_REST: Duration = Duration::from_secs(1);
-
-/// How often a loop without anything to fetch looks again.
+/// How often a loop looks again at partitions that it does not fetch now.
 const LOOK: Duration = Duration::from_millis(100);
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(25);
@@ -79,36 +71,34 @@ pub struct LeaderLoop<I> {
     pub intake: Arc<I>,
 }
 
+/// A fetch on its way.
 struct Asked {
     pending: Pending<Fetch>,
     asks: Vec<Ask>,
     sent: Instant,
     max_wait: Duration,
-    reserved: super::memory::Reserved,
+    reserved: Reserved,
 }
 
-/// What one connection has seen.
-struct Session {
-    connection: Connection,
-    /// What this broker usually takes beyond the wait that it was asked for.
-    usual: Duration,
-    throttle: Duration,
-    /// The first fetch does not wait for records: its answer proves the leader.
-    first: bool,
-    /// Counts the fetches.
-    turn: usize,
-    resting: BTreeMap<Partition, Instant>,
-    /// Positions that the leader does not have: it is asked what it has instead.
-    doubted: Vec<(Partition, Position)>,
+/// What the partitions want now.
+#[derive(Default)]
+struct Wanted {
+    asks: Vec<Ask>,
+    unplaced: BTreeMap<Partition, OffsetAsked>,
+    /// Whether a partition that is led is neither: it rests, is paused, or full.
+    left_out: bool,
 }
 
-/// The connection is of no use any more.
-struct Broken(String);
-
-impl From<CallError> for Broken {
-    fn from(error: CallError) -> Broken {
-        Broken(error.to_string())
-    }
+/// What a loop does next.
+enum Step {
+    /// It awaits the answer of a fetch that was sent.
+    Await(Asked),
+    /// It asks the leader about positions.
+    LookUp(BTreeMap<Partition, OffsetAsked>),
+    /// It waits for so much memory.
+    Memory(usize),
+    /// It waits until something is wanted.
+    Idle,
 }
 
 impl<I: Intake> LeaderLoop<I> {
@@ -116,67 +106,132 @@ impl<I: Intake> LeaderLoop<I> {
     /// When the connection breaks, the loop says so and connects again, until its owner decides otherwise.
     pub async fn run(mut self, connection: Option<Connection>) {
         let mut ready = connection;
+        let mut kept = Kept::default();
         let mut failures = 0u32;
         while self.led.has_changed().is_ok() {
-            let connection = match ready.take() {
-                Some(connection) => connection,
-                None => match Connection::open(&*self.transport, self.dial.clone()).await {
-                    Ok(connection) => connection,
-                    Err(error) => {
-                        self.intake.note(Note::Broken { reason: error.to_string(), stood: false });
-                        failures = failures.saturating_add(1);
-                        sleep(RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT))
-                            .await;
-                        continue;
-                    }
-                },
+            let opened = match ready.take() {
+                Some(connection) => Ok(connection),
+                None => Connection::open(&*self.transport, self.dial.clone()).await,
             };
-            failures = 0;
-            if let Err(Broken(reason)) = self.serve(connection).await {
-                self.intake.note(Note::Broken { reason, stood: true });
-                sleep(RECONNECT_FIRST).await;
-            }
+            let (reason, stood) = match opened {
+                Err(error) => (error.to_string(), false),
+                Ok(connection) => {
+                    let mut session = Session::new(connection, std::mem::take(&mut kept));
+                    let Err(Broken(reason)) = self.serve(&mut session).await else { return };
+                    // A broker that is well until it is asked for records is no better than one that is away.
+                    failures = if session.proven { 0 } else { failures };
+                    kept = session.kept;
+                    (reason, true)
+                }
+            };
+            self.intake.note(Note::Broken { reason, stood });
+            sleep(RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT)).await;
+            failures = failures.saturating_add(1);
         }
     }
 
     /// Fetches over one connection until it breaks (the error) or the loop is to end.
-    async fn serve(&mut self, connection: Connection) -> Result<(), Broken> {
-        let mut session = Session {
-            connection,
-            usual: Duration::ZERO,
-            throttle: Duration::ZERO,
-            first: true,
-            turn: 0,
-            resting: BTreeMap::new(),
-            doubted: Vec::new(),
-        };
+    async fn serve(&mut self, session: &mut Session) -> Result<(), Broken> {
         let mut changes = self.intake.changes();
-        let (intake, memory) = (Arc::clone(&self.intake), self.memory.clone());
-        let mut claims = Claims::new(self.node, intake, memory, self.settings.decompressed_limit);
+        let mut claimed = Vec::new();
         loop {
             changes.borrow_and_update();
             if self.led.has_changed().is_err() {
-                claims.deliver();
+                self.deliver(session, claimed);
                 return Ok(());
             }
-            let unplaced = self.unplaced(&session);
-            if !unplaced.is_empty() || !session.doubted.is_empty() {
-                // The answers may never come: the connection may break, or the owner end the loop meanwhile.
-                claims.deliver();
-                self.place(&mut session, unplaced).await?;
-                self.examine_doubted(&mut session).await?;
+            let step = self.step(session);
+            // What is claimed waits for the sending of the next fetch, and for nothing else.
+            self.deliver(session, std::mem::take(&mut claimed));
+            match step? {
+                Step::Await(asked) => claimed = self.answered(session, asked).await?,
+                Step::LookUp(unplaced) => self.look_up(session, unplaced).await?,
+                Step::Memory(bytes) => {
+                    if let Some(asked) = self.await_memory(session, bytes).await? {
+                        claimed = self.answered(session, asked).await?;
+                    }
+                }
+                Step::Idle => self.idle(session, &mut changes).await?,
             }
-            let wanted = self.wanted(&session);
-            if wanted.is_empty() {
-                claims.deliver();
-                self.idle(&session, &mut changes).await?;
-                continue;
+        }
+    }
+
+    fn step(&self, session: &Session) -> Result<Step, Broken> {
+        let wanted = self.wanted(session);
+        if !wanted.unplaced.is_empty() || !session.kept.doubtful.is_empty() {
+            return Ok(Step::LookUp(wanted.unplaced));
+        }
+        if wanted.asks.is_empty() {
+            return Ok(Step::Idle);
+        }
+        let bytes = self.worst(wanted.asks.len());
+        match self.memory.try_reserve(bytes) {
+            Some(reserved) => self.send(session, wanted, reserved).map(Step::Await),
+            None => Ok(Step::Memory(bytes)),
+        }
+    }
+
+    fn wanted(&self, session: &Session) -> Wanted {
+        let mut wanted = Wanted::default();
+        let led = Arc::clone(&self.led.borrow());
+        for (partition, &leader_epoch) in led.iter() {
+            let want = if session.is_awake(partition) { self.intake.want(partition) } else { Want::Nothing };
+            let partition = partition.clone();
+            match want {
+                Want::Records(from) => wanted.asks.push(Ask { partition, leader_epoch, from }),
+                Want::Offset(at) => {
+                    wanted.unplaced.insert(partition, OffsetAsked { at, leader_epoch });
+                }
+                Want::Nothing => wanted.left_out = true,
             }
-            let asked = self.ask(&mut session, wanted, &mut claims).await;
-            // Also when asking failed.
-            claims.deliver();
-            let Some(asked) = asked? else { continue };
-            self.answered(&mut session, asked, &mut claims).await?;
+        }
+        // Who is asked for first is answered first: turn, so that a full answer starves none.
+        if !wanted.asks.is_empty() {
+            let turn = session.kept.turn % wanted.asks.len();
+            wanted.asks.rotate_left(turn);
+        }
+        wanted
+    }
+
+    /// What a fetch of so many partitions may bring at worst. It is at most half of what is free, so that a
+    /// leader without records does not keep the memory of the others while it waits for some.
+    fn worst(&self, partitions: usize) -> usize {
+        let per_partition = usize::try_from(self.settings.partition_max_bytes).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.settings.max_bytes).unwrap_or(usize::MAX);
+        let half = self.memory.free() / 2;
+        per_partition.saturating_mul(partitions).min(limit).min(half.max(per_partition)).max(1)
+    }
+
+    fn send(&self, session: &Session, wanted: Wanted, reserved: Reserved) -> Result<Asked, Broken> {
+        let max_wait = match (session.proven, wanted.left_out) {
+            (false, _) => Duration::ZERO,
+            // Whoever is left out joins the next request: it must not wait for the others' records for long.
+            (true, true) => self.settings.max_wait.min(LOOK),
+            (true, false) => self.settings.max_wait,
+        };
+        let max_bytes = i32::try_from(reserved.bytes()).unwrap_or(i32::MAX).min(self.settings.max_bytes);
+        let request = request(&wanted.asks, &self.settings, max_wait, max_bytes);
+        let pending = session.connection.send(&request, max_wait + self.limit(session))?;
+        Ok(Asked { pending, asks: wanted.asks, sent: Instant::now(), max_wait, reserved })
+    }
+
+    /// How long a request may take.
+    pub(super) fn limit(&self, session: &Session) -> Duration {
+        self.settings.request_timeout + session.throttle
+    }
+
+    /// Waits until `bytes` are free and sends what is wanted then.
+    async fn await_memory(&mut self, session: &Session, bytes: usize) -> Result<Option<Asked>, Broken> {
+        let reserved = tokio::select! {
+            biased;
+            reason = session.connection.closed() => return Err(Broken(reason.to_string())),
+            _ = self.led.changed() => None,
+            reserved = self.memory.reserve(bytes) => reserved,
+        };
+        let wanted = self.wanted(session);
+        match reserved {
+            Some(reserved) if !wanted.asks.is_empty() => self.send(session, wanted, reserved).map(Some),
+            Some(_) | None => Ok(None),
         }
     }
 
@@ -184,116 +239,87 @@ impl<I: Intake> LeaderLoop<I> {
     async fn idle(&mut self, session: &Session, changes: &mut watch::Receiver<u64>) -> Result<(), Broken> {
         // A look now and then makes up for what changed without being told.
         let look = Instant::now() + LOOK;
-        let wake = session.resting.values().min().copied().map_or(look, |wake| wake.min(look));
+        let wake = session.next_wake().map_or(look, |wake| wake.min(look));
         tokio::select! {
             biased;
             reason = session.connection.closed() => Err(Broken(reason.to_string())),
             // An end of the sender is seen by the caller.
             _ = self.led.changed() => Ok(()),
-            _ = changes.changed() => Ok(()),
+            Ok(()) = changes.changed() => Ok(()),
             () = sleep_until(wake) => Ok(()),
         }
     }
 
-    fn awake(&self, session: &Session) -> Vec<(Partition, LeaderEpoch)> {
-        let now = Instant::now();
-        let rested = |partition: &Partition| session.resting.get(partition).is_none_or(|until| *until <= now);
-        let led = Arc::clone(&self.led.borrow());
-        led.iter().filter(|(partition, _)| rested(partition)).map(|(p, epoch)| (p.clone(), *epoch)).collect()
-    }
-
-    fn wanted(&self, session: &Session) -> Vec<Ask> {
-        let wants = |(partition, leader_epoch): (Partition, LeaderEpoch)| match self.intake.want(&partition) {
-            Want::Records(from) => Some(Ask { partition, leader_epoch, from }),
-            Want::Nothing | Want::Offset(_) => None,
-        };
-        let mut wanted: Vec<_> = self.awake(session).into_iter().filter_map(wants).collect();
-        // Who is asked for first is answered first: turn, so that a full answer starves none.
-        if !wanted.is_empty() {
-            let turn = session.turn % wanted.len();
-            wanted.rotate_left(turn);
-        }
-        wanted
-    }
-
-    async fn ask(
-        &mut self,
-        session: &mut Session,
-        asks: Vec<Ask>,
-        claims: &mut Claims<I>,
-    ) -> Result<Option<Asked>, Broken> {
-        let per_partition = usize::try_from(self.settings.partition_max_bytes).unwrap_or(usize::MAX);
-        let limit = usize::try_from(self.settings.max_bytes).unwrap_or(usize::MAX);
-        let worst = per_partition.saturating_mul(asks.len()).min(limit).min(self.memory.capacity());
-        let reserve = self.memory.reserve(worst);
-        tokio::pin!(reserve);
-        let reserved = match futures::poll!(reserve.as_mut()) {
-            std::task::Poll::Ready(reserved) => reserved,
-            std::task::Poll::Pending => {
-                // What was claimed holds memory until it is processed: let it go first.
-                claims.deliver();
-                tokio::select! {
-                    biased;
-                    reason = session.connection.closed() => return Err(Broken(reason.to_string())),
-                    _ = self.led.changed() => return Ok(None),
-                    reserved = &mut reserve => reserved,
-                }
-            }
-        };
-        let Some(reserved) = reserved else { return Ok(None) };
-        let max_wait = if session.first { Duration::ZERO } else { self.settings.max_wait };
-        let request = request(&asks, &self.settings, max_wait);
-        let sent = Instant::now();
-        let pending = session.connection.send(&request, self.settings.request_timeout)?;
-        Ok(Some(Asked { pending, asks, sent, max_wait, reserved }))
-    }
-
-    /// Waits for the answer and claims what it brought.
-    async fn answered(
+    async fn look_up(
         &self,
         session: &mut Session,
-        asked: Asked,
-        claims: &mut Claims<I>,
+        unplaced: BTreeMap<Partition, OffsetAsked>,
     ) -> Result<(), Broken> {
-        let Asked { pending, asks, sent, max_wait, reserved } = asked;
-        let slack = OVERDUE_FLOOR.max(session.usual * 4) + session.throttle;
-        let raw = pending.raw();
-        tokio::pin!(raw);
-        let raw = match timeout_at(sent + max_wait + slack, raw.as_mut()).await {
-            Ok(raw) => raw?,
-            Err(_) => {
-                self.intake.note(Note::Silent { waited: sent.elapsed() });
-                raw.await?
-            }
-        };
-        let beyond = sent.elapsed().saturating_sub(max_wait);
-        session.usual = beyond.max(session.usual * 7 / 8);
-        session.first = false;
-        session.turn = session.turn.wrapping_add(1);
-        let answer = raw.wrapped(|frame| reserved.hold(frame)).decode()?;
-        session.throttle = answer.throttle;
-        for (ask, part) in matched(answer, asks) {
-            self.part(session, ask, part, claims);
+        while let Some((partition, position)) = session.kept.doubtful.pop_first() {
+            self.examine(session, partition, position).await?;
+        }
+        if !unplaced.is_empty() {
+            self.place(session, unplaced).await?;
         }
         Ok(())
     }
 
-    fn part(&self, session: &mut Session, ask: Ask, part: FetchedPartition, claims: &mut Claims<I>) {
-        let Ask { partition, from: position, .. } = ask;
+    /// Waits for the answer and claims what it brought.
+    async fn answered(&self, session: &mut Session, asked: Asked) -> Result<Vec<Claimed<I>>, Broken> {
+        let Asked { pending, asks, sent, max_wait, reserved } = asked;
+        let raw = session.answer(pending, max_wait, &*self.intake).await?;
+        let early = sent.elapsed() < max_wait / 2;
+        let answer = raw.wrapped(|frame| reserved.hold(frame)).decode()?;
+        session.proven = true;
+        session.kept.turn = session.kept.turn.wrapping_add(1);
+        // A broker's word must not let us wait without end.
+        session.throttle = answer.throttle.min(self.settings.request_timeout);
+        Ok(self.claims(session, answer, asks, early))
+    }
+
+    fn claims(
+        &self,
+        session: &mut Session,
+        answer: FetchAnswer,
+        asks: Vec<Ask>,
+        early: bool,
+    ) -> Vec<Claimed<I>> {
+        if answer.error != ErrorCode::NONE {
+            asks.into_iter().for_each(|ask| self.refused(session, ask.partition, answer.error));
+            return Vec::new();
+        }
+        let matched = matched(answer, asks);
+        for Ask { partition, from, .. } in matched.missing {
+            self.undecodable(
+                session,
+                partition,
+                from.offset,
+                "the answer leaves the partition out".to_owned(),
+            );
+        }
+        let nothing = |part: &FetchedPartition| {
+            part.error == ErrorCode::NONE && part.records.as_ref().is_none_or(|records| records.is_empty())
+        };
+        // As long as the position is past the end that a new leader knows, it answers at once.
+        if early && matched.answered.iter().all(|(_, part)| nothing(part)) {
+            matched.answered.iter().for_each(|(ask, _)| session.rest(&ask.partition, REST));
+        }
+        let claims = matched.answered.into_iter().filter_map(|(ask, part)| self.part(session, ask, part));
+        claims.collect()
+    }
+
+    fn part(&self, session: &mut Session, ask: Ask, part: FetchedPartition) -> Option<Claimed<I>> {
+        let Ask { partition, from, .. } = ask;
         match part.error {
-            ErrorCode::NONE => {}
-            ErrorCode::OFFSET_OUT_OF_RANGE => return session.doubt(partition, position),
-            code if about_the_leader(code) => {
-                session.rest(&partition, REST);
-                return self.intake.note(Note::NotLeader { partition, code });
+            ErrorCode::NONE if part.diverging.is_none() => {}
+            ErrorCode::NONE | ErrorCode::OFFSET_OUT_OF_RANGE => {
+                session.kept.doubtful.insert(partition, from);
+                return None;
             }
             code => {
-                session.rest(&partition, LONG_REST);
-                return self.intake.note(Note::Refused { partition, code });
+                self.refused(session, partition, code);
+                return None;
             }
-        }
-        if part.diverging.is_some() {
-            return session.doubt(partition, position);
         }
         let end = match self.settings.isolation {
             Isolation::ReadCommitted => part.last_stable_offset,
@@ -302,144 +328,64 @@ impl<I: Intake> LeaderLoop<I> {
         if let Some(end) = end {
             self.intake.saw_end(&partition, end);
         }
-        self.intake.note(Note::Accepted { partition: partition.clone(), from: position.offset });
+        self.intake.note(Note::Accepted { partition: partition.clone(), from: from.offset });
         let records = part.records.unwrap_or_default();
-        match fetched(records, position.offset, self.settings.isolation, part.aborted) {
-            Ok(None) => {}
-            Ok(Some(fetched)) => claims.claim(partition, position, fetched),
+        let brought = !records.is_empty();
+        match fetched(records, from.offset, self.settings.isolation, part.aborted) {
+            Ok(Some(fetched)) => self.claim(session, partition, from, fetched),
+            Ok(None) => {
+                if brought {
+                    session.rest(&partition, REST);
+                }
+                None
+            }
             Err(error) => {
-                session.rest(&partition, LONG_REST);
-                let error = error.to_string();
-                self.intake.note(Note::Undecodable { partition, position: position.offset, error });
+                self.undecodable(session, partition, from.offset, error.to_string());
+                None
             }
         }
     }
 
-    /// The partitions for which nothing was ever committed.
-    fn unplaced(&self, session: &Session) -> BTreeMap<Partition, OffsetAsked> {
-        let wants = |(partition, leader_epoch): (Partition, LeaderEpoch)| match self.intake.want(&partition) {
-            Want::Offset(at) => Some((partition, OffsetAsked { at, leader_epoch })),
-            Want::Nothing | Want::Records(_) => None,
-        };
-        self.awake(session).into_iter().filter_map(wants).collect()
-    }
-
-    /// Asks where their log begins or ends.
-    async fn place(
+    fn claim(
         &self,
         session: &mut Session,
-        unplaced: BTreeMap<Partition, OffsetAsked>,
-    ) -> Result<(), Broken> {
-        if unplaced.is_empty() {
-            return Ok(());
-        }
-        for (partition, found) in self.listed(session, unplaced.clone()).await? {
-            match (found, unplaced.get(&partition)) {
-                (Ok(found), Some(asked)) if found.offset.0 >= 0 => {
-                    self.intake.placed(&partition, asked.at, found.offset, found.leader_epoch);
-                }
-                (Err(code), _) if about_the_leader(code) => {
-                    session.rest(&partition, REST);
-                    self.intake.note(Note::NotLeader { partition, code });
-                }
-                (Err(code), _) => {
-                    session.rest(&partition, LONG_REST);
-                    self.intake.note(Note::Refused { partition, code });
-                }
-                (Ok(_), _) => session.rest(&partition, LONG_REST),
+        partition: Partition,
+        from: Position,
+        mut fetched: Fetched,
+    ) -> Option<Claimed<I>> {
+        if session.kept.one_by_one.contains(&partition) {
+            fetched.cut_to_one();
+            let limit = self.settings.decompressed_limit;
+            let tried = fetched.batches.iter().try_for_each(|batch| batch.decompress(limit).map(drop));
+            if let Err(error) = tried {
+                self.undecodable(session, partition, from.offset, error.to_string());
+                return None;
             }
         }
-        Ok(())
-    }
-
-    async fn listed(
-        &self,
-        session: &Session,
-        partitions: BTreeMap<Partition, OffsetAsked>,
-    ) -> Result<BTreeMap<Partition, Result<ListedOffset, ErrorCode>>, Broken> {
-        let request = ListOffsets { isolation: self.settings.isolation, partitions };
-        Ok(session.connection.call(request, self.settings.request_timeout).await?.partitions)
-    }
-
-    async fn examine_doubted(&self, session: &mut Session) -> Result<(), Broken> {
-        for (partition, position) in std::mem::take(&mut session.doubted) {
-            self.examine(session, &partition, position).await?;
+        match self.intake.claim(&partition, from, fetched.next, fetched.last_epoch) {
+            Claim::Granted(grant) => {
+                let span = Span::new(from.offset, fetched.next);
+                let intake = Arc::clone(&self.intake);
+                Some(Claimed { intake, partition, span, grant, fetched, delivered: false })
+            }
+            Claim::FetchFrom(_) | Claim::Paused | Claim::Superseded => None,
         }
-        Ok(())
     }
 
-    /// The leader does not have the position: asks it what it has instead.
-    async fn examine(
-        &self,
-        session: &Session,
-        partition: &Partition,
-        position: Position,
-    ) -> Result<(), Broken> {
-        let leader_epoch = self.led.borrow().get(partition).copied().unwrap_or(LeaderEpoch::UNKNOWN);
-        let shared = self.shared_history(session, partition, leader_epoch, position).await?;
-        let mut ends = Vec::new();
-        for at in [LogEnd::Earliest, LogEnd::Latest] {
-            let asked = [(partition.clone(), OffsetAsked { at, leader_epoch })].into();
-            match self.listed(session, asked).await?.remove(partition) {
-                Some(Ok(found)) => ends.push(found.offset),
-                Some(Err(code)) => {
-                    self.intake.note(Note::NotLeader { partition: partition.clone(), code });
-                    return Ok(());
-                }
-                None => return Ok(()),
+    /// Decompresses and delivers. The next fetch is on its way already. What cannot be delivered is given back,
+    /// and what is wrong with it is said when it comes again.
+    fn deliver(&self, session: &mut Session, claimed: Vec<Claimed<I>>) {
+        for claimed in claimed {
+            let partition = claimed.partition.clone();
+            let delivered = claimed.deliver(self.node, &self.memory, self.settings.decompressed_limit);
+            if delivered.is_err() {
+                session.kept.one_by_one.insert(partition);
             }
         }
-        if let [earliest, latest] = ends[..] {
-            let partition = partition.clone();
-            self.intake.note(Note::OutOfRange { partition, position, shared, earliest, latest });
-        }
-        Ok(())
     }
 
-    /// Where the leader's history parts from ours, if before the position (KIP-320).
-    async fn shared_history(
-        &self,
-        session: &Session,
-        partition: &Partition,
-        current_leader: LeaderEpoch,
-        position: Position,
-    ) -> Result<Option<(Offset, LeaderEpoch)>, Broken> {
-        let Some(epoch) = position.leader_epoch.known() else { return Ok(None) };
-        let partitions = [(partition.clone(), EpochAsked { current_leader, epoch })].into();
-        let request = OffsetForLeaderEpoch { partitions };
-        let mut answer = session.connection.call(request, self.settings.request_timeout).await?;
-        let end = answer.partitions.remove(partition).and_then(Result::ok).flatten();
-        let shared = end.filter(|end| end.end_offset < position.offset);
-        Ok(shared.map(|end| (end.end_offset, end.epoch)))
-    }
-}
-
-/// Whether the error says that another broker is to be asked, or the same one a little later.
-fn about_the_leader(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::NOT_LEADER_OR_FOLLOWER
-            | ErrorCode::FENCED_LEADER_EPOCH
-            | ErrorCode::UNKNOWN_LEADER_EPOCH
-            | ErrorCode::LEADER_NOT_AVAILABLE
-            | ErrorCode::REPLICA_NOT_AVAILABLE
-            | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-            | ErrorCode::UNKNOWN_TOPIC_ID
-            | ErrorCode::INCONSISTENT_TOPIC_ID
-            | ErrorCode::OFFSET_NOT_AVAILABLE
-            | ErrorCode::KAFKA_STORAGE_ERROR
-    )
-}
-
-impl Session {
-    fn rest(&mut self, partition: &Partition, how_long: Duration) {
-        let now = Instant::now();
-        self.resting.retain(|_, until| *until > now);
-        self.resting.insert(partition.clone(), now + how_long);
-    }
-
-    fn doubt(&mut self, partition: Partition, position: Position) {
-        self.rest(&partition, LONG_REST);
-        self.doubted.push((partition, position));
+    fn undecodable(&self, session: &mut Session, partition: Partition, position: Offset, error: String) {
+        session.rest(&partition, LONG_REST);
+        self.intake.note(Note::Undecodable { partition, position, error });
     }
 }

@@ -54,6 +54,12 @@ impl Memory {
         Arc::clone(&self.free).acquire_many_owned(bytes).await.ok().map(Reserved)
     }
 
+    /// Reserves `bytes` (at most the capacity) if they are free and nobody waits for them.
+    pub fn try_reserve(&self, bytes: usize) -> Option<Reserved> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.capacity);
+        Arc::clone(&self.free).try_acquire_many_owned(bytes).ok().map(Reserved)
+    }
+
     /// Bytes that were made by decompression: they take what is free. What is not free is overdrawn, and the
     /// next reservation waits for it; so the overdraft is at most one answer per loop.
     pub fn hold(&self, bytes: Bytes) -> Bytes {
@@ -65,6 +71,11 @@ impl Memory {
 }
 
 impl Reserved {
+    /// How many bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.num_permits()
+    }
+
     /// The frame takes what it needs of the reservation; the rest is free again.
     pub fn hold(self, frame: Bytes) -> Bytes {
         let Reserved(mut permit) = self;

@@ -1,8 +1,12 @@
 //! Fetching: one loop per leader, with all of its partitions in one request.
 
 pub mod answer;
-mod claims;
+mod claimed;
 pub mod intake;
 pub mod leader;
 pub mod memory;
+mod positions;
 mod request;
+mod session;
+#[cfg(test)]
+mod tests;

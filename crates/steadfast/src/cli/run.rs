@@ -1,6 +1,8 @@
 //! `steadfast run`: consume as a member of the group until told to stop.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -67,4 +69,20 @@ pub fn log_to_stderr(config: &Config) {
         .finish();
     // A program that embeds the command may have set one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// A panic is a line of the log like any other: who reads the log as JSON reads nothing else.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("a panic whose payload is not text");
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or_default();
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => {
+            tracing::error!(location, thread, %backtrace, "panicked: {message}");
+        }
+        _ => tracing::error!(location, thread, "panicked: {message}"),
+    }
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use actix::Message;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
-use steadfast_core::progress::Lease;
-use steadfast_kafka::records::lazy::{PlainBatch, Record, RecordError};
+use steadfast_core::progress::{Lease, Progress};
+use steadfast_core::retry::Verdict;
+use steadfast_kafka::records::lazy::PlainBatch;
+pub use steadfast_kafka::records::lazy::{Record, RecordError};
 
+use crate::consume::handlers::quarantine;
 use crate::consume::progress::ProgressTable;
 use crate::events::Event;
 use crate::observers::Events;
@@ -16,8 +19,8 @@ use crate::observers::Events;
 /// Records of one partition, in order, to be processed once.
 ///
 /// End it with [`Batch::done`] or [`Batch::failed`], from any thread and in any order. One that is dropped
-/// (its handler panicked, a task was aborted) is returned: its lease ends and the partition is fetched again
-/// from what was acked.
+/// (its handler panicked, a task was aborted) is returned, as if it had failed: its lease ends and the partition
+/// is fetched again from what was acked.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Batch {
@@ -89,21 +92,31 @@ impl Batch {
         self.ack.table.ack(&self.partition, self.ack.lease, self.span);
     }
 
-    /// The batch could not be processed: its lease ends, and the partition goes back to what was acked.
+    /// The batch could not be processed: its lease ends, and the partition goes back to what was acked. It rests
+    /// for a while that doubles with each failure, and is quarantined when it fails too often without progress.
     pub fn failed(mut self, error: impl fmt::Display) {
         self.give_back(&error.to_string());
     }
 
+    /// Whether an ack would still count. What is not worth an ack any more (a batch before it failed, the
+    /// partition was given up) is delivered again, here or elsewhere: writing it now would only write it twice,
+    /// and out of order.
+    pub fn is_current(&self) -> bool {
+        let lease = self.ack.table.read(&self.partition, Progress::lease).flatten();
+        lease == Some(self.ack.lease)
+    }
+
     fn give_back(&mut self, reason: &str) {
         self.ack.open = false;
-        let lease = self.ack.lease;
-        if self.ack.table.update(&self.partition, |progress| progress.returned(lease)) {
-            self.ack.events.emit(Event::BatchReturned {
-                topic: Arc::clone(&self.partition.topic),
-                partition: self.partition.index,
-                from: self.span.from,
-                reason: reason.to_owned(),
-            });
+        let Some(verdict) = self.ack.table.returned(&self.partition, self.ack.lease) else { return };
+        self.ack.events.emit(Event::BatchReturned {
+            topic: Arc::clone(&self.partition.topic),
+            partition: self.partition.index,
+            from: self.span.from,
+            reason: reason.to_owned(),
+        });
+        if verdict == Verdict::Quarantine {
+            quarantine(&self.ack.table, &self.ack.events, &self.partition, reason);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{
@@ -14,12 +14,13 @@ use steadfast_core::checkpoint::{Action, Event, Occasion, Schedule};
 use steadfast_core::group::errors::{Api as GroupApi, ErrorCode, Reaction, react};
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::ids::{GroupGeneration, Offset, Partition};
-use steadfast_core::progress::{Commit, Start};
+use steadfast_core::progress::{Commit, Start, State};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
 use steadfast_supervision::Route;
 use tokio::sync::{oneshot, watch};
 
+use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
@@ -46,7 +47,7 @@ pub(crate) struct Seat {
     pub(crate) request_timeout: Duration,
     /// Whether anything is committed at all.
     pub(crate) enabled: bool,
-    pub(crate) interval: Duration,
+    pub(crate) config: watch::Receiver<Arc<Config>>,
     /// Revocations that go on: they survive a crash of the actor.
     pub(crate) revocations: Arc<Mutex<Vec<Revocation>>>,
     /// The member's own word on what is owned: after a crash of this actor it is compared with the table.
@@ -75,6 +76,8 @@ pub(crate) struct Checkpointer {
     in_flight: Option<(Occasion, BTreeMap<Partition, Commit>)>,
 }
 
+/// How often the table is compared with the member's word.
+const RECONCILE: Duration = Duration::from_secs(1);
 /// A respawn waits for its commit no longer than this; then positions are kept and committed later.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 const RESOLVE_AGAIN: Duration = Duration::from_millis(100);
@@ -82,10 +85,24 @@ const RESOLVE_AGAIN: Duration = Duration::from_millis(100);
 /// must not cost that.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 
+impl Seat {
+    fn interval(&self) -> Option<Duration> {
+        self.enabled.then(|| self.config.borrow().checkpoint.interval)
+    }
+
+    fn revocations(&self) -> MutexGuard<'_, Vec<Revocation>> {
+        self.revocations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_owned(&self, partition: &Partition) -> bool {
+        self.table.read(partition, |progress| progress.state() != State::Unowned) == Some(true)
+    }
+}
+
 impl Checkpointer {
     /// A checkpointer over the table in its seat.
     pub(crate) fn new(seat: Arc<Seat>) -> Checkpointer {
-        let interval = seat.enabled.then_some(seat.interval);
+        let interval = seat.interval();
         let schedule = Schedule::new(interval, seat.request_timeout, seat.env.now());
         let line = Line::new(seat.dialler.clone());
         Checkpointer {
@@ -333,45 +350,59 @@ impl Checkpointer {
         }
     }
 
-    fn assigned(&mut self, partitions: &BTreeSet<Partition>, generation: i32, ctx: &mut Context<Self>) {
-        for partition in partitions {
+    /// What is owned already was found by [`Self::reconcile`] before the message came.
+    fn assigned(&mut self, mut partitions: BTreeSet<Partition>, generation: i32, ctx: &mut Context<Self>) {
+        let told = partitions.len();
+        partitions.retain(|partition| !self.seat.is_owned(partition));
+        if partitions.is_empty() && told > 0 {
+            return;
+        }
+        for partition in &partitions {
             self.seat.table.assign(partition);
         }
         let owned = self.seat.table.owned().len();
-        let partitions = partitions.iter().cloned().collect();
+        let partitions = partitions.into_iter().collect();
         self.seat.events.emit(Told::PartitionsAssigned { partitions, generation, owned });
         drop(self.seat.handlers.send(OwnershipChanged));
         self.resolve(ctx);
     }
 
-    /// What was told while nobody listened is made up for: the member's standing is the truth.
+    /// What was told while nobody listened is made up for: the member's standing is the truth. It is ahead of the
+    /// member's messages, so each of these may find done what it asks for.
     fn reconcile(&mut self, ctx: &mut Context<Self>) {
         let standing = self.seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let owned: BTreeSet<Partition> = self.seat.table.owned().into_iter().collect();
         let gone: BTreeSet<Partition> = owned.difference(&standing.owned).cloned().collect();
         if !gone.is_empty() {
-            self.end(&gone);
+            self.forget(&gone);
         }
         let fresh: BTreeSet<Partition> = standing.kept().difference(&owned).cloned().collect();
         if let Some(generation) = standing.generation.filter(|_| !fresh.is_empty()) {
-            self.assigned(&fresh, generation.0, ctx);
+            self.assigned(fresh, generation.0, ctx);
         }
-        let known: BTreeSet<Partition> = {
-            let revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner);
-            revocations.iter().flat_map(|revocation| revocation.partitions.iter().cloned()).collect()
-        };
-        let forgotten: BTreeSet<Partition> = standing.releasing.difference(&known).cloned().collect();
-        if !forgotten.is_empty() {
-            self.revoked(forgotten, self.seat.env.now() + self.seat.drain, ctx);
-        }
+        let forgotten = standing.releasing.into_iter().filter(|partition| self.seat.is_owned(partition));
+        let forgotten: BTreeSet<Partition> = forgotten.collect();
+        self.revoked(forgotten, self.seat.env.now() + self.seat.drain, ctx);
     }
 
-    fn revoked(&mut self, partitions: BTreeSet<Partition>, deadline: Tick, ctx: &mut Context<Self>) {
+    fn keep_reconciling(&mut self, ctx: &mut Context<Self>) {
+        self.reconcile(ctx);
+        ctx.run_later(RECONCILE, Self::keep_reconciling);
+    }
+
+    /// What is being given up already is not given up twice.
+    fn revoked(&mut self, mut partitions: BTreeSet<Partition>, deadline: Tick, ctx: &mut Context<Self>) {
+        for revocation in &*self.seat.revocations() {
+            partitions.retain(|partition| !revocation.partitions.contains(partition));
+        }
+        if partitions.is_empty() {
+            return;
+        }
         for partition in &partitions {
             self.seat.table.update(partition, |progress| progress.drain());
         }
         let revocation = Revocation { partitions, deadline, began: self.seat.env.now(), drained: false };
-        self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner).push(revocation.clone());
+        self.seat.revocations().push(revocation.clone());
         self.await_drain(revocation, ctx);
     }
 
@@ -404,7 +435,7 @@ impl Checkpointer {
     }
 
     fn mark_drained(&self, partitions: &BTreeSet<Partition>) {
-        let mut revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut revocations = self.seat.revocations();
         for revocation in revocations.iter_mut().filter(|revocation| revocation.partitions == *partitions) {
             revocation.drained = true;
         }
@@ -416,7 +447,7 @@ impl Checkpointer {
         let committed = |partition: &Partition| {
             table.read(partition, |progress| progress.to_commit().is_none()).unwrap_or(true)
         };
-        let revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        let revocations = self.seat.revocations();
         let settled = revocations
             .iter()
             .filter(|revocation| revocation.drained && revocation.partitions.iter().all(committed))
@@ -430,7 +461,7 @@ impl Checkpointer {
 
     /// The leases end, and the member is told; once.
     fn release(&mut self, partitions: &BTreeSet<Partition>, _: &mut Context<Self>) {
-        let mut revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut revocations = self.seat.revocations();
         let Some(at) = revocations.iter().position(|revocation| revocation.partitions == *partitions) else {
             return;
         };
@@ -448,6 +479,13 @@ impl Checkpointer {
             undrained,
         });
         drop(self.seat.member.send(Released::Partitions(partitions.clone())));
+    }
+
+    /// Ends the leases of what is not ours any more. A revocation that was under way must not end what is
+    /// assigned after it: its other partitions, if any, are found again by [`Self::reconcile`].
+    fn forget(&self, partitions: &BTreeSet<Partition>) {
+        self.seat.revocations().retain(|revocation| revocation.partitions.is_disjoint(partitions));
+        self.end(partitions);
     }
 
     fn end(&self, partitions: &BTreeSet<Partition>) {
@@ -479,11 +517,11 @@ impl Actor for Checkpointer {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.add_stream(changes(self.seat.membership.clone()));
-        let revocations = self.seat.revocations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let revocations = self.seat.revocations().clone();
         for revocation in revocations {
             self.await_drain(revocation, ctx);
         }
-        self.reconcile(ctx);
+        self.keep_reconciling(ctx);
         self.resolve(ctx);
         self.arm(ctx);
     }
@@ -503,10 +541,10 @@ impl Handler<Ownership> for Checkpointer {
 
     fn handle(&mut self, ownership: Ownership, ctx: &mut Context<Self>) {
         match ownership {
-            Ownership::Assigned { partitions, generation } => self.assigned(&partitions, generation.0, ctx),
+            Ownership::Assigned { partitions, generation } => self.assigned(partitions, generation.0, ctx),
             Ownership::Revoked { partitions, deadline } => self.revoked(partitions, deadline, ctx),
             Ownership::Lost { partitions, reason } => {
-                self.end(&partitions);
+                self.forget(&partitions);
                 let (partitions, reason) = (partitions.into_iter().collect(), format!("{reason:?}"));
                 self.seat.events.emit(Told::PartitionsLost { partitions, reason });
             }
@@ -531,9 +569,8 @@ impl Handler<Flush> for Checkpointer {
 impl Handler<ConfigChanged> for Checkpointer {
     type Result = ();
 
-    fn handle(&mut self, ConfigChanged(config): ConfigChanged, ctx: &mut Context<Self>) {
-        let interval = self.seat.enabled.then_some(config.checkpoint.interval);
-        self.schedule.set_interval(interval, self.seat.env.now());
+    fn handle(&mut self, _: ConfigChanged, ctx: &mut Context<Self>) {
+        self.schedule.set_interval(self.seat.interval(), self.seat.env.now());
         self.arm(ctx);
     }
 }

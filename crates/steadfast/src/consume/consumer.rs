@@ -29,7 +29,7 @@ use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::Event;
-use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Suspect};
+use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Report, Suspect};
 use crate::observers::Events;
 use crate::watching::{Changed, changes};
 
@@ -62,6 +62,8 @@ pub(crate) struct Consumer {
     /// Connections that were made ready before the promotion.
     ready: BTreeMap<NodeId, Connection>,
     promoted: bool,
+    /// How it stands, as the supervisor was told.
+    told: Vec<ConsumerState>,
     loops: BTreeMap<NodeId, Loop>,
     /// Offsets at which partitions were taken over, until their first accepted fetch.
     awaited: BTreeMap<Partition, Offset>,
@@ -99,6 +101,7 @@ impl Consumer {
             view,
             ready: BTreeMap::new(),
             promoted: false,
+            told: Vec::new(),
             loops: BTreeMap::new(),
             awaited: BTreeMap::new(),
             gap: 0,
@@ -154,7 +157,7 @@ impl Consumer {
                 }
                 Some(_) | None => ConsumerState::Prepared(incarnation),
             };
-            drop(consumer.seat.supervisor.send(state));
+            consumer.tell(state);
         });
         ctx.spawn(done);
     }
@@ -226,8 +229,7 @@ impl Consumer {
         let (table, now) = (Arc::clone(&self.seat.table), self.seat.env.now());
         let mut stalled = BTreeSet::new();
         for partition in table.owned() {
-            let position = table.read(&partition, |progress| progress.fetch_from(self.incarnation)).flatten();
-            let waiting = position.filter(|position| {
+            let waiting = table.fetch_from(&partition, self.incarnation).filter(|position| {
                 let more = table.end(&partition).is_some_and(|end| end > position.offset);
                 more && table.outstanding(&partition) == 0
             });
@@ -264,16 +266,19 @@ impl Consumer {
     fn first_record(&mut self) {
         // What was given up meanwhile is not waited for.
         let seat = Arc::clone(&self.seat);
-        let fetched = |partition: &Partition| {
-            seat.table.read(partition, |progress| progress.fetch_from(self.incarnation).is_some())
-                == Some(true)
-        };
+        let fetched = |partition: &Partition| seat.table.fetch_from(partition, self.incarnation).is_some();
         let waits = self.awaited.keys().any(fetched);
         if !waits {
             self.awaited.clear();
             let (incarnation, gap) = (self.incarnation, self.gap);
-            drop(self.seat.supervisor.send(ConsumerState::FirstRecord { incarnation, gap }));
+            self.tell(ConsumerState::FirstRecord { incarnation, gap });
         }
+    }
+
+    fn tell(&mut self, state: ConsumerState) {
+        drop(self.seat.supervisor.send(state.clone()));
+        // A supervisor that is being begun anew asks for it.
+        self.told.push(state);
     }
 
     fn out_of_range(
@@ -365,8 +370,18 @@ impl Handler<Promote> for Consumer {
         self.promoted = true;
         self.awaited = self.seat.table.hand_over(self.incarnation);
         self.reconcile(ctx);
-        drop(self.seat.supervisor.send(ConsumerState::Promoted(self.incarnation)));
+        self.tell(ConsumerState::Promoted(self.incarnation));
         self.first_record();
+    }
+}
+
+impl Handler<Report> for Consumer {
+    type Result = ();
+
+    fn handle(&mut self, _: Report, _: &mut Context<Self>) {
+        for state in &self.told {
+            drop(self.seat.supervisor.send(state.clone()));
+        }
     }
 }
 

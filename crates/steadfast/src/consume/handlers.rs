@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures::future::BoxFuture;
-use steadfast_core::ids::{HandlerIncarnation, Offset, Partition};
+use steadfast_core::ids::{HandlerIncarnation, Partition};
+use steadfast_core::progress::State;
 use steadfast_supervision::{
     ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
     SupervisorHandle,
@@ -33,8 +34,11 @@ impl HandlerRoutes {
         }
     }
 
+    /// The partitions that have a handler, or will have one when it has been begun anew.
     fn partitions(&self) -> BTreeSet<Partition> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        let routes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let leading = routes.iter().filter(|(_, route)| !route.is_retired());
+        leading.map(|(partition, _)| partition.clone()).collect()
     }
 
     fn insert(&self, partition: Partition, route: Route<Batch>) {
@@ -133,7 +137,11 @@ pub(crate) struct Handlers {
 impl Handlers {
     /// A keeper that goes on from the routes that its predecessor left.
     pub(crate) fn new(seat: Arc<Seat>) -> Handlers {
-        let kept = seat.routes.partitions();
+        let mut kept = seat.routes.partitions();
+        let quarantined = |partition: &Partition| {
+            seat.table.read(partition, |progress| progress.state() == State::Quarantined) == Some(true)
+        };
+        kept.extend(seat.table.owned().into_iter().filter(quarantined));
         Handlers { seat, kept }
     }
 
@@ -181,10 +189,14 @@ impl Handlers {
 
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// The partition stays owned and is not fetched any more.
+/// The partition stays owned and is not fetched any more. One that is being given up is not kept for that.
 pub(crate) fn quarantine(table: &ProgressTable, events: &Events, partition: &Partition, reason: &str) {
-    table.update(partition, |progress| progress.quarantine());
-    let acked = table.read(partition, |progress| progress.acked()).unwrap_or(Offset(0));
+    let quarantined = table.update(partition, |progress| {
+        let before = progress.state();
+        progress.quarantine();
+        (before != progress.state()).then(|| progress.acked())
+    });
+    let Some(acked) = quarantined else { return };
     events.emit(Event::PartitionQuarantined {
         topic: Arc::clone(&partition.topic),
         partition: partition.index,

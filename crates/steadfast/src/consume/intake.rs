@@ -9,6 +9,7 @@ use actix::Recipient;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Claim, Grant, Position, Start};
+use steadfast_core::retry::Verdict;
 use steadfast_kafka::api::list_offsets::LogEnd;
 use steadfast_kafka::fetch::intake::{Delivery, Intake, Note, Want};
 use steadfast_kafka::records::lazy::PlainBatch;
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use crate::config::AutoOffsetReset;
 use crate::consume::batch::{self, Batch};
 use crate::consume::consumer::Seat;
-use crate::consume::handlers::HandlerRoutes;
+use crate::consume::handlers::{HandlerRoutes, quarantine};
 use crate::consume::progress::{ProgressTable, Unplaced};
 use crate::drift::published::Cluster;
 use crate::events::Event;
@@ -75,8 +76,7 @@ impl Intake for LoopIntake {
                 }),
             };
         }
-        let position = self.table.read(partition, |progress| progress.fetch_from(self.incarnation)).flatten();
-        match position {
+        match self.table.fetch_from(partition, self.incarnation) {
             Some(position) if self.table.outstanding(partition) < self.share => Want::Records(position),
             Some(_) | None => Want::Nothing,
         }
@@ -112,7 +112,9 @@ impl Intake for LoopIntake {
     }
 
     fn undeliverable(&self, partition: &Partition, grant: &Grant) {
-        self.table.update(partition, |progress| progress.returned(grant.lease));
+        if self.table.returned(partition, grant.lease) == Some(Verdict::Quarantine) {
+            quarantine(&self.table, &self.events, partition, "a batch cannot be decompressed");
+        }
     }
 
     fn placed(&self, partition: &Partition, at: LogEnd, offset: Offset, leader_epoch: LeaderEpoch) {

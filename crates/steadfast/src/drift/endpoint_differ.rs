@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
 use serde::{Deserialize, Serialize};
@@ -38,14 +39,17 @@ pub(crate) struct EndpointDiffer {
     seat: Arc<Seat>,
     agreement: Agreement<NodeId>,
     in_use: Option<Arc<View<NodeId>>>,
+    /// Whether the supervisor has said so; until then it is what was published last.
+    confirmed: bool,
     /// What witnesses said of topics before any view was agreed: whose cluster it is was not known.
     unpinned: Vec<(Observation<NodeId>, Topics)>,
     suspected_at: Tick,
     began_at: Tick,
-    told: Option<Arc<View<NodeId>>>,
+    told: Option<Drifted>,
     failed: BTreeMap<Address, FailedWitness>,
     degraded_since: Option<Tick>,
     timer: Option<SpawnHandle>,
+    telling: Option<SpawnHandle>,
 }
 
 /// The state file: the pinned cluster and the endpoints that worked last.
@@ -66,6 +70,8 @@ impl LastKnownGood {
     }
 }
 
+/// An agreed view is told again until the supervisor says that it is in use.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// Witnesses kept before the first agreement.
 const MOST_UNPINNED: usize = 64;
 
@@ -79,6 +85,7 @@ impl EndpointDiffer {
         EndpointDiffer {
             agreement: Agreement::new(rules, published.pin.clone()),
             in_use: published.view.clone(),
+            confirmed: false,
             seat,
             unpinned: Vec::new(),
             suspected_at: now,
@@ -87,6 +94,7 @@ impl EndpointDiffer {
             failed: BTreeMap::new(),
             degraded_since: None,
             timer: None,
+            telling: None,
         }
     }
 
@@ -140,7 +148,7 @@ impl EndpointDiffer {
         let now = self.seat.env.now();
         match self.agreement.judge(self.in_use.as_deref(), now) {
             Verdict::Agreed { view, verified, support, electorate } => {
-                self.agreed(view, verified, (support, electorate), now);
+                self.agreed(view, verified, (support, electorate), ctx);
             }
             Verdict::Settling { .. } | Verdict::Undecided { .. } => {}
         }
@@ -161,8 +169,9 @@ impl EndpointDiffer {
         view: View<NodeId>,
         verified: BTreeSet<NodeId>,
         (support, electorate): (usize, usize),
-        now: Tick,
+        ctx: &mut Context<Self>,
     ) {
+        let now = self.seat.env.now();
         let published = Arc::clone(&self.seat.cluster.borrow());
         let fresh = published.view.as_deref() != Some(&view);
         let view =
@@ -192,19 +201,38 @@ impl EndpointDiffer {
         let unverified = view.endpoints.iter().filter(|(node, _)| !verified.contains(node));
         let unverified = unverified.map(|(_, at)| at.address.clone()).collect();
         drop(self.seat.poller.send(Settled { unverified }));
-        self.tell_drift(view, now);
+        let timeline =
+            Timeline { alive_at: self.suspected_at, suspected_at: self.began_at, discovered_at: now };
+        self.tell_drift(Drifted { view, timeline }, ctx);
     }
 
     /// Each newly agreed view is told, also one that equals the view in use: it may end what another began.
-    fn tell_drift(&mut self, view: Arc<View<NodeId>>, now: Tick) {
-        if self.told.as_ref() == Some(&view) && self.in_use.as_ref() == Some(&view) {
-            return;
+    fn tell_drift(&mut self, drifted: Drifted, ctx: &mut Context<Self>) {
+        if self.told.as_ref().is_none_or(|told| told.view != drifted.view) {
+            self.told = Some(drifted);
+            self.keep_telling(ctx);
         }
-        let timeline =
-            Timeline { alive_at: self.suspected_at, suspected_at: self.began_at, discovered_at: now };
-        if self.seat.supervisor.send(Drifted { view: Arc::clone(&view), timeline }).is_ok() {
-            self.told = Some(view);
+    }
+
+    /// The supervisor may be down, or take the message into its end: it is repeated, and costs nothing where it
+    /// was heard.
+    fn keep_telling(&mut self, ctx: &mut Context<Self>) {
+        if let Some(telling) = self.telling.take() {
+            ctx.cancel_future(telling);
         }
+        let Some(told) = self.told.clone() else { return };
+        drop(self.seat.supervisor.send(told));
+        self.telling = Some(ctx.run_later(TELL_AGAIN, |differ, ctx| {
+            differ.telling = None;
+            if !differ.is_in_use() {
+                differ.keep_telling(ctx);
+            }
+        }));
+    }
+
+    fn is_in_use(&self) -> bool {
+        let told = self.told.as_ref().map(|told| &told.view);
+        self.confirmed && told == self.in_use.as_ref()
     }
 
     fn publish(&mut self, view: &Arc<View<NodeId>>, verified: BTreeSet<NodeId>) {
@@ -248,6 +276,13 @@ impl EndpointDiffer {
 
 impl Actor for EndpointDiffer {
     type Context = Context<Self>;
+
+    /// The one before may have ended between publishing a view and telling it.
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if let Some(view) = self.in_use.clone() {
+            self.tell_drift(Drifted { view, timeline: Timeline::at(self.seat.env.now()) }, ctx);
+        }
+    }
 }
 
 impl Handler<Observed> for EndpointDiffer {
@@ -274,7 +309,7 @@ impl Handler<InUse> for EndpointDiffer {
     type Result = ();
 
     fn handle(&mut self, InUse(view): InUse, _: &mut Context<Self>) {
-        self.in_use = Some(view);
+        (self.in_use, self.confirmed) = (Some(view), true);
     }
 }
 

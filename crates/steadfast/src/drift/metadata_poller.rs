@@ -4,7 +4,7 @@
 //! address that may know better is asked at once, each on a fresh connection.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
@@ -36,6 +36,9 @@ pub(crate) struct Seat {
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
     /// The endpoints that worked last, as they were stored.
     pub(crate) last_known_good: BTreeSet<Address>,
+    /// Topics of other members that the group's leader has to know: it says so once, so they survive a crash of
+    /// the actor.
+    pub(crate) counted: Mutex<BTreeSet<Arc<str>>>,
     pub(crate) differ: Route<Observed>,
     pub(crate) events: Events,
 }
@@ -48,8 +51,6 @@ pub(crate) struct MetadataPoller {
     /// The connection that the timer asks over.
     standing: Option<Connection>,
     turn: usize,
-    /// Topics of other members that the group's leader has to know.
-    counted: BTreeSet<Arc<str>>,
     /// Suspicions that were told of late, so that many connections that break at once make one line.
     told: BTreeMap<(Option<NodeId>, String), steadfast_core::tick::Tick>,
 }
@@ -64,15 +65,7 @@ impl MetadataPoller {
     pub(crate) fn new(seat: Arc<Seat>) -> MetadataPoller {
         let pin = seat.cluster.borrow().pin.clone();
         let race = Race::new(Limits::default(), Race::usual_budget(), pin);
-        MetadataPoller {
-            seat,
-            race,
-            timer: None,
-            standing: None,
-            turn: 0,
-            counted: BTreeSet::new(),
-            told: BTreeMap::new(),
-        }
+        MetadataPoller { seat, race, timer: None, standing: None, turn: 0, told: BTreeMap::new() }
     }
 
     fn config(&self) -> Arc<Config> {
@@ -80,7 +73,8 @@ impl MetadataPoller {
     }
 
     fn topics(&self) -> Vec<Arc<str>> {
-        let wanted: BTreeSet<Arc<str>> = self.config().topics.iter().chain(&self.counted).cloned().collect();
+        let counted = self.seat.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted: BTreeSet<Arc<str>> = self.config().topics.iter().chain(&*counted).cloned().collect();
         wanted.into_iter().collect()
     }
 
@@ -325,7 +319,7 @@ impl Handler<CountTopics> for MetadataPoller {
     type Result = ();
 
     fn handle(&mut self, CountTopics(topics): CountTopics, ctx: &mut Context<Self>) {
-        self.counted = topics;
+        *self.seat.counted.lock().unwrap_or_else(PoisonError::into_inner) = topics;
         self.discover(ctx);
     }
 }

@@ -1,6 +1,6 @@
 //! The consumer's slot: two incarnations may live in it at once, and messages lead to the one in charge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::Message;
@@ -13,7 +13,7 @@ use steadfast_supervision::{
 
 use crate::consume::consumer::{Consumer, Seat};
 use crate::events::Event;
-use crate::messages::{Adapt, Crash, Promote};
+use crate::messages::{Adapt, Crash, Promote, Report};
 use crate::observers::Events;
 
 /// An incarnation of the consumer ended without being asked to.
@@ -40,10 +40,14 @@ pub(crate) struct ConsumerSlot {
     numbers: Numbers,
     promote: Route<Promote>,
     adapt: Route<Adapt>,
+    report: Route<Report>,
     crash: Route<Crash>,
+    /// Those that ended without being asked to, since one was prepared last.
+    ended: Ended,
 }
 
 /// The slot numbers the lives it holds, the respawn machine the consumers it asks for.
+type Ended = Arc<Mutex<BTreeSet<ConsumerIncarnation>>>;
 type Numbers = Arc<Mutex<BTreeMap<Incarnation, ConsumerIncarnation>>>;
 
 impl ConsumerSlot {
@@ -53,13 +57,23 @@ impl ConsumerSlot {
         let (adapts, adapt) = Route::channel();
         let (crashes, crash) = Route::channel();
         let numbers = Numbers::default();
-        let (of_exits, events) = (Arc::clone(&numbers), seat.events.clone());
+        let (reports, report) = Route::channel();
+        let gone = Ended::default();
+        let (of_exits, to_note, events) = (Arc::clone(&numbers), Arc::clone(&gone), seat.events.clone());
         let consumers = ReplaceableSpec::new("consumer")
             .publish(promotes)
             .publish(adapts)
             .publish(crashes)
-            .start(&seat.env.placement.control, move |event| ended(event, &of_exits, &events, &exits));
-        ConsumerSlot { seat, consumers: Mutex::new(consumers), numbers, promote, adapt, crash }
+            .publish(reports)
+            .start(&seat.env.placement.control, move |event| {
+                if let Some(incarnation) = ended(event, &of_exits, &events) {
+                    to_note.lock().unwrap_or_else(PoisonError::into_inner).insert(incarnation);
+                    // A supervisor that is down asks for it when it is begun anew.
+                    drop(exits.send(ConsumerExit { incarnation }));
+                }
+            });
+        let consumers = Mutex::new(consumers);
+        ConsumerSlot { seat, consumers, numbers, promote, adapt, report, crash, ended: gone }
     }
 
     fn consumers(&self) -> std::sync::MutexGuard<'_, Replaceable<Consumer>> {
@@ -75,6 +89,7 @@ impl ConsumerSlot {
     pub(crate) fn prepare(&self, incarnation: ConsumerIncarnation, view: Arc<View<NodeId>>) {
         let mut consumers = self.consumers();
         consumers.discard(self.seat.drain);
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let seat = Arc::clone(&self.seat);
         let arbiter = self.seat.env.placement.control.clone();
         let made = consumers.prepare(&arbiter, move |_, _| Consumer::new(seat, incarnation, view));
@@ -119,7 +134,18 @@ impl ConsumerSlot {
         drop(self.adapt.send(Adapt(view)));
     }
 
-    /// Lets the incarnation in charge panic; says whether there is one.
+    /// The incarnations that ended without being asked to, since one was prepared last.
+    pub(crate) fn ended(&self) -> Vec<ConsumerIncarnation> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    /// Lets the incarnation in charge say again how it stands. What a candidate said while nobody listened is
+    /// made up for by the deadline of its preparation.
+    pub(crate) fn report(&self) {
+        drop(self.report.send(Report));
+    }
+
+    /// Lets the incarnation in charge panic; says whether there is one that is up.
     pub(crate) fn crash(&self) -> bool {
         self.crash.send(Crash).is_ok()
     }
@@ -130,20 +156,19 @@ impl ConsumerSlot {
     }
 }
 
-fn ended(event: &ReplaceableEvent, numbers: &Numbers, events: &Events, exits: &Route<ConsumerExit>) {
-    let ReplaceableEvent::Exited { role, report } = event else { return };
+/// Which incarnation ended without being asked to, if that is what happened.
+fn ended(event: &ReplaceableEvent, numbers: &Numbers, events: &Events) -> Option<ConsumerIncarnation> {
+    let ReplaceableEvent::Exited { role, report } = event else { return None };
     let number = numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(&report.incarnation);
     let by_itself = match report.reason {
         ExitReason::Panicked { .. } | ExitReason::ArbiterGone | ExitReason::Escalated { .. } => true,
         ExitReason::Stopped | ExitReason::Abandoned => *role != Role::Retiring,
     };
-    if let Some(incarnation) = number.filter(|_| by_itself) {
-        events.emit(Event::ActorRestarted {
-            actor: "consumer".to_owned(),
-            incarnation: incarnation.0,
-            reason: report.reason.to_string(),
-        });
-        // Without a supervisor to tell, the service is about to end.
-        drop(exits.send(ConsumerExit { incarnation }));
-    }
+    let incarnation = number.filter(|_| by_itself)?;
+    events.emit(Event::ActorRestarted {
+        actor: "consumer".to_owned(),
+        incarnation: incarnation.0,
+        reason: report.reason.to_string(),
+    });
+    Some(incarnation)
 }

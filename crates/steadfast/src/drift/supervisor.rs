@@ -91,8 +91,7 @@ impl Supervisor {
             Action::Adapt { view, drift, because } => {
                 self.tell_drift(&drift, "adapt");
                 let view = Arc::new(view);
-                self.seat.slot.adapt(Arc::clone(&view));
-                drop(self.seat.differ.send(InUse(view)));
+                self.seat.slot.adapt(view);
                 tracing::debug!(
                     ?because,
                     out_of_budget = because == InPlace::OutOfBudget,
@@ -140,6 +139,12 @@ impl Supervisor {
         }
     }
 
+    fn tell_in_use(&self) {
+        if let Some(view) = self.machine(|machine, _| machine.in_use().cloned()) {
+            drop(self.seat.differ.send(InUse(Arc::new(view))));
+        }
+    }
+
     fn tell_drift(&self, drift: &Drift<NodeId>, action: &'static str) {
         if drift.is_empty() {
             return;
@@ -173,7 +178,14 @@ impl Supervisor {
 impl Actor for Supervisor {
     type Context = Context<Self>;
 
+    /// What was told while nobody listened is made up for: an end that the machine has not heard of would leave
+    /// it without a consumer for good, a successor that nobody promotes would cost its whole limit.
     fn started(&mut self, ctx: &mut Context<Self>) {
+        for incarnation in self.seat.slot.ended() {
+            let jitter = self.jitter();
+            self.tell(Event::Crashed { incarnation, jitter }, ctx);
+        }
+        self.seat.slot.report();
         self.arm(ctx);
     }
 }
@@ -183,6 +195,8 @@ impl Handler<Drifted> for Supervisor {
 
     fn handle(&mut self, Drifted { view, timeline }: Drifted, ctx: &mut Context<Self>) {
         self.tell(Event::Drifted { view: View::clone(&view), timeline }, ctx);
+        // Also when nothing follows: the differ repeats what it has no answer to.
+        self.tell_in_use();
     }
 }
 
@@ -197,10 +211,7 @@ impl Handler<ConsumerState> for Supervisor {
             }
             ConsumerState::Promoted(incarnation) => {
                 self.tell(Event::Promoted { incarnation }, ctx);
-                if let Some(view) = self.machine(|machine, _| machine.in_use().cloned()) {
-                    drop(self.seat.differ.send(InUse(Arc::new(view))));
-                }
-                return;
+                return self.tell_in_use();
             }
             ConsumerState::FirstRecord { incarnation, gap } => {
                 *self.seat.gap.lock().unwrap_or_else(PoisonError::into_inner) = gap;

@@ -280,11 +280,12 @@ impl Member {
     fn heartbeat(&mut self, heartbeat: Heartbeat, ctx: &mut Context<Self>) {
         let settings = &self.seat.settings;
         let request = heartbeat.request;
+        // An instance's name without its member id would be taken for another process with that name, and fenced.
         let question = api::heartbeat::Heartbeat {
             group: Arc::clone(&settings.group),
             generation: heartbeat.generation.unwrap_or(NO_GENERATION),
             member: text(heartbeat.member_id.as_ref()),
-            instance: settings.instance.clone(),
+            instance: settings.instance.clone().filter(|_| heartbeat.member_id.is_some()),
         };
         let Some(node) = self.found else { return };
         let (line, seat) = (self.beats.clone(), Arc::clone(&self.seat));

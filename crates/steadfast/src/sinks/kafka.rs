@@ -153,6 +153,9 @@ impl Drop for Forward {
 async fn forward(target: Target, source: Partition, mut waiting: mpsc::UnboundedReceiver<Batch>) {
     let mut client = None;
     while let Some(batch) = waiting.recv().await {
+        if !batch.is_current() {
+            continue;
+        }
         match write(&target, &source, &mut client, &batch).await {
             Ok(()) => batch.done(),
             Err(error) => {

@@ -69,6 +69,9 @@ impl Writer {
 
 fn write_all(mut output: Output, waiting: &Receiver<Job>) {
     while let Ok(Job { lines, batch }) = waiting.recv() {
+        if !batch.is_current() {
+            continue;
+        }
         match output.write(&lines) {
             Ok(()) => batch.done(),
             Err(error) => batch.failed(error),
@@ -110,7 +113,11 @@ impl Handler<Batch> for Lines {
     }
 }
 
-fn format(batch: &Batch, into: &mut Vec<u8>) -> Result<(), RecordError> {
+/// Appends the batch's records to `into`, one line each.
+///
+/// # Errors
+/// A record cannot be decoded; those before it are appended.
+pub fn format(batch: &Batch, into: &mut Vec<u8>) -> Result<(), RecordError> {
     let partition = batch.partition();
     for record in batch.records() {
         let record: Record<'_> = record?;

@@ -1,0 +1,158 @@
+//! What a loop asks its leader about positions: where to begin, and what became of one that is gone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use steadfast_core::ids::{LeaderEpoch, Offset, Partition};
+use steadfast_core::progress::Position;
+
+use super::intake::{Intake, Note};
+use super::leader::LeaderLoop;
+use super::session::{Broken, LONG_REST, REST, Session};
+use crate::api::list_offsets::{ListOffsets, ListedOffset, LogEnd, OffsetAsked};
+use crate::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
+use crate::api::{Api, ErrorCode};
+use crate::connection::CallError;
+
+/// Why the leader's word about a partition is not known.
+enum Unknown {
+    Broken(CallError),
+    Refused(ErrorCode),
+    /// The answer leaves the partition out.
+    Unsaid,
+}
+
+impl From<CallError> for Unknown {
+    fn from(error: CallError) -> Unknown {
+        Unknown::Broken(error)
+    }
+}
+
+impl<I: Intake> LeaderLoop<I> {
+    /// Asks for the ends of the log of partitions for which nothing was ever committed.
+    pub(super) async fn place(
+        &self,
+        session: &mut Session,
+        unplaced: BTreeMap<Partition, OffsetAsked>,
+    ) -> Result<(), Broken> {
+        let mut listed = self.listed(session, unplaced.clone()).await?;
+        for (partition, asked) in unplaced {
+            match listed.remove(&partition) {
+                Some(Ok(found)) => {
+                    self.intake.placed(&partition, asked.at, found.offset, found.leader_epoch);
+                }
+                Some(Err(code)) => self.refused(session, partition, code),
+                None => session.rest(&partition, LONG_REST),
+            }
+        }
+        Ok(())
+    }
+
+    /// The leader does not have the position: asks it what it has instead.
+    pub(super) async fn examine(
+        &self,
+        session: &mut Session,
+        partition: Partition,
+        position: Position,
+    ) -> Result<(), Broken> {
+        let Some(leader_epoch) = self.led.borrow().get(&partition).copied() else { return Ok(()) };
+        let findings = self.findings(session, &partition, leader_epoch, position).await;
+        if let Err(Unknown::Refused(code)) = findings {
+            self.refused(session, partition, code);
+            return Ok(());
+        }
+        session.rest(&partition, LONG_REST);
+        match findings {
+            Ok(note) => self.intake.note(note),
+            Err(Unknown::Refused(_) | Unknown::Unsaid) => {}
+            Err(Unknown::Broken(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// The broker refuses the partition: it rests.
+    pub(super) fn refused(&self, session: &mut Session, partition: Partition, code: ErrorCode) {
+        if about_the_leader(code) {
+            session.rest(&partition, REST);
+            self.intake.note(Note::NotLeader { partition, code });
+        } else {
+            session.rest(&partition, LONG_REST);
+            self.intake.note(Note::Refused { partition, code });
+        }
+    }
+
+    /// The note is made only if the leader has answered everything: what it refused to say is no finding.
+    async fn findings(
+        &self,
+        session: &mut Session,
+        partition: &Partition,
+        leader_epoch: LeaderEpoch,
+        position: Position,
+    ) -> Result<Note, Unknown> {
+        let shared = self.shared_history(session, partition, leader_epoch, position).await?;
+        let earliest = self.end(session, partition, LogEnd::Earliest, leader_epoch).await?;
+        let latest = self.end(session, partition, LogEnd::Latest, leader_epoch).await?;
+        Ok(Note::OutOfRange { partition: partition.clone(), position, shared, earliest, latest })
+    }
+
+    /// Where the leader's history parts from ours, if before the position (KIP-320).
+    async fn shared_history(
+        &self,
+        session: &mut Session,
+        partition: &Partition,
+        current_leader: LeaderEpoch,
+        position: Position,
+    ) -> Result<Option<(Offset, LeaderEpoch)>, Unknown> {
+        let Some(epoch) = position.leader_epoch.known() else { return Ok(None) };
+        let partitions = [(partition.clone(), EpochAsked { current_leader, epoch })].into();
+        let mut answer = self.call(session, OffsetForLeaderEpoch { partitions }).await?.partitions;
+        let end = answer.remove(partition).ok_or(Unknown::Unsaid)?.map_err(Unknown::Refused)?;
+        // Another epoch's records may stand at the position in the leader's log (an unclean election): then it
+        // parts from ours at or before the position, how far before is not known.
+        let parted = end.filter(|end| end.end_offset < position.offset || end.epoch < epoch);
+        Ok(parted.map(|end| (end.end_offset.min(position.offset), end.epoch)))
+    }
+
+    async fn end(
+        &self,
+        session: &mut Session,
+        partition: &Partition,
+        at: LogEnd,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Offset, Unknown> {
+        let asked = [(partition.clone(), OffsetAsked { at, leader_epoch })].into();
+        let listed = self.listed(session, asked).await?.remove(partition).ok_or(Unknown::Unsaid)?;
+        listed.map(|found| found.offset).map_err(Unknown::Refused)
+    }
+
+    async fn listed(
+        &self,
+        session: &mut Session,
+        partitions: BTreeMap<Partition, OffsetAsked>,
+    ) -> Result<BTreeMap<Partition, Result<ListedOffset, ErrorCode>>, CallError> {
+        let request = ListOffsets { isolation: self.settings.isolation, partitions };
+        Ok(self.call(session, request).await?.partitions)
+    }
+
+    async fn call<A: Api>(&self, session: &mut Session, request: A) -> Result<A::Answer, CallError> {
+        let pending = session.connection.send(&request, self.limit(session))?;
+        session.answer(pending, Duration::ZERO, &*self.intake).await?.decode()
+    }
+}
+
+/// Whether the error says that another broker is to be asked, or the same one a little later.
+fn about_the_leader(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER
+            | ErrorCode::FENCED_LEADER_EPOCH
+            | ErrorCode::UNKNOWN_LEADER_EPOCH
+            | ErrorCode::LEADER_NOT_AVAILABLE
+            | ErrorCode::REPLICA_NOT_AVAILABLE
+            | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            | ErrorCode::UNKNOWN_TOPIC_ID
+            | ErrorCode::INCONSISTENT_TOPIC_ID
+            | ErrorCode::OFFSET_NOT_AVAILABLE
+            | ErrorCode::KAFKA_STORAGE_ERROR
+    )
+}

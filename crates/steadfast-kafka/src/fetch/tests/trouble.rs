@@ -1,0 +1,327 @@
+//! Silence, broken connections, refusals, damage.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kafka_protocol::messages::FetchResponse;
+use steadfast_core::ids::{Offset, Partition};
+use tokio::time::{Instant, sleep};
+
+use super::broker::{batch, batch_of, brought, part, refusal};
+use super::stage::{MAX_WAIT, REQUEST_TIMEOUT, Setting, partition, settle};
+use crate::api::ErrorCode;
+use crate::fetch::intake::Note;
+use crate::records::compression::Compression;
+use crate::records::write::{BatchSpec, NewRecord};
+
+const SECOND: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_millis(100);
+const NOT_LEADER: i16 = 6;
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overdue_answer_is_noted_once_and_taken_when_it_comes() {
+    let (stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    stage.table.complaints();
+    wire.hears_nothing_for(millis(599)).await;
+    assert!(stage.table.complaints().is_empty());
+    wire.hears_nothing_for(20 * SECOND).await;
+    assert_eq!(stage.table.complaints(), [Note::Silent { waited: MAX_WAIT + millis(100) }]);
+    wire.answer(&asked, &brought([part(0, batch(0, 2))])).await;
+    assert_eq!(wire.fetch().await.offsets(), [(0, 2)]);
+    assert_eq!(stage.table.delivered(), [(0, vec![0, 1])]);
+}
+
+/// How long the next fetch is unanswered until the loop complains.
+async fn patience(stage: &super::stage::Stage, wire: &mut super::broker::Wire) -> Duration {
+    let asked = wire.fetch().await;
+    wire.hears_nothing_for(20 * SECOND).await;
+    wire.answer(&asked, &brought([part(0, "")])).await;
+    let mut waited = stage.table.complaints().into_iter().map(|note| match note {
+        Note::Silent { waited } => waited,
+        other => panic!("expected silence to be noted, found {other:?}"),
+    });
+    waited.next().expect("a note")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_usually_slow_is_given_four_times_as_long() {
+    let (stage, mut wire) = Setting::of(1).proven().await;
+    for _ in 0..3 {
+        let asked = wire.fetch().await;
+        sleep(MAX_WAIT + millis(80)).await;
+        wire.answer(&asked, &brought([part(0, "")])).await;
+    }
+    assert!(stage.table.complaints().is_empty());
+    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(320));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_that_was_held_up_does_not_hide_the_next_silence() {
+    let (stage, mut wire) = Setting::of(1).proven().await;
+    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(100));
+    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(400));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_broker_is_given_as_much_longer_as_it_says() {
+    let (stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, batch(0, 1))]).with_throttle_time_ms(3000)).await;
+    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(3100));
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, batch(1, 1))]).with_throttle_time_ms(i32::MAX)).await;
+    wire.fetch().await;
+    sleep(REQUEST_TIMEOUT + SECOND).await;
+    assert_eq!(stage.table.complaints(), [Note::Silent { waited: REQUEST_TIMEOUT + MAX_WAIT + millis(350) }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_never_answers_is_left_at_the_request_timeout() {
+    let (mut stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    let mut next = stage.accept().await;
+    assert_eq!(next.fetch().await.at - asked.at, MAX_WAIT + REQUEST_TIMEOUT + millis(25));
+    let notes = stage.table.complaints();
+    assert!(matches!(&notes[..], [Note::Silent { .. }, Note::Broken { stood: true, .. }]), "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_broken_connection_the_loop_goes_on_from_its_position() {
+    let (mut stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, batch(0, 3))])).await;
+    let asked = wire.fetch().await;
+    drop(wire);
+    let mut wire = stage.accept().await;
+    let again = wire.fetch().await;
+    assert_eq!((again.offsets(), again.max_wait()), (vec![(0, 3)], Duration::ZERO));
+    assert_eq!(again.at - asked.at, millis(25));
+    let notes = stage.table.complaints();
+    assert!(matches!(&notes[..], [Note::Broken { stood: true, .. }]), "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_loop_notices_that_its_connection_broke() {
+    let (stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    stage.table.hold_back(0, true);
+    wire.answer(&asked, &brought([part(0, "")])).await;
+    wire.hears_nothing_for(SECOND).await;
+    assert!(stage.table.complaints().is_empty());
+    drop(wire);
+    settle().await;
+    let notes = stage.table.complaints();
+    assert!(matches!(&notes[..], [Note::Broken { stood: true, .. }]), "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_were_claimed_as_the_connection_broke_are_delivered_all_the_same() {
+    for held_back in [false, true] {
+        let (mut stage, mut wire) = Setting::of(1).proven().await;
+        let asked = wire.fetch().await;
+        stage.table.hold_back(0, held_back);
+        wire.answer(&asked, &brought([part(0, batch(0, 3))])).await;
+        drop(wire);
+        stage.table.hold_back(0, false);
+        let mut wire = stage.accept().await;
+        assert_eq!(wire.fetch().await.offsets(), [(0, 3)]);
+        assert_eq!(stage.table.delivered(), [(0, vec![0, 1, 2])]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_refuses_connections_is_dialled_less_and_less_often() {
+    let (mut stage, wire) = Setting::of(1).proven().await;
+    drop(stage.listener);
+    stage.listener = crate::transport::Memory::default().listen(Setting::address());
+    drop(wire);
+    sleep(10 * SECOND).await;
+    let notes = stage.table.complaints();
+    let refused = notes.iter().filter(|note| matches!(note, Note::Broken { stood: false, .. })).count();
+    assert_eq!((refused, notes.len()), (14, 15), "{notes:?}");
+    stage.listen_again();
+    let now = Instant::now();
+    let mut wire = stage.accept().await;
+    wire.fetch().await;
+    assert!(now.elapsed() <= SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_hangs_up_when_it_is_asked_for_records_is_dialled_less_and_less_often() {
+    let mut stage = Setting::of(1).start();
+    let began = Instant::now();
+    for _ in 0..8 {
+        stage.accept().await.fetch().await;
+    }
+    assert_eq!(began.elapsed(), millis(25 + 50 + 100 + 200 + 400 + 800 + 1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_with_another_leader_rests_and_the_others_go_on() {
+    let (stage, mut wire) = Setting::of(2).open().await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([refusal(0, NOT_LEADER), part(1, batch(0, 1))])).await;
+    let next = wire.fetch().await;
+    assert_eq!((next.offsets(), next.at), (vec![(1, 1)], asked.at));
+    let note = Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER };
+    assert_eq!(stage.table.complaints(), [note]);
+    sleep(next.max_wait()).await;
+    wire.answer(&next, &brought([part(1, "")])).await;
+    let all = wire.fetch().await;
+    assert_eq!((all.offsets().len(), all.at - asked.at), (2, REST));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_refused_for_another_reason_rests_longer() {
+    let (stage, mut wire) = Setting::of(1).open().await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([refusal(0, 29)])).await;
+    assert_eq!(wire.fetch().await.at - asked.at, SECOND);
+    assert_eq!(stage.table.complaints(), [Note::Refused { partition: partition(0), code: ErrorCode(29) }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_whole_answer_is_an_error_of_each_partition() {
+    let (stage, mut wire) = Setting::of(2).open().await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &FetchResponse::default().with_error_code(-1)).await;
+    assert_eq!(wire.fetch().await.at - asked.at, SECOND);
+    let note = |index| Note::Refused { partition: partition(index), code: ErrorCode(-1) };
+    assert_eq!(stage.table.complaints(), [note(0), note(1)]);
+}
+
+fn undecodable(notes: Vec<Note>) -> Vec<(Partition, Offset, String)> {
+    let details = |note| match note {
+        Note::Undecodable { partition, position, error } => (partition, position, error),
+        other => panic!("expected damage to be noted, found {other:?}"),
+    };
+    notes.into_iter().map(details).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_an_answer_leaves_out_rests() {
+    let (stage, mut wire) = Setting::of(2).open().await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, batch(0, 1)), part(7, batch(0, 1))])).await;
+    assert_eq!(wire.fetch().await.offsets(), [(0, 1)]);
+    let notes = undecodable(stage.table.complaints());
+    assert_eq!(notes, [(partition(1), Offset(0), "the answer leaves the partition out".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_records_are_noted_and_asked_for_again_once_a_second() {
+    let (stage, mut wire) = Setting::of(1).open().await;
+    let mut damaged = batch(0, 3).to_vec();
+    damaged[70] ^= 1;
+    let mut asked = wire.fetch().await;
+    for _ in 0..3 {
+        wire.answer(&asked, &brought([part(0, damaged.clone())])).await;
+        let again = wire.fetch().await;
+        assert_eq!((again.offsets(), again.at - asked.at), (vec![(0, 0)], SECOND));
+        let notes = undecodable(stage.table.complaints());
+        assert!(notes.len() == 1 && notes[0].2.contains("checksum"), "{notes:?}");
+        asked = again;
+    }
+    assert!(stage.table.take_deliveries().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_before_the_position_make_no_progress_and_no_hurry() {
+    let (_stage, mut wire) = Setting::of(1).open().await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, batch(0, 9))])).await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, batch(0, 9))])).await;
+    assert_eq!(wire.fetch().await.at - asked.at, REST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_without_records_that_come_at_once_are_not_asked_for_in_a_spin() {
+    let (_stage, mut wire) = Setting::of(1).proven().await;
+    let began = Instant::now();
+    for _ in 0..10 {
+        let asked = wire.fetch().await;
+        wire.answer(&asked, &brought([part(0, "")])).await;
+    }
+    assert_eq!(began.elapsed(), 9 * REST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_is_over_does_not_keep_an_idle_loop_awake() {
+    let (stage, mut wire) = Setting::of(1).open().await;
+    let asked = wire.fetch().await;
+    stage.table.hold_back(0, true);
+    wire.answer(&asked, &brought([refusal(0, NOT_LEADER)])).await;
+    wire.hears_nothing_for(SECOND).await;
+    let before = stage.table.wants.load(Ordering::Relaxed);
+    wire.hears_nothing_for(SECOND).await;
+    let looks = stage.table.wants.load(Ordering::Relaxed) - before;
+    assert!((9..=11).contains(&looks), "expected ten looks in a second, found {looks}");
+}
+
+/// A batch of one record at `offset` that unfolds to `size` zeros.
+fn folded(offset: i64, size: usize) -> Vec<u8> {
+    let spec = BatchSpec { compression: Compression::Zstd, ..BatchSpec::at(Offset(offset)) };
+    spec.write(&[NewRecord::new(Offset(offset), 0, vec![0; size])]).unwrap().to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_unfold_to_too_much_together_are_delivered_one_by_one() {
+    let (stage, mut wire) = Setting::of(1).open().await;
+    let log = [folded(0, 40_000), folded(1, 40_000), folded(2, 40_000)].concat();
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, log.clone())])).await;
+    let ahead = wire.fetch().await;
+    assert_eq!(ahead.offsets(), [(0, 3)]);
+    wire.answer(&ahead, &brought([part(0, batch(3, 1))])).await;
+    for offset in 0..3 {
+        let asked = wire.fetch().await;
+        assert_eq!(asked.offsets(), [(0, offset)]);
+        wire.answer(&asked, &brought([part(0, log.clone())])).await;
+    }
+    assert_eq!(wire.fetch().await.offsets(), [(0, 3)]);
+    assert_eq!(stage.table.delivered(), [(0, vec![0]), (0, vec![1]), (0, vec![2])]);
+    assert!(stage.table.complaints().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_cannot_be_decompressed_is_noted_and_costs_the_handler_its_lease_once() {
+    let (stage, mut wire) = Setting::of(1).open().await;
+    let log = [folded(0, 10), folded(1, 1 << 20)].concat();
+    let asked = wire.fetch().await;
+    let generation = stage.table.on(0, |progress| progress.position().generation.0);
+    wire.answer(&asked, &brought([part(0, log.clone())])).await;
+    let ahead = wire.fetch().await;
+    wire.answer(&ahead, &brought([part(0, batch(2, 1))])).await;
+    let asked = wire.fetch().await;
+    assert_eq!(asked.offsets(), [(0, 0)], "what was claimed is given back");
+    wire.answer(&asked, &brought([part(0, log.clone())])).await;
+    let mut asked = wire.fetch().await;
+    assert_eq!(stage.table.delivered(), [(0, vec![0])], "what is before it gets through");
+    for _ in 0..3 {
+        wire.answer(&asked, &brought([part(0, folded(1, 1 << 20))])).await;
+        let again = wire.fetch().await;
+        assert_eq!((again.offsets(), again.at - asked.at), (vec![(0, 1)], SECOND));
+        let notes = undecodable(stage.table.complaints());
+        assert_eq!((&notes[0].0, notes[0].1, notes.len()), (&partition(0), Offset(1), 1));
+        asked = again;
+    }
+    assert_eq!(stage.table.on(0, |progress| progress.position().generation.0), generation + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_stands_before_damage_is_delivered() {
+    let (stage, mut wire) = Setting::of(1).open().await;
+    let mut damaged = batch_of(BatchSpec::at(Offset(3)), 2).to_vec();
+    damaged[70] ^= 1;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, [batch(0, 3).to_vec(), damaged].concat())])).await;
+    assert_eq!(wire.fetch().await.offsets(), [(0, 3)]);
+    assert_eq!(stage.table.delivered(), [(0, vec![0, 1, 2])]);
+    assert!(stage.table.complaints().is_empty());
+}
