@@ -37,6 +37,7 @@ pub struct Plan {
 /// offsets follow sequences. Dropping it ends it.
 pub struct Load {
     acked: Arc<Mutex<Acked>>,
+    answers: Arc<Mutex<Vec<(Mark, SystemTime)>>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -59,10 +60,11 @@ impl Load {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
         let acked = Arc::new(Mutex::new(Acked::new()));
-        let (writing, count) = (acked.clone(), partitions.len());
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let (writing, count) = ((acked.clone(), answers.clone()), partitions.len());
         let thread = std::thread::Builder::new().name("load".to_owned());
         let thread = thread.spawn(move || runtime.block_on(write_all(plan, partitions, writing, stopped)))?;
-        let load = Load { acked, stop, thread: Some(thread) };
+        let load = Load { acked, answers, stop, thread: Some(thread) };
         within(2 * STOP_LIMIT, || {
             let begun = load.acked().len();
             let all = count == begun;
@@ -75,6 +77,14 @@ impl Load {
     /// What has been acknowledged so far.
     pub fn acked(&self) -> Acked {
         self.acked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The records that were acknowledged from `since` on, each with the time at which its acknowledgement was read.
+    pub fn acked_since(&self, since: SystemTime) -> Vec<(Mark, SystemTime)> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut late: Vec<_> = answers.iter().rev().take_while(|(_, at)| *at >= since).copied().collect();
+        late.reverse();
+        late
     }
 
     /// Ends the load when what is in flight is decided: what was acknowledged in all.
@@ -98,12 +108,10 @@ impl Drop for Load {
     }
 }
 
-async fn write_all(
-    plan: Plan,
-    partitions: Range<i32>,
-    acked: Arc<Mutex<Acked>>,
-    stopped: watch::Receiver<bool>,
-) {
+/// What was acknowledged, and when.
+type Noted = (Arc<Mutex<Acked>>, Arc<Mutex<Vec<(Mark, SystemTime)>>>);
+
+async fn write_all(plan: Plan, partitions: Range<i32>, acked: Noted, stopped: watch::Receiver<bool>) {
     let plan = Arc::new(plan);
     let mut writers = JoinSet::new();
     for partition in partitions {
@@ -117,12 +125,7 @@ async fn write_all(
 }
 
 /// Writes one partition until it is stopped. A sequence whose fate is unknown is given up, not tried again.
-async fn write(
-    plan: Arc<Plan>,
-    partition: i32,
-    acked: Arc<Mutex<Acked>>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn write(plan: Arc<Plan>, partition: i32, (acked, answers): Noted, mut stopped: watch::Receiver<bool>) {
     let every = Duration::from_secs(1) * plan.partitions.unsigned_abs() / plan.per_second.max(1);
     let mut beat = tokio::time::interval(every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -144,6 +147,8 @@ async fn write(
             Ok(Ok(_)) => {
                 let mut acked = acked.lock().unwrap_or_else(PoisonError::into_inner);
                 acked.entry(partition).or_default().insert(sequence);
+                let answered = (mark, SystemTime::now());
+                answers.lock().unwrap_or_else(PoisonError::into_inner).push(answered);
             }
             Ok(Err(_)) | Err(_) => to = None,
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use steadfast_sim::proxy::{DriftProxy, Moved, Nodes, Old};
-use steadfast_tests::checker::Acked;
+use steadfast_tests::checker::{Acked, Mark};
 use steadfast_tests::kafka::{self, Cluster};
 use steadfast_tests::load::{Load, Plan};
 use steadfast_tests::service::{Event, Service, Workplace, usual_config};
@@ -152,9 +152,10 @@ impl Scene {
         self.service.events().split_off(from)
     }
 
-    /// What the brokers acknowledged so far.
-    pub fn acknowledged(&self) -> usize {
-        count(&self.load.acked())
+    /// The records that the brokers acknowledged between two times, each with when.
+    pub fn acked_between(&self, from: SystemTime, until: SystemTime) -> Vec<(Mark, SystemTime)> {
+        let acked = self.load.acked_since(from).into_iter();
+        acked.take_while(|(_, at)| *at < until).collect()
     }
 
     /// Waits until every partition has brought a record that was written after the old ports ended.

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use steadfast_tests::checker::Delivered;
+use steadfast_tests::checker::{Delivered, Mark};
 
 /// One record: when it was written, and when it came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Its partition.
     pub partition: i32,
+    /// Its number in that partition.
+    pub sequence: u64,
     /// Its timestamp: taken by the producer just before it sent the record, cut to milliseconds.
     pub written: SystemTime,
     /// When the sink's line was read.
@@ -21,7 +23,8 @@ impl Seen {
     /// Reads the sink's envelope; none when it carries no timestamp.
     pub fn read(delivered: &Delivered, envelope: &Value) -> Option<Seen> {
         let written = UNIX_EPOCH + Duration::from_millis(envelope["ts"].as_u64()?);
-        Some(Seen { partition: delivered.mark.partition, written, at: delivered.at })
+        let Mark { partition, sequence } = delivered.mark;
+        Some(Seen { partition, sequence, written, at: delivered.at })
     }
 }
 
@@ -63,14 +66,21 @@ pub fn longest_gap(seen: &[Seen], from: SystemTime, until: SystemTime) -> BTreeM
     gaps.into_iter().map(|(partition, gap)| (partition, closed(gap))).collect()
 }
 
-/// By partition, the longest time that a record written between `from` and `until` waited until it came out: a
-/// pause without the producer's rhythm in it, but with the brokers' time to take the record.
-pub fn longest_wait(seen: &[Seen], from: SystemTime, until: SystemTime) -> BTreeMap<i32, Duration> {
+/// By partition, the longest time that one of these records waited, from its acknowledgement to the producer until
+/// it came out: a pause of the service alone, without the producer's rhythm and the brokers' time in it. A record
+/// that did not come out has waited until `now`.
+pub fn longest_wait(acked: &[(Mark, SystemTime)], seen: &[Seen], now: SystemTime) -> BTreeMap<i32, Duration> {
+    let key = |record: &Seen| (Mark { partition: record.partition, sequence: record.sequence }, record.at);
+    let mut out: BTreeMap<Mark, SystemTime> = BTreeMap::new();
+    for (mark, at) in seen.iter().map(key) {
+        out.entry(mark).or_insert(at);
+    }
     let mut waits: BTreeMap<i32, Duration> = BTreeMap::new();
-    for record in seen.iter().filter(|record| (from..until).contains(&record.written)) {
-        let waited = record.at.duration_since(record.written).unwrap_or_default();
-        let longest = waits.entry(record.partition).or_default();
-        *longest = waited.max(*longest);
+    for (mark, acknowledged) in acked {
+        let at = out.get(mark).copied().unwrap_or(now);
+        let longest = waits.entry(mark.partition).or_default();
+        // It may come out before the producer has read its acknowledgement.
+        *longest = at.duration_since(*acknowledged).unwrap_or_default().max(*longest);
     }
     waits
 }
@@ -86,6 +96,7 @@ mod tests {
     fn seen(records: &[(i32, u64, u64)]) -> Vec<Seen> {
         let seen = |(partition, written, read): &(i32, u64, u64)| Seen {
             partition: *partition,
+            sequence: *written,
             written: at(*written),
             at: at(*read),
         };
@@ -111,8 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_counted_where_its_record_was_written() {
-        let seen = seen(&[(0, 90, 190), (0, 110, 140), (0, 190, 260), (0, 200, 300)]);
-        assert_eq!(longest_wait(&seen, at(100), at(200)), BTreeMap::from([(0, ms(70))]));
+    fn a_record_waits_from_its_acknowledgement_until_it_comes_out_first() {
+        let seen = seen(&[(0, 1, 150), (0, 1, 190), (0, 2, 95), (1, 1, 120)]);
+        let mark = |partition, sequence| Mark { partition, sequence };
+        let acked = [(mark(0, 1), at(100)), (mark(0, 2), at(101)), (mark(1, 2), at(110))];
+        let expected = BTreeMap::from([(0, ms(50)), (1, ms(90))]);
+        assert_eq!(longest_wait(&acked, &seen, at(200)), expected);
     }
 }

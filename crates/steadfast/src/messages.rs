@@ -36,9 +36,13 @@ pub enum Observed {
     Begin {
         /// When the first suspicion came.
         suspected_at: Tick,
+        /// Its number.
+        discovery: u64,
     },
     /// A witness answered.
     Answered {
+        /// The discovery that began last.
+        discovery: u64,
         /// Its view.
         observation: Observation<NodeId>,
         /// What it says of our topics; none if it was not asked.
@@ -62,6 +66,9 @@ pub enum Observed {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Settled {
+    /// The discovery that began last before this was judged. A verdict from before a discovery began does not end
+    /// that discovery.
+    pub discovery: u64,
     /// Addresses of the agreed view that are not verified yet: these are asked on.
     pub unverified: BTreeSet<Address>,
 }

@@ -1,6 +1,6 @@
 //! The cases.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use steadfast_tests::within;
 use super::figures::{Figures, Outcome, Target};
 use crate::machine::load_average;
 use crate::scene::{LIMIT, Opening, PARTITIONS, Scene, Shift, whole};
-use crate::seen::{first_after, first_written_after, longest_gap, longest_wait};
+use crate::seen::{Seen, first_after, first_written_after, longest_gap, longest_wait};
 use crate::story;
 
 /// What is done at each move, and measured.
@@ -74,10 +74,14 @@ impl Case {
         match self {
             Case::Refuse => vec![figures(first, Some(Target { median: ms(300), all: ms(600) }))],
             Case::BlackHole => vec![figures(first, Some(Target { median: ms(2000), all: ms(4000) }))],
-            Case::Grace => vec![figures(
-                "longest pause of any partition, from the move to 5 s after the old ports died",
-                Some(Target::all(ms(300))),
-            )],
+            Case::Grace => vec![
+                figures(
+                    "longest gap between records of a partition, from the move to 5 s after the old ports died",
+                    Some(Target::all(ms(300))),
+                ),
+                figures("longest wait of a record in that time", Some(Target::all(ms(300)))),
+                figures("the same, 5 s before the move", None),
+            ],
             Case::Config => vec![figures(
                 "the file's rename to the first record of every partition",
                 Some(Target::all(ms(500))),
@@ -88,8 +92,9 @@ impl Case {
                     "longest wait of a record of the others, 2 s from the move",
                     Some(Target::all(ms(50))),
                 ),
-                figures("the same of all, in the 2 s before the move", None),
+                figures("the same, 2 s before the move", None),
                 figures("longest gap between records of the others, 2 s from the move", None),
+                figures("the same, 2 s before the move", None),
             ],
         }
     }
@@ -145,18 +150,20 @@ fn every_endpoint(scene: &Scene, old: Old) -> io::Result<(Shift, Vec<Duration>)>
     let shift = scene.shift(Nodes::All, old)?;
     scene.await_flow(&shift)?;
     let first = first_written_after(&scene.seen_from(shift.records), shift.closed, shift.moved.at);
-    Ok((shift, vec![longest(first.into_values())]))
+    Ok((shift, vec![longest(first)]))
 }
 
 fn grace(scene: &Scene) -> io::Result<(Shift, Vec<Duration>)> {
+    let records = scene.service.count();
+    std::thread::sleep(AFTERMATH);
     let shift = scene.shift(Nodes::All, Old::Grace(GRACE))?;
-    let until = shift.moved.at + GRACE + AFTERMATH;
-    sleep_until(until);
-    let seen = scene.seen_from(shift.records);
-    // A partition that brought nothing at all has no gap of its own: it paused all the time.
-    let gaps = longest_gap(&seen, shift.moved.at, until);
-    let pause = if whole(&gaps) { longest(gaps.into_values()) } else { GRACE + AFTERMATH };
-    Ok((shift, vec![pause]))
+    let (moved, until) = (shift.moved.at, shift.moved.at + GRACE + AFTERMATH);
+    sleep_until(until + REST);
+    let watched = Watched { scene, records: shift.records, from: moved, until };
+    let before = Watched { scene, records, from: moved - AFTERMATH, until: moved };
+    let all = |_: &i32| true;
+    let times = vec![watched.longest_gap(all)?, watched.longest_wait(all)?, before.longest_wait(all)?];
+    Ok((shift, times))
 }
 
 fn config(scene: &Scene) -> io::Result<(Shift, Vec<Duration>)> {
@@ -166,7 +173,7 @@ fn config(scene: &Scene) -> io::Result<(Shift, Vec<Duration>)> {
     let renamed = scene.reconfigure()?;
     let first = || first_after(&scene.seen_from(records), renamed);
     scene.until("every partition goes on", || whole(&first()))?;
-    Ok((shift, vec![longest(first().into_values())]))
+    Ok((shift, vec![longest(first())]))
 }
 
 fn one_of_three(scene: &Scene, number: usize) -> io::Result<(Shift, Vec<Duration>)> {
@@ -176,24 +183,57 @@ fn one_of_three(scene: &Scene, number: usize) -> io::Result<(Shift, Vec<Duration
     let its = led_by(scene, node)?;
     let shift = scene.shift(Nodes::Some(BTreeSet::from([node])), Old::Refuse)?;
     scene.await_flow(&shift)?;
-    let (moved, until) = (shift.moved.at, shift.moved.at + WINDOW);
-    sleep_until(until + ms(500));
-    let seen = scene.seen_from(records);
+    let moved = shift.moved.at;
+    sleep_until(moved + WINDOW + REST);
+    let first = first_written_after(&scene.seen_from(shift.records), shift.closed, moved);
+    let of_its = longest(first.into_iter().filter(|(partition, _)| its.contains(partition)));
     let others = |partition: &i32| !its.contains(partition);
-    let of_others = |times: std::collections::BTreeMap<i32, Duration>| {
-        longest(times.into_iter().filter(|(partition, _)| others(partition)).map(|(_, time)| time))
-    };
-    let first = first_written_after(&seen, shift.closed, moved);
-    let of_its = longest(first.into_iter().filter(|(p, _)| !others(p)).map(|(_, time)| time));
-    let usual = longest(longest_wait(&seen, moved - WINDOW, moved - REST / 5).into_values());
-    let after = scene.seen_from(shift.records);
+    let after = Watched { scene, records: shift.records, from: moved, until: moved + WINDOW };
+    // What was written just before the move belongs to its wake.
+    let before = Watched { scene, records, from: moved - WINDOW, until: moved - ms(100) };
     let times = vec![
         of_its,
-        of_others(longest_wait(&seen, moved, until)),
-        usual,
-        of_others(longest_gap(&after, moved, until)),
+        after.longest_wait(others)?,
+        before.longest_wait(others)?,
+        after.longest_gap(others)?,
+        before.longest_gap(others)?,
     ];
     Ok((shift, times))
+}
+
+/// A time in which pauses are looked for.
+struct Watched<'a> {
+    scene: &'a Scene,
+    /// How many records had come out before it.
+    records: usize,
+    from: SystemTime,
+    until: SystemTime,
+}
+
+impl Watched<'_> {
+    /// With some that came out before: a record may come out before the producer reads its acknowledgement.
+    fn seen(&self) -> Vec<Seen> {
+        self.scene.seen_from(self.records.saturating_sub(100))
+    }
+
+    fn longest_gap(&self, of: impl Fn(&i32) -> bool) -> io::Result<Duration> {
+        let gaps = longest_gap(&self.seen(), self.from, self.until);
+        self.longest(gaps, of)
+    }
+
+    fn longest_wait(&self, of: impl Fn(&i32) -> bool) -> io::Result<Duration> {
+        let acked = self.scene.acked_between(self.from, self.until);
+        let waits = longest_wait(&acked, &self.seen(), SystemTime::now());
+        self.longest(waits, of)
+    }
+
+    fn longest(&self, times: BTreeMap<i32, Duration>, of: impl Fn(&i32) -> bool) -> io::Result<Duration> {
+        if !whole(&times) {
+            let (found, story) = (times.len(), self.scene.service.story());
+            return Err(io::Error::other(format!("only {found} partitions flow\n{story}")));
+        }
+        Ok(longest(times.into_iter().filter(|(partition, _)| of(partition))))
+    }
 }
 
 /// Which partitions a broker leads.
@@ -211,8 +251,8 @@ fn led_by(scene: &Scene, node: i32) -> io::Result<BTreeSet<i32>> {
     })
 }
 
-fn longest(times: impl Iterator<Item = Duration>) -> Duration {
-    times.max().unwrap_or_default()
+fn longest(times: impl IntoIterator<Item = (i32, Duration)>) -> Duration {
+    times.into_iter().map(|(_, time)| time).max().unwrap_or_default()
 }
 
 fn sleep_until(at: SystemTime) {

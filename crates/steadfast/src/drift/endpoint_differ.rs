@@ -43,6 +43,8 @@ pub(crate) struct EndpointDiffer {
     confirmed: bool,
     /// What witnesses said of topics before any view was agreed: whose cluster it is was not known.
     unpinned: Vec<(Observation<NodeId>, Topics)>,
+    /// The discovery that began last.
+    discovery: u64,
     suspected_at: Tick,
     began_at: Tick,
     told: Option<Drifted>,
@@ -88,6 +90,7 @@ impl EndpointDiffer {
             confirmed: false,
             seat,
             unpinned: Vec::new(),
+            discovery: 0,
             suspected_at: now,
             began_at: now,
             told: None,
@@ -200,7 +203,7 @@ impl EndpointDiffer {
         }
         let unverified = view.endpoints.iter().filter(|(node, _)| !verified.contains(node));
         let unverified = unverified.map(|(_, at)| at.address.clone()).collect();
-        drop(self.seat.poller.send(Settled { unverified }));
+        drop(self.seat.poller.send(Settled { discovery: self.discovery, unverified }));
         let timeline =
             Timeline { alive_at: self.suspected_at, suspected_at: self.began_at, discovered_at: now };
         self.tell_drift(Drifted { view, timeline }, ctx);
@@ -291,13 +294,18 @@ impl Handler<Observed> for EndpointDiffer {
     fn handle(&mut self, observed: Observed, ctx: &mut Context<Self>) {
         let now = self.seat.env.now();
         match observed {
-            Observed::Begin { suspected_at } => {
+            Observed::Begin { suspected_at, discovery } => {
+                self.discovery = discovery;
                 self.suspected_at = suspected_at;
                 self.began_at = now;
                 self.agreement.begin();
                 return;
             }
-            Observed::Answered { observation, topics } => self.answered(observation, topics, now),
+            Observed::Answered { discovery, observation, topics } => {
+                // After a crash of this actor it has not heard of the beginning.
+                self.discovery = discovery;
+                self.answered(observation, topics, now);
+            }
             Observed::Failed { address, reason } => self.agreement.failed(address, reason, now),
             Observed::Unsettled { missing } => self.unsettled(missing, now),
         }

@@ -47,6 +47,8 @@ pub(crate) struct Seat {
 pub(crate) struct MetadataPoller {
     seat: Arc<Seat>,
     race: Race,
+    /// Counts the discoveries.
+    discovery: u64,
     timer: Option<SpawnHandle>,
     /// The connection that the timer asks over.
     standing: Option<Connection>,
@@ -65,7 +67,15 @@ impl MetadataPoller {
     pub(crate) fn new(seat: Arc<Seat>) -> MetadataPoller {
         let pin = seat.cluster.borrow().pin.clone();
         let race = Race::new(Limits::default(), Race::usual_budget(), pin);
-        MetadataPoller { seat, race, timer: None, standing: None, turn: 0, told: BTreeMap::new() }
+        MetadataPoller {
+            seat,
+            race,
+            discovery: 0,
+            timer: None,
+            standing: None,
+            turn: 0,
+            told: BTreeMap::new(),
+        }
     }
 
     fn config(&self) -> Arc<Config> {
@@ -83,7 +93,9 @@ impl MetadataPoller {
         for action in actions {
             match action {
                 Action::Begin { suspected_at } => {
-                    drop(self.seat.differ.send(Observed::Begin { suspected_at }))
+                    self.discovery += 1;
+                    let discovery = self.discovery;
+                    drop(self.seat.differ.send(Observed::Begin { suspected_at, discovery }))
                 }
                 Action::Ask { address, .. } => self.ask(address, ctx),
                 Action::Limited { until } => {
@@ -158,7 +170,7 @@ impl MetadataPoller {
             Ok(answer) => {
                 let observation = self.observation(address, &answer);
                 let topics = Some(topics_of(&answer.topics));
-                drop(self.seat.differ.send(Observed::Answered { observation: observation.clone(), topics }));
+                self.observed(observation.clone(), topics);
                 self.tell(Event::Answered { observation, jitter }, ctx);
             }
             Err(reason) => {
@@ -167,6 +179,11 @@ impl MetadataPoller {
                 self.tell(Event::Failed { address, reason, jitter }, ctx);
             }
         }
+    }
+
+    fn observed(&self, observation: Observation<NodeId>, topics: Option<Topics>) {
+        let discovery = self.discovery;
+        drop(self.seat.differ.send(Observed::Answered { discovery, observation, topics }));
     }
 
     /// The view as we reach it: `[endpoints.override]` stands between what brokers advertise and what is dialled.
@@ -245,7 +262,7 @@ impl MetadataPoller {
         let differs = self.seat.cluster.borrow().view.as_deref() != Some(&observation.view);
         let asked_to = answer.error == ErrorCode::REBOOTSTRAP_REQUIRED;
         let topics = Some(topics_of(&answer.topics));
-        drop(self.seat.differ.send(Observed::Answered { observation, topics }));
+        self.observed(observation, topics);
         if differs || asked_to {
             let reason =
                 if asked_to { "the broker asks for a new bootstrap" } else { "a broker gives another view" };
@@ -311,7 +328,10 @@ impl Handler<Settled> for MetadataPoller {
     type Result = ();
 
     fn handle(&mut self, settled: Settled, ctx: &mut Context<Self>) {
-        self.tell(Event::Settled { unverified: settled.unverified }, ctx);
+        // A poll may be judged by what was heard before the discovery that it gives rise to.
+        if settled.discovery == self.discovery {
+            self.tell(Event::Settled { unverified: settled.unverified }, ctx);
+        }
     }
 }
 
