@@ -82,6 +82,8 @@ pub struct Schedule {
     due: Option<Tick>,
     /// A commit whose outcome is unknown may take effect until then: after it, all is committed once more.
     mend_at: Option<Tick>,
+    /// The commit in flight is the one that mends: only when it is stored it has.
+    mending: bool,
     asked: BTreeSet<Occasion>,
     failures: u32,
 }
@@ -105,6 +107,7 @@ impl Schedule {
             state: State::Idle,
             due: interval.map(|interval| now + interval),
             mend_at: None,
+            mending: false,
             asked: BTreeSet::new(),
             failures: 0,
         }
@@ -140,13 +143,18 @@ impl Schedule {
             }
             (State::InFlight { .. }, Event::Stored | Event::NothingToCommit | Event::Fenced) => {
                 self.failures = 0;
+                if std::mem::take(&mut self.mending) {
+                    self.mend_at = None;
+                }
                 self.finish(now)
             }
             (State::InFlight { .. }, Event::Refused) => {
+                self.mending = false;
                 self.wait(now);
                 Vec::new()
             }
             (State::InFlight { since }, Event::Unknown) => {
+                self.mending = false;
                 self.mend_at = self.mend_at.max(Some(since + self.request_timeout));
                 self.wait(now);
                 vec![Action::LeaveConnection]
@@ -160,7 +168,7 @@ impl Schedule {
 
     fn begin_due(&mut self, now: Tick) -> Vec<Action> {
         if self.mend_at.is_some_and(|at| now >= at) {
-            self.mend_at = None;
+            self.mending = true;
             self.start(now);
             return vec![Action::CommitAll(Occasion::Retry)];
         }
@@ -243,6 +251,26 @@ mod tests {
             }
         }
         assert_eq!(mended, [at(30_000)]);
+    }
+
+    #[test]
+    fn a_mending_commit_that_is_refused_is_made_again() {
+        let mut schedule = Schedule::new(None, TIMEOUT, Tick::ZERO);
+        schedule.handle(Event::Flush(Occasion::Respawn), at(0));
+        schedule.handle(Event::Unknown, at(600));
+        let retry = schedule.next_deadline().unwrap();
+        schedule.handle(Event::DeadlineReached, retry);
+        schedule.handle(Event::Stored, at(700));
+        let mend = schedule.next_deadline().unwrap();
+        assert_eq!(schedule.handle(Event::DeadlineReached, mend), [Action::CommitAll(Occasion::Retry)]);
+        schedule.handle(Event::Refused, at(30_001));
+        let again = schedule.next_deadline().unwrap();
+        schedule.handle(Event::DeadlineReached, again);
+        schedule.handle(Event::Stored, at(30_100));
+        let mended = schedule.handle(Event::DeadlineReached, at(30_101));
+        assert_eq!(mended, [Action::CommitAll(Occasion::Retry)]);
+        schedule.handle(Event::Stored, at(30_200));
+        assert_eq!(schedule.next_deadline(), None);
     }
 
     #[test]

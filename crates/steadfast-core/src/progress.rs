@@ -136,6 +136,8 @@ pub struct Progress {
     /// The end of what was ever delivered under this assignment, in this history of the log.
     delivered: Offset,
     handed_again_below: Offset,
+    /// Quarantined before its first offset was known.
+    barred: bool,
     /// From which offset on which leader epoch wrote: the first entry at or below acked, and all later ones.
     epochs: Vec<(Offset, LeaderEpoch)>,
 }
@@ -158,6 +160,7 @@ impl Progress {
             committed: None,
             delivered: Offset(0),
             handed_again_below: Offset(0),
+            barred: false,
             epochs: Vec::new(),
         }
     }
@@ -211,6 +214,7 @@ impl Progress {
     pub fn assign(&mut self) -> AssignmentEpoch {
         if self.state == State::Unowned {
             self.assignment.0 += 1;
+            self.barred = false;
             self.state = State::Resolving;
         }
         self.assignment
@@ -227,7 +231,11 @@ impl Progress {
         self.delivered = start.offset;
         self.handed_again_below = start.handed_again_below;
         self.epochs = vec![(start.offset, start.leader_epoch)];
-        self.state = if self.handler.is_some() { State::Running } else { State::Rewinding };
+        self.state = match (self.barred, self.handler.is_some()) {
+            (true, _) => State::Quarantined,
+            (false, true) => State::Running,
+            (false, false) => State::Rewinding,
+        };
         true
     }
 
@@ -277,18 +285,13 @@ impl Progress {
     }
 
     /// The log no longer has the position (or has another history there): begin at `to`. Acked and committed
-    /// follow it; the next commit may be lower than what Kafka has stored.
-    pub fn reset(
-        &mut self,
-        assignment: AssignmentEpoch,
-        topic: TopicId,
-        to: Offset,
-        epoch: LeaderEpoch,
-    ) -> bool {
-        if self.assignment != assignment || matches!(self.state, State::Unowned | State::Resolving) {
+    /// follow it; the next commit may be lower than what Kafka has stored. Applied only while the position is
+    /// still `from`.
+    pub fn reset(&mut self, from: Position, to: Offset, epoch: LeaderEpoch) -> bool {
+        if self.position != from || !self.is_placed() {
             return false;
         }
-        self.begin_generation(topic, to, epoch);
+        self.begin_generation(from.topic, to, epoch);
         self.acked = Acked::below(to);
         self.committed = None;
         self.delivered = to;
@@ -400,9 +403,14 @@ impl Progress {
 
     /// The handler failed too often: keep the partition, fetch nothing, end the lease.
     pub fn quarantine(&mut self) {
-        if matches!(self.state, State::Running | State::Rewinding) {
-            self.rewind();
-            self.state = State::Quarantined;
+        match self.state {
+            State::Running | State::Rewinding => {
+                self.rewind();
+                self.state = State::Quarantined;
+            }
+            // Where it begins is not known yet: it is quarantined as soon as it is.
+            State::Resolving => self.barred = true,
+            State::Unowned | State::Draining | State::Quarantined => {}
         }
     }
 

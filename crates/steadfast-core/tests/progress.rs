@@ -305,3 +305,51 @@ fn an_ack_after_the_release_changes_nothing() {
     assert_eq!(progress.ack(grant.lease, Span::new(Offset(0), Offset(5))), Ack::Ended);
     assert_eq!(progress.to_commit(), None);
 }
+
+#[test]
+fn a_reset_applies_only_while_the_position_is_the_one_that_was_refused() {
+    let mut progress = running();
+    let refused = progress.position();
+    granted(progress.claim(ConsumerIncarnation(1), refused, Offset(5), LeaderEpoch(3)));
+    assert!(!progress.reset(refused, Offset(50), LeaderEpoch(4)), "the position has moved on");
+    let refused = progress.position();
+    assert!(progress.reset(refused, Offset(2), LeaderEpoch(4)));
+    assert_eq!((progress.position().offset, progress.acked()), (Offset(2), Offset(2)));
+}
+
+#[test]
+fn a_partition_that_is_quarantined_before_its_place_is_known_stays_so() {
+    let mut progress = Progress::unowned(ConsumerIncarnation(1));
+    let epoch = progress.assign();
+    progress.quarantine();
+    let start = Start {
+        topic: TopicId(1),
+        offset: Offset(7),
+        leader_epoch: LeaderEpoch(0),
+        committed: Some(Offset(7)),
+        handed_again_below: Offset(7),
+    };
+    assert!(progress.start(epoch, start));
+    assert_eq!(progress.state(), State::Quarantined);
+    progress.release();
+    let epoch = progress.assign();
+    assert!(progress.start(epoch, start));
+    assert_eq!(progress.state(), State::Rewinding, "another assignment begins anew");
+}
+
+#[test]
+fn an_answer_for_an_earlier_assignment_places_nothing() {
+    let mut progress = Progress::unowned(ConsumerIncarnation(1));
+    let earlier = progress.assign();
+    progress.release();
+    progress.assign();
+    let start = Start {
+        topic: TopicId(1),
+        offset: Offset(100),
+        leader_epoch: LeaderEpoch(0),
+        committed: None,
+        handed_again_below: Offset(100),
+    };
+    assert!(!progress.start(earlier, start));
+    assert_eq!(progress.state(), State::Resolving);
+}

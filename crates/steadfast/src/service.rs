@@ -289,6 +289,9 @@ impl Life {
     async fn live(mut self, threads: Threads) -> Exit {
         let reason = self.until_it_ends().await;
         let exit = self.end(&reason).await;
+        if matches!(exit, Exit::Interrupted | Exit::Terminated) {
+            return exit; // A second signal: nothing is waited for.
+        }
         // Joined on a thread of its own: an arbiter that is stalled must not hold the process.
         let joined = std::thread::spawn(move || threads.join());
         let until = Instant::now() + STOP_LIMIT;
@@ -352,13 +355,21 @@ impl Life {
             elapsed_ms: self.started.elapsed().as_secs_f64() * 1e3,
             unfinished,
         });
-        // What does not end in time is abandoned with the process. Configuration, drift and respawn end first, then
-        // fetching, then the handlers.
-        let Running { control, supervisors: [root, handlers], .. } = &self.running;
-        let _ = timeout(STOP_LIMIT, root.shut_down()).await;
-        let _ = timeout(STOP_LIMIT, control.stop_consumer()).await;
-        let _ = timeout(STOP_LIMIT, handlers.shut_down()).await;
-        exit
+        let reload = self.running.reload.clone();
+        let Life { running, signals, .. } = self;
+        tokio::select! {
+            biased;
+            second = signals.next_end(&reload) => second,
+            () = stop_actors(running) => exit,
+        }
+    }
+}
+
+/// Ends the actors. What does not end in time is abandoned with the process.
+async fn stop_actors(running: &Running) {
+    let _ = timeout(STOP_LIMIT, running.control.stop_consumer()).await;
+    for supervisor in &running.supervisors {
+        let _ = timeout(STOP_LIMIT, supervisor.shut_down()).await;
     }
 }
 

@@ -252,6 +252,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let poller_seat = Arc::new(metadata_poller::Seat {
         env: env.clone(),
         dialler,
+        topics: config.topics.clone(),
         config: config_view,
         cluster: cluster_view.clone(),
         last_known_good: addresses(stored),

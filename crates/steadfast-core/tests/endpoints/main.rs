@@ -1,4 +1,4 @@
-//! How drift is noticed, agreed on and recovered from, as specifications (DESIGN, "Recovery").
+//! How drift is noticed, agreed on and recovered from, as specifications (docs/ARCHITECTURE.md).
 
 mod agreement;
 mod agreement_laws;

@@ -144,8 +144,9 @@ impl Actor for ConfigWatcher {
 
 impl StreamHandler<Touched> for ConfigWatcher {
     fn handle(&mut self, _: Touched, ctx: &mut Context<Self>) {
-        if let Some(settling) = self.settling.take() {
-            ctx.cancel_future(settling);
+        // One look is due already: a directory in which something is written all the time must not put it off.
+        if self.settling.is_some() {
+            return;
         }
         self.settling = Some(ctx.run_later(SETTLE, |watcher, _| {
             watcher.settling = None;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use steadfast_core::endpoints::view::{Address, View};
-use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_core::progress::Position;
 use steadfast_core::stall::Watchdog;
 use steadfast_kafka::connection::Connection;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::config::{AutoOffsetReset, OutOfRange};
-use crate::consume::handlers::HandlerRoutes;
+use crate::consume::handlers::{HandlerRoutes, quarantine};
 use crate::consume::intake::LoopIntake;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
@@ -165,6 +165,7 @@ impl Consumer {
         if !self.promoted {
             return;
         }
+        self.stop_recreated();
         let mut desired = self.desired();
         let addresses: BTreeMap<NodeId, Address> =
             desired.keys().filter_map(|node| Some((*node, self.address(*node)?))).collect();
@@ -184,6 +185,21 @@ impl Consumer {
                         self.start_loop(node, address.clone(), led, ctx);
                     }
                 }
+            }
+        }
+    }
+
+    /// Offsets of a topic that was deleted mean nothing in the one that has its name now: nobody but a person
+    /// can say where to go on.
+    fn stop_recreated(&self) {
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        for partition in self.seat.table.owned() {
+            let now = cluster.topic_id(&partition.topic);
+            let fetched = self.seat.table.read(&partition, |progress| progress.fetch_from(self.incarnation));
+            let was = fetched.flatten().map_or(now, |position| position.topic);
+            if was != now && was != TopicId::UNKNOWN && now != TopicId::UNKNOWN {
+                let reason = "the topic was deleted and created again: its offsets are others";
+                quarantine(&self.seat.table, &self.seat.events, &partition, reason);
             }
         }
     }
@@ -288,11 +304,25 @@ impl Consumer {
             None if position.offset > latest => (latest, LeaderEpoch::UNKNOWN, "truncated"),
             None => (earliest, LeaderEpoch::UNKNOWN, "deleted"),
         };
-        let unmoved = |progress: &steadfast_core::progress::Progress| progress.position() == position;
-        if self.seat.table.read(partition, unmoved) != Some(true) {
-            return;
-        }
         let resume = self.seat.out_of_range == OutOfRange::Earliest;
+        let moved = self.seat.table.update(partition, |progress| {
+            if progress.position() != position {
+                return None;
+            }
+            // What was delivered and is processed yet is not given up: the leader is asked again when it is done.
+            if cause == "deleted" && !progress.is_drained() {
+                return None;
+            }
+            // What is not acked and still there is fetched again.
+            let to = if cause == "truncated" { to.min(progress.acked()).max(earliest) } else { to };
+            if resume {
+                progress.reset(position, to, epoch);
+            } else {
+                progress.quarantine();
+            }
+            Some(to)
+        });
+        let Some(to) = moved else { return };
         self.seat.events.emit(Event::OffsetsOutOfRange {
             topic: Arc::clone(&partition.topic),
             partition: partition.index,
@@ -300,13 +330,6 @@ impl Consumer {
             available: to,
             cause,
             action: if resume { "resume" } else { "stop" },
-        });
-        self.seat.table.update(partition, |progress| {
-            if resume {
-                progress.reset(progress.assignment(), position.topic, to, epoch);
-            } else {
-                progress.quarantine();
-            }
         });
         if !resume {
             self.quarantined(partition, cause);

@@ -1,13 +1,13 @@
 //! One handler per owned partition: built-in sinks or the user's own actors, each with its own life.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures::future::BoxFuture;
-use steadfast_core::ids::{HandlerIncarnation, Partition};
+use steadfast_core::ids::{AssignmentEpoch, HandlerIncarnation, Partition};
 use steadfast_core::progress::State;
 use steadfast_supervision::{
     ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
@@ -23,26 +23,29 @@ use crate::observers::Events;
 
 /// Where each partition's batches go. Shared by wiring, the fetch loops and the keeper of the handlers.
 #[derive(Clone, Default)]
-pub(crate) struct HandlerRoutes(Arc<RwLock<BTreeMap<Partition, Route<Batch>>>>);
+pub(crate) struct HandlerRoutes(Arc<RwLock<Routes>>);
+
+/// A partition's route, and the assignment that its handler is for.
+type Routes = BTreeMap<Partition, (AssignmentEpoch, Route<Batch>)>;
 
 impl HandlerRoutes {
     /// Gives the batch to the partition's handler. One that cannot be delivered is dropped, which returns it.
     pub(crate) fn send(&self, partition: &Partition, batch: Batch) {
         let route = self.0.read().unwrap_or_else(PoisonError::into_inner).get(partition).cloned();
-        if let Some(route) = route {
+        if let Some((_, route)) = route {
             drop(route.send(batch));
         }
     }
 
-    /// The partitions that have a handler, or will have one when it has been begun anew.
-    fn partitions(&self) -> BTreeSet<Partition> {
+    /// The partitions that have a handler, or will have one when it has been begun anew, and for which assignment.
+    fn partitions(&self) -> BTreeMap<Partition, AssignmentEpoch> {
         let routes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let leading = routes.iter().filter(|(_, route)| !route.is_retired());
-        leading.map(|(partition, _)| partition.clone()).collect()
+        let leading = routes.iter().filter(|(_, (_, route))| !route.is_retired());
+        leading.map(|(partition, (assignment, _))| (partition.clone(), *assignment)).collect()
     }
 
-    fn insert(&self, partition: Partition, route: Route<Batch>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(partition, route);
+    fn insert(&self, partition: Partition, assignment: AssignmentEpoch, route: Route<Batch>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(partition, (assignment, route));
     }
 
     fn remove(&self, partition: &Partition) {
@@ -130,8 +133,8 @@ pub(crate) struct Seat {
 /// Keeps one handler per owned partition.
 pub(crate) struct Handlers {
     seat: Arc<Seat>,
-    /// What runs, as this keeper knows it.
-    kept: BTreeSet<Partition>,
+    /// What runs, as this keeper knows it, and for which assignment: a handler does not outlive its own.
+    kept: BTreeMap<Partition, AssignmentEpoch>,
 }
 
 impl Handlers {
@@ -141,31 +144,34 @@ impl Handlers {
         let quarantined = |partition: &Partition| {
             seat.table.read(partition, |progress| progress.state() == State::Quarantined) == Some(true)
         };
-        kept.extend(seat.table.owned().into_iter().filter(quarantined));
+        kept.extend(seat.table.assignments().into_iter().filter(|(partition, _)| quarantined(partition)));
         Handlers { seat, kept }
     }
 
     /// Starts what is owned and has no handler, stops what has one and is not owned.
     fn reconcile(&mut self, ctx: &mut Context<Self>) {
-        let owned = self.seat.table.owned();
+        let owned = self.seat.table.assignments();
+        let over = |(partition, assignment): &(&Partition, &AssignmentEpoch)| {
+            owned.get(*partition) != Some(*assignment)
+        };
         let gone: Vec<Partition> =
-            self.kept.iter().filter(|partition| owned.binary_search(partition).is_err()).cloned().collect();
+            self.kept.iter().filter(over).map(|(partition, _)| partition.clone()).collect();
         for partition in gone {
             self.kept.remove(&partition);
             self.seat.routes.remove(&partition);
             drop(self.seat.supervisor.stop_child(name_of(&partition).as_str()));
         }
-        for partition in owned {
-            if !self.kept.contains(&partition) {
-                self.start(partition, ctx);
+        for (partition, assignment) in owned {
+            if !self.kept.contains_key(&partition) {
+                self.start(partition, assignment, ctx);
             }
         }
     }
 
-    fn start(&mut self, partition: Partition, ctx: &mut Context<Self>) {
+    fn start(&mut self, partition: Partition, assignment: AssignmentEpoch, ctx: &mut Context<Self>) {
         let (slot, route) = Route::channel();
-        self.kept.insert(partition.clone());
-        self.seat.routes.insert(partition.clone(), route);
+        self.kept.insert(partition.clone(), assignment);
+        self.seat.routes.insert(partition.clone(), assignment, route);
         let post = Post { partition: partition.clone(), slot, seat: Arc::clone(&self.seat) };
         let started = (self.seat.start)(post).into_actor(self).map(move |started, keeper, ctx| {
             match started {

@@ -1,14 +1,14 @@
 //! What stands behind a fetch loop: the progress table on one side, the handlers' routes on the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::Recipient;
 
 use steadfast_core::acked::Span;
-use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
-use steadfast_core::progress::{Claim, Grant, Position, Start};
+use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::progress::{Claim, Grant, Position, Progress, Start};
 use steadfast_core::retry::Verdict;
 use steadfast_kafka::api::list_offsets::LogEnd;
 use steadfast_kafka::fetch::intake::{Delivery, Intake, Note, Want};
@@ -36,6 +36,8 @@ pub(crate) struct LoopIntake {
     events: Events,
     reset: AutoOffsetReset,
     share: u64,
+    /// For which assignments the leader was asked where to begin.
+    asked: Mutex<BTreeMap<Partition, AssignmentEpoch>>,
     /// The partitions whose first accepted fetch was told already.
     accepted: Mutex<BTreeSet<Partition>>,
 }
@@ -60,6 +62,7 @@ impl LoopIntake {
             events: seat.events.clone(),
             reset: seat.reset,
             share,
+            asked: Mutex::default(),
             accepted: Mutex::default(),
         }
     }
@@ -70,10 +73,7 @@ impl Intake for LoopIntake {
         if let Some(unplaced) = self.table.unplaced(partition) {
             return match unplaced {
                 Unplaced::AskingCoordinator => Want::Nothing,
-                Unplaced::NeverCommitted => Want::Offset(match self.reset {
-                    AutoOffsetReset::Earliest => LogEnd::Earliest,
-                    AutoOffsetReset::Latest => LogEnd::Latest,
-                }),
+                Unplaced::NeverCommitted => self.want_offset(partition),
             };
         }
         match self.table.fetch_from(partition, self.incarnation) {
@@ -120,10 +120,10 @@ impl Intake for LoopIntake {
     fn placed(&self, partition: &Partition, at: LogEnd, offset: Offset, leader_epoch: LeaderEpoch) {
         let topic = self.cluster.borrow().topic_id(&partition.topic);
         let start = Start { topic, offset, leader_epoch, committed: None, handed_again_below: offset };
-        let began = self.table.update(partition, |progress| {
-            let assignment = progress.assignment();
-            progress.start(assignment, start)
-        });
+        // An answer to a question of an earlier assignment says nothing about this one.
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
+        let Some(assignment) = asked else { return };
+        let began = self.table.update(partition, |progress| progress.start(assignment, start));
         if began {
             self.events.emit(Event::PartitionStarted {
                 topic: Arc::clone(&partition.topic),
@@ -154,6 +154,17 @@ impl Intake for LoopIntake {
 }
 
 impl LoopIntake {
+    fn want_offset(&self, partition: &Partition) -> Want {
+        if let Some(assignment) = self.table.read(partition, Progress::assignment) {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.insert(partition.clone(), assignment);
+        }
+        Want::Offset(match self.reset {
+            AutoOffsetReset::Earliest => LogEnd::Earliest,
+            AutoOffsetReset::Latest => LogEnd::Latest,
+        })
+    }
+
     fn count(&self, partition: &Partition, span: Span, grant: &Grant, parts: &[PlainBatch]) {
         let counts = &self.table.counts;
         let whole =

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use steadfast_core::acked::Span;
-use steadfast_core::ids::{ConsumerIncarnation, HandlerIncarnation, Offset, Partition};
+use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, HandlerIncarnation, Offset, Partition};
 use steadfast_core::progress::{Ack, Commit, Lease, Position, Progress, State};
 use steadfast_core::retry::{Retry, Rule, Verdict};
 use steadfast_core::tick::Tick;
@@ -157,6 +157,18 @@ impl ProgressTable {
         self.cells().into_iter().filter(|(_, cell)| owned(cell)).map(|(partition, _)| partition).collect()
     }
 
+    /// The partitions that are owned, and under which assignment.
+    pub fn assignments(&self) -> BTreeMap<Partition, AssignmentEpoch> {
+        let assignment = |cell: &Cell| {
+            let progress = locked(&cell.progress);
+            (progress.state() != State::Unowned).then(|| progress.assignment())
+        };
+        self.cells()
+            .into_iter()
+            .filter_map(|(partition, cell)| Some((partition, assignment(&cell)?)))
+            .collect()
+    }
+
     /// The partition was assigned; its first offset is to be found.
     pub fn assign(&self, partition: &Partition) {
         let cell = self.made(partition);
@@ -176,9 +188,14 @@ impl ProgressTable {
         resolving.then(|| *locked(&cell.unplaced))
     }
 
-    /// Nothing was ever committed for the partition: its leader is to be asked.
-    pub fn never_committed(&self, partition: &Partition) {
-        *locked(&self.made(partition).unplaced) = Unplaced::NeverCommitted;
+    /// Nothing was ever committed for the partition: its leader is to be asked, if the assignment still stands.
+    pub fn never_committed(&self, partition: &Partition, assignment: AssignmentEpoch) {
+        let Some(cell) = self.cell(partition) else { return };
+        let progress = locked(&cell.progress);
+        if progress.assignment() == assignment && progress.state() == State::Resolving {
+            *locked(&cell.unplaced) = Unplaced::NeverCommitted;
+        }
+        drop(progress);
         self.changed();
     }
 
@@ -244,10 +261,12 @@ impl ProgressTable {
         self.cells().into_iter().filter_map(|(partition, cell)| Some((partition, commit(&cell)?))).collect()
     }
 
-    /// The partitions for whose committed offset the group coordinator is to be asked.
-    pub fn awaiting_coordinator(&self) -> Vec<Partition> {
-        let cells = self.cells().into_iter().map(|(partition, _)| partition);
-        cells.filter(|partition| self.unplaced(partition) == Some(Unplaced::AskingCoordinator)).collect()
+    /// The partitions for whose committed offset the group coordinator is to be asked, and for which assignment.
+    pub fn awaiting_coordinator(&self) -> BTreeMap<Partition, AssignmentEpoch> {
+        let awaits = |partition: &Partition| self.unplaced(partition) == Some(Unplaced::AskingCoordinator);
+        let assignment = |cell: &Cell| locked(&cell.progress).assignment();
+        let cells = self.cells().into_iter().filter(|(partition, _)| awaits(partition));
+        cells.map(|(partition, cell)| (partition, assignment(&cell))).collect()
     }
 
     /// Takes note of bytes that were delivered and are held until the ack.

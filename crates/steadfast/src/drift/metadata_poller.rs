@@ -33,6 +33,8 @@ pub(crate) struct Seat {
     pub(crate) env: Env,
     pub(crate) dialler: Dialler,
     pub(crate) config: watch::Receiver<Arc<Config>>,
+    /// The topics that are consumed: they change at start only.
+    pub(crate) topics: Vec<Arc<str>>,
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
     /// The endpoints that worked last, as they were stored.
     pub(crate) last_known_good: BTreeSet<Address>,
@@ -84,7 +86,7 @@ impl MetadataPoller {
 
     fn topics(&self) -> Vec<Arc<str>> {
         let counted = self.seat.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted: BTreeSet<Arc<str>> = self.config().topics.iter().chain(&*counted).cloned().collect();
+        let wanted: BTreeSet<Arc<str>> = self.seat.topics.iter().chain(&*counted).cloned().collect();
         wanted.into_iter().collect()
     }
 

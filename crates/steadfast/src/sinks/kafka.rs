@@ -24,6 +24,8 @@ use crate::consume::batch::Batch;
 
 /// How long one write may take before its batch is returned.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// How many bytes go into one request: half of what a topic takes by default (`max.message.bytes`).
+const WRITE_BYTES: usize = 512 << 10;
 /// How long finding the cluster and its topic may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -173,13 +175,26 @@ async fn write(
     client: &mut Option<PartitionClient>,
     batch: &Batch,
 ) -> Result<(), WriteError> {
-    let mut records = Vec::new();
+    let (mut records, mut size) = (Vec::new(), 0);
     for record in batch.records() {
-        records.push(produced(&record?));
+        let record = record?;
+        let length = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        if size > 0 && size + length > WRITE_BYTES {
+            produce(target, source, client, std::mem::take(&mut records)).await?;
+            size = 0;
+        }
+        size += length;
+        records.push(produced(&record));
     }
-    if records.is_empty() {
-        return Ok(());
-    }
+    if records.is_empty() { Ok(()) } else { produce(target, source, client, records).await }
+}
+
+async fn produce(
+    target: &Target,
+    source: &Partition,
+    client: &mut Option<PartitionClient>,
+    records: Vec<Produced>,
+) -> Result<(), WriteError> {
     let open = match client.take() {
         Some(open) => open,
         None => target.partition(source).await?,

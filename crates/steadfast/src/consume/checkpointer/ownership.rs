@@ -125,7 +125,8 @@ impl Checkpointer {
     pub(super) fn release_drained(&mut self, ctx: &mut Context<Self>) {
         let table = &self.seat.table;
         let committed = |partition: &Partition| {
-            table.read(partition, |progress| progress.to_commit().is_none()).unwrap_or(true)
+            let stored = table.read(partition, |progress| progress.to_commit().is_none()).unwrap_or(true);
+            stored || !self.seat.enabled
         };
         let revocations = self.seat.revocations();
         let settled = revocations

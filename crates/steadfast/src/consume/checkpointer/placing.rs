@@ -1,9 +1,10 @@
 //! Where partitions begin: what the group has stored for them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use steadfast_core::ids::{Offset, Partition};
+use steadfast_core::ids::{AssignmentEpoch, Offset, Partition};
 use steadfast_core::progress::Start;
 use steadfast_kafka::api;
 
@@ -25,7 +26,7 @@ impl Checkpointer {
         let (line, limit) = (self.line.clone(), self.seat.request_timeout.min(COMMIT_PATIENCE));
         let request = api::offset_fetch::OffsetFetch {
             group: Arc::clone(&self.seat.group),
-            partitions: unplaced.into_iter().collect(),
+            partitions: unplaced.keys().cloned().collect(),
         };
         let call = async move {
             match to {
@@ -35,10 +36,10 @@ impl Checkpointer {
                 None => Err(("the coordinator is not known".to_owned(), None)),
             }
         };
-        let done = call.into_actor(self).map(|answer, checkpointer, ctx| {
+        let done = call.into_actor(self).map(move |answer, checkpointer, ctx| {
             checkpointer.resolving = false;
             match answer {
-                Ok(answer) => checkpointer.place(answer),
+                Ok(answer) => checkpointer.place(answer, &unplaced),
                 Err((reason, to)) => {
                     if let Some(to) = to {
                         let (node, address) = (Some(to.node), Some(to.address));
@@ -54,21 +55,32 @@ impl Checkpointer {
         ctx.spawn(done);
     }
 
-    /// Committed -1 means that nothing was ever committed; any error means to ask again, never to reset.
-    pub(super) fn place(&self, answer: api::offset_fetch::OffsetFetchAnswer) {
+    /// Committed -1 means that nothing was ever committed; any error means to ask again, never to reset. What was
+    /// asked for under an earlier assignment says nothing about this one.
+    fn place(
+        &self,
+        answer: api::offset_fetch::OffsetFetchAnswer,
+        asked: &BTreeMap<Partition, AssignmentEpoch>,
+    ) {
         if !answer.error.is_ok() {
             return;
         }
         for (partition, found) in answer.partitions {
+            let Some(assignment) = asked.get(&partition).copied() else { continue };
             match found {
-                Ok(None) => self.seat.table.never_committed(&partition),
-                Ok(Some(committed)) => self.start(&partition, &committed),
+                Ok(None) => self.seat.table.never_committed(&partition, assignment),
+                Ok(Some(committed)) => self.start(&partition, assignment, &committed),
                 Err(code) => tracing::debug!(%partition, %code, "the committed offset is asked for again"),
             }
         }
     }
 
-    fn start(&self, partition: &Partition, found: &api::offset_commit::CommittedOffset) {
+    fn start(
+        &self,
+        partition: &Partition,
+        assignment: AssignmentEpoch,
+        found: &api::offset_commit::CommittedOffset,
+    ) {
         let offset = found.offset;
         let delivered = Delivered::read(&found.metadata).map_or(offset, |delivered| delivered.0);
         let start = Start {
@@ -78,10 +90,7 @@ impl Checkpointer {
             committed: Some(offset),
             handed_again_below: delivered.max(offset),
         };
-        let began = self.seat.table.update(partition, |progress| {
-            let assignment = progress.assignment();
-            progress.start(assignment, start)
-        });
+        let began = self.seat.table.update(partition, |progress| progress.start(assignment, start));
         if began {
             self.seat.events.emit(Told::PartitionStarted {
                 topic: Arc::clone(&partition.topic),
