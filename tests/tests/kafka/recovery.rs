@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use libtest_mimic::Trial;
 use serde_json::Value;
-use steadfast_sim::proxy::{Nodes, Old};
+use steadfast_sim::proxy::{Moved, Nodes, Old};
 use steadfast_tests::kafka::{Cluster, Signal};
 use steadfast_tests::stage::Stage;
 use steadfast_tests::within;
@@ -62,37 +62,53 @@ fn expect_respawns(rehearsal: Rehearsal, respawns: usize) {
 
 /// With the old addresses as the only bootstrap: the new view has to be seen while they still serve it.
 fn grace(cluster: &mut Cluster) {
-    let opening = Opening::new("recovery-grace").only_old_addresses();
-    let rehearsal = opening.with("\n[drift]\npoll_interval = \"1s\"\n").begin(cluster);
-    let moved = rehearsal.shift(Nodes::All, Old::Grace(Duration::from_secs(4)));
-    await_incarnation(&rehearsal, 2);
-    let dead = moved.at + Duration::from_secs(5);
-    rehearsal.await_flow(dead);
-    expect_respawns(rehearsal, 1);
+    let rehearsal = Opening::new("recovery-grace").only_old_addresses().begin(cluster);
+    for done in 1..=MOVES {
+        let moved = rehearsal.shift(Nodes::All, Old::Grace(GRACE));
+        await_incarnation(&rehearsal, done + 1);
+        rehearsal.await_flow(moved.at + GRACE);
+    }
+    expect_respawns(rehearsal, MOVES);
 }
+
+/// For so long old ports serve the new view: twice the time between polls.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Nothing that the service knows is left; it says what is missing, and goes on as soon as the file helps.
 fn reconfigured(cluster: &mut Cluster) {
     let rehearsal = Opening::new("recovery-reconfigured").only_old_addresses().begin(cluster);
-    let moved = rehearsal.shift(Nodes::All, Old::Refuse);
+    for done in 1..=MOVES {
+        let moved = rehearsal.shift(Nodes::All, Old::Refuse);
+        if done == 1 {
+            says_what_is_missing(&rehearsal, &moved);
+        }
+        let new: Vec<String> = moved.to.values().map(ToString::to_string).collect();
+        let renamed = rehearsal.reconfigure(&new.join(","));
+        rehearsal.await_flow(renamed);
+        await_incarnation(&rehearsal, done + 1);
+        assert_eq!(rehearsal.told("config.reloaded"), done, "{}", rehearsal.service.story());
+    }
+    rehearsal.service.wait_for(LIMIT, "service.recovered", |_| true).unwrap();
+    expect_respawns(rehearsal, MOVES);
+}
+
+fn says_what_is_missing(rehearsal: &Rehearsal, moved: &Moved) {
     let degraded = rehearsal.service.wait_for(LIMIT, "service.degraded", |_| true).unwrap();
     let missing = degraded.json["missing"].to_string();
     for old in moved.from.values() {
         assert!(missing.contains(&old.to_string()), "{old} is not named in {missing}");
     }
-    let renamed = rehearsal.reconfigure(&rehearsal.proxy.bootstrap().to_string());
-    rehearsal.await_flow(renamed);
-    rehearsal.service.wait_for(LIMIT, "config.reloaded", |_| true).unwrap();
-    rehearsal.service.wait_for(LIMIT, "service.recovered", |_| true).unwrap();
-    await_incarnation(&rehearsal, 2);
-    expect_respawns(rehearsal, 1);
 }
 
 fn one_of_three(cluster: &mut Cluster) {
     let rehearsal = Opening::new("recovery-one-of-three").begin(cluster);
-    let moved = rehearsal.shift(Nodes::Some(BTreeSet::from([2])), Old::Refuse);
-    rehearsal.await_flow(moved.at + Duration::from_millis(100));
-    rehearsal.service.wait_for(LIMIT, "endpoint.drifted", |event| event["action"] == "adapt").unwrap();
+    for node in 1..=3 {
+        let moved = rehearsal.shift(Nodes::Some(BTreeSet::from([node])), Old::Refuse);
+        rehearsal.await_flow(moved.at + Duration::from_millis(100));
+        rehearsal.await_told("endpoint.drifted", usize::try_from(node).unwrap());
+    }
+    let drifted = rehearsal.service.events_named("endpoint.drifted");
+    assert!(drifted.iter().all(|event| event.json["action"] == "adapt"), "{}", rehearsal.service.story());
     expect_respawns(rehearsal, 0);
 }
 
