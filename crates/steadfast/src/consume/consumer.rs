@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::config::{AutoOffsetReset, OutOfRange};
-use crate::consume::handlers::{HandlerRoutes, quarantine};
+use crate::consume::handlers::{HandlerRoutes, quarantine, tell_quarantined};
 use crate::consume::intake::LoopIntake;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
@@ -320,9 +320,9 @@ impl Consumer {
             } else {
                 progress.quarantine();
             }
-            Some(to)
+            Some((to, progress.acked()))
         });
-        let Some(to) = moved else { return };
+        let Some((to, acked)) = moved else { return };
         self.seat.events.emit(Event::OffsetsOutOfRange {
             topic: Arc::clone(&partition.topic),
             partition: partition.index,
@@ -332,18 +332,10 @@ impl Consumer {
             action: if resume { "resume" } else { "stop" },
         });
         if !resume {
-            self.quarantined(partition, cause);
+            let reason =
+                format!("the position is not in the log ({cause}) and offsets.out_of_range is \"stop\"");
+            tell_quarantined(&self.seat.events, partition, acked, &reason);
         }
-    }
-
-    fn quarantined(&self, partition: &Partition, cause: &str) {
-        let acked = self.seat.table.read(partition, |progress| progress.acked()).unwrap_or(Offset(0));
-        self.seat.events.emit(Event::PartitionQuarantined {
-            topic: Arc::clone(&partition.topic),
-            partition: partition.index,
-            acked,
-            reason: format!("the position is not in the log ({cause}) and offsets.out_of_range is \"stop\""),
-        });
     }
 
     fn suspect(&self, node: NodeId, reason: String) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures::future::BoxFuture;
-use steadfast_core::ids::{AssignmentEpoch, HandlerIncarnation, Partition};
+use steadfast_core::ids::{AssignmentEpoch, HandlerIncarnation, Offset, Partition};
 use steadfast_core::progress::State;
 use steadfast_supervision::{
     ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
@@ -202,7 +202,13 @@ pub(crate) fn quarantine(table: &ProgressTable, events: &Events, partition: &Par
         progress.quarantine();
         (before != progress.state()).then(|| progress.acked())
     });
-    let Some(acked) = quarantined else { return };
+    if let Some(acked) = quarantined {
+        tell_quarantined(events, partition, acked, reason);
+    }
+}
+
+/// Says that the partition is in quarantine from `acked` on.
+pub(crate) fn tell_quarantined(events: &Events, partition: &Partition, acked: Offset, reason: &str) {
     events.emit(Event::PartitionQuarantined {
         topic: Arc::clone(&partition.topic),
         partition: partition.index,
