@@ -1,3 +1,9 @@
-//! The drift proxy: moves the advertised endpoints of a real Kafka cluster on command.
+//! A Kafka cluster in memory that real clients can talk to and that breaks on command; and the drift proxy,
+//! which moves the advertised endpoints of a real cluster.
+//!
+//! [`cluster`] is pure: it owns no clock, socket or task. What serves it over streams stands apart.
 
+mod api;
+pub mod call;
+pub mod cluster;
 pub mod proxy;

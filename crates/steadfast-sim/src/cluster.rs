@@ -1,0 +1,104 @@
+//! The cluster as a pure value: brokers, topics, groups. Requests and commands go in, answers and deadlines come
+//! out; time is an input.
+//!
+//! There is one truth for all brokers: what a broker knows differs from it only by what a fault says. A request
+//! that has to wait (a long poll, a member in a round) is parked under its ticket, and answered when a later request,
+//! a command or [`Cluster::advance`] lets it go on.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::{RequestKind, ResponseKind};
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_core::tick::Tick;
+
+use crate::api;
+use crate::call::{Call, Reply, Ticket};
+
+/// One broker as the cluster's metadata has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// What it advertises.
+    pub address: Address,
+    /// Its rack, if it has one.
+    pub rack: Option<String>,
+    /// Whether it is registered and alive: only then it is named in metadata, leads and coordinates.
+    pub alive: bool,
+}
+
+/// A cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    id: ClusterId,
+    pub(crate) brokers: BTreeMap<NodeId, Broker>,
+    answers: Vec<(Ticket, ResponseKind)>,
+    now: Tick,
+}
+
+impl Cluster {
+    /// A cluster of these brokers, all alive, without topics.
+    pub fn new(id: impl Into<ClusterId>, brokers: impl IntoIterator<Item = (NodeId, Address)>) -> Cluster {
+        let brokers = brokers
+            .into_iter()
+            .map(|(node, address)| (node, Broker { address, rack: None, alive: true }))
+            .collect();
+        Cluster { id: id.into(), brokers, answers: Vec::new(), now: Tick::ZERO }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> &ClusterId {
+        &self.id
+    }
+
+    /// Its brokers, the dead ones too.
+    pub fn brokers(&self) -> &BTreeMap<NodeId, Broker> {
+        &self.brokers
+    }
+
+    /// The brokers that are alive.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (NodeId, &Broker)> {
+        self.brokers.iter().filter(|(_, broker)| broker.alive).map(|(node, broker)| (*node, broker))
+    }
+
+    /// The time, as it was last told.
+    pub fn now(&self) -> Tick {
+        self.now
+    }
+
+    /// Takes a request at `now`. Parked requests that it lets go on are answered by
+    /// [`take_answers`](Cluster::take_answers).
+    pub fn request(&mut self, call: &Call, request: RequestKind, now: Tick) -> Reply {
+        self.advance(now);
+        api::handle(self, call, request)
+    }
+
+    /// Lets time pass: what is due by `now` happens.
+    pub fn advance(&mut self, now: Tick) {
+        self.now = self.now.max(now);
+    }
+
+    /// When something is due next, if anything is.
+    pub fn next_deadline(&self) -> Option<Tick> {
+        None
+    }
+
+    /// Nobody waits for this request any more: its connection is gone.
+    pub fn abandon(&mut self, _ticket: Ticket) {}
+
+    /// The answers to parked requests that are due.
+    pub fn take_answers(&mut self) -> Vec<(Ticket, ResponseKind)> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Answers a parked request.
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: ResponseKind) {
+        self.answers.push((ticket, answer));
+    }
+
+    /// The broker advertises another address from now on.
+    pub fn advertise(&mut self, node: NodeId, address: Address) {
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.address = address;
+        }
+    }
+}
