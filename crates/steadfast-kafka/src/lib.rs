@@ -12,3 +12,4 @@ mod guard;
 pub mod records;
 pub mod transport;
 pub mod versions;
+pub mod watch;

@@ -21,11 +21,12 @@ use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_kafka::api::Isolation;
 use steadfast_kafka::fetch::leader::Settings as FetchSettings;
 use steadfast_kafka::fetch::memory::Memory;
+use steadfast_kafka::watch;
 use steadfast_supervision::{
     AnyChildSpec, ChildSpec, ExitReport, Happening, Intensity, Route, Slot, SupervisionEvent,
     Supervisor as Root, SupervisorHandle, Worker,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::config::watcher::{self, ConfigWatcher, Reload, Source};
 use crate::config::{self, Config, IsolationLevel};
@@ -86,7 +87,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         .enumerate()
         .map(|(number, start)| start(number + 1, env.placement.observer(number).clone()))
         .unzip();
-    let events = Events::new(observed);
+    let events = Events::new(config.instance(), observed);
 
     // Routes: who is talked to. A slot is where its actor will be published.
     let (suspect_slot, suspect) = Route::channel();

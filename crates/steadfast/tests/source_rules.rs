@@ -77,6 +77,19 @@ fn an_unbiased_select_is_seen() {
     assert_eq!(unbiased("// a select! { in a comment"), Vec::<usize>::new());
 }
 
+/// tokio's own wakes its waiters in random order. (In steadfast-supervision each has one who waits.)
+#[test]
+fn watched_values_are_those_that_wake_in_order() {
+    let random = |source: &&Source| {
+        let of_the_service = ["crates/steadfast/", "crates/steadfast-kafka/"];
+        let named = source.text.lines().any(|line| line.contains("tokio::sync") && line.contains("watch"));
+        of_the_service.iter().any(|path| source.path.starts_with(path)) && named
+    };
+    let sources = production();
+    let found: Vec<&str> = sources.iter().filter(random).map(|source| source.path.as_str()).collect();
+    assert!(found.is_empty(), "use steadfast_kafka::watch in {found:#?}");
+}
+
 #[test]
 fn no_file_is_longer_than_500_lines() {
     let sources = production();

@@ -19,8 +19,9 @@ use steadfast_core::ids::{GroupGeneration, Partition};
 use steadfast_core::progress::{Commit, State};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
+use steadfast_kafka::watch;
 use steadfast_supervision::Route;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use self::placing::Delivered;
 use crate::config::Config;
