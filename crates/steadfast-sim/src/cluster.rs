@@ -101,4 +101,28 @@ impl Cluster {
             broker.address = address;
         }
     }
+
+    /// A broker joins the cluster, alive; one that is known begins anew at this address.
+    pub fn add_broker(&mut self, node: NodeId, address: Address) {
+        self.brokers.insert(node, Broker { address, rack: None, alive: true });
+    }
+
+    /// A broker's process ends: it is named, leads and coordinates no more.
+    pub fn stop_broker(&mut self, node: NodeId) {
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.alive = false;
+        }
+    }
+
+    /// A broker that was stopped is back.
+    pub fn start_broker(&mut self, node: NodeId) {
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.alive = true;
+        }
+    }
+
+    /// A broker leaves the cluster for good.
+    pub fn remove_broker(&mut self, node: NodeId) {
+        self.brokers.remove(&node);
+    }
 }

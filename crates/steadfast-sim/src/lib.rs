@@ -6,4 +6,9 @@
 mod api;
 pub mod call;
 pub mod cluster;
+pub mod embedded;
+pub mod names;
+pub mod network;
 pub mod proxy;
+pub mod serve;
+pub mod tcp;
