@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
+use steadfast_watch as watch;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::network::{Door, Entry, Hung, Watch, attend, hang, replace};

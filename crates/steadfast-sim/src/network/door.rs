@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 use super::machine::{Link, Machine};
 use super::rack::Machines;

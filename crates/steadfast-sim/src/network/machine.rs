@@ -9,7 +9,7 @@ use kafka_protocol::messages::ApiKey;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use steadfast_core::ids::NodeId;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 use crate::serve::Served;
 
