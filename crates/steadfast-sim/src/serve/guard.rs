@@ -130,10 +130,11 @@ mod tests {
         for (key, versions) in SERVED {
             for version in versions.clone() {
                 let mut guarded = false;
-                // Some bytes are a request of each of these shapes: all zeros, of some length.
+                // Some bytes are a request of each of these shapes: all zeros, or ones and no tagged fields.
                 for length in 0..64 {
                     guarded |= harmless(*key, version, &Bytes::from(vec![0; length]));
                     guarded |= harmless(*key, version, &Bytes::from(vec![1; length]));
+                    guarded |= harmless(*key, version, &Bytes::from([vec![1; length], vec![0]].concat()));
                 }
                 assert!(guarded, "{key:?} v{version}");
             }
