@@ -12,4 +12,3 @@ mod guard;
 pub mod records;
 pub mod transport;
 pub mod versions;
-pub mod watch;

@@ -29,7 +29,7 @@ use steadfast_kafka::fetch::memory::Memory as Bytes;
 use steadfast_kafka::frame::read_frame;
 use steadfast_kafka::records::write::{BatchSpec, NewRecord};
 use steadfast_kafka::transport::Memory;
-use steadfast_kafka::watch;
+use steadfast_watch as watch;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 

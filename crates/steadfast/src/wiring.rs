@@ -21,11 +21,11 @@ use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_kafka::api::Isolation;
 use steadfast_kafka::fetch::leader::Settings as FetchSettings;
 use steadfast_kafka::fetch::memory::Memory;
-use steadfast_kafka::watch;
 use steadfast_supervision::{
     AnyChildSpec, ChildSpec, ExitReport, Happening, Intensity, Route, Slot, SupervisionEvent,
     Supervisor as Root, SupervisorHandle, Worker,
 };
+use steadfast_watch as watch;
 use tokio::sync::mpsc;
 
 use crate::config::watcher::{self, ConfigWatcher, Reload, Source};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::watch;
 use bytes::Bytes;
+use steadfast_watch as watch;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::watch;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Claim, Grant, Position};
+use steadfast_watch as watch;
 
 use crate::api::ErrorCode;
 use crate::api::list_offsets::LogEnd;

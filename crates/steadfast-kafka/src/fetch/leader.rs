@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::watch;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Claim, Position};
+use steadfast_watch as watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::{Fetched, fetched};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, StreamHandler};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use steadfast_kafka::watch;
 use steadfast_supervision::Route;
+use steadfast_watch as watch;
 use tokio::sync::mpsc;
 
 use super::Config;

@@ -19,8 +19,8 @@ use steadfast_core::ids::{GroupGeneration, Partition};
 use steadfast_core::progress::{Commit, State};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
-use steadfast_kafka::watch;
 use steadfast_supervision::Route;
+use steadfast_watch as watch;
 use tokio::sync::oneshot;
 
 use self::placing::Delivered;

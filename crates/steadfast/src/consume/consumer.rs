@@ -17,8 +17,8 @@ use steadfast_kafka::connection::Connection;
 use steadfast_kafka::fetch::intake::Note;
 use steadfast_kafka::fetch::leader::{LeaderLoop, Led, Settings};
 use steadfast_kafka::fetch::memory::Memory;
-use steadfast_kafka::watch;
 use steadfast_supervision::Route;
+use steadfast_watch as watch;
 use tokio::task::AbortHandle;
 
 use crate::config::{AutoOffsetReset, OutOfRange};

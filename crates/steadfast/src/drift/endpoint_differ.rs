@@ -13,8 +13,8 @@ use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_core::tick::Tick;
-use steadfast_kafka::watch;
 use steadfast_supervision::Route;
+use steadfast_watch as watch;
 
 use crate::config::Config;
 use crate::drift::published::Cluster;

@@ -16,8 +16,8 @@ use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_kafka::api::ErrorCode;
 use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, PartitionMetadata, TopicMetadata};
 use steadfast_kafka::connection::Connection;
-use steadfast_kafka::watch;
 use steadfast_supervision::Route;
+use steadfast_watch as watch;
 
 use crate::config::Config;
 use crate::dialler::Dialler;

@@ -21,8 +21,8 @@ use steadfast_core::ids::{NodeId, Partition};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
 use steadfast_kafka::blobs;
-use steadfast_kafka::watch;
 use steadfast_supervision::Route;
+use steadfast_watch as watch;
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::ids::Partition;
 use steadfast_core::progress::{Progress, State};
-use steadfast_kafka::watch;
+use steadfast_watch as watch;
 use tokio::time::{sleep, timeout};
 
 use super::life::Reason;

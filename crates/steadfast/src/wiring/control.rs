@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steadfast_core::group::standing::Standing;
-use steadfast_kafka::watch;
 use steadfast_supervision::{Route, SupervisorHandle};
+use steadfast_watch as watch;
 
 use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;

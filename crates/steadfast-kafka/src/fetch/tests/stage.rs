@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::watch;
 use steadfast_core::acked::Span;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{
     ConsumerIncarnation, HandlerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId,
 };
 use steadfast_core::progress::{Claim, Grant, Position, Progress, Start};
+use steadfast_watch as watch;
 use tokio::task::JoinHandle;
 
 use super::broker::{BY_NAME, Wire};

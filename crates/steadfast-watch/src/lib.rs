@@ -1,7 +1,8 @@
 //! A watched value: who watches is woken in the order in which they began to wait.
 //!
 //! tokio's own spreads its waiters at random, which spares contention among many threads and makes no two runs
-//! equal: with several waiters on one value the whole service would not be reproducible under virtual time.
+//! equal: with several waiters on one value the whole service would not be reproducible under virtual time. What is
+//! here of its interface is as it is there.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -13,7 +14,7 @@ use thiserror::Error;
 /// A value as it is now. Nobody can change it while this is held: never hold it over an await.
 pub type Ref<'a, T> = RwLockReadGuard<'a, T>;
 
-/// Who changes the value.
+/// Who changes the value. A clone changes the same one.
 #[derive(Debug)]
 pub struct Sender<T>(Arc<Shared<T>>);
 
@@ -24,9 +25,9 @@ pub struct Receiver<T> {
     seen: u64,
 }
 
-/// The sender is gone: the value changes no more.
+/// All senders are gone: the value changes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the sender is gone")]
+#[error("all senders are gone")]
 pub struct Closed;
 
 #[derive(Debug)]
@@ -38,7 +39,7 @@ struct Shared<T> {
 #[derive(Debug, Default)]
 struct State {
     version: u64,
-    closed: bool,
+    senders: usize,
     /// By the number under which each began to wait.
     waiting: BTreeMap<u64, Waker>,
     next: u64,
@@ -54,7 +55,10 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
 impl<T> Sender<T> {
     /// A value that nobody watches yet.
     pub fn new(value: T) -> Sender<T> {
-        Sender(Arc::new(Shared { value: RwLock::new(value), state: Mutex::default() }))
+        Sender(Arc::new(Shared {
+            value: RwLock::new(value),
+            state: Mutex::new(State { senders: 1, ..State::default() }),
+        }))
     }
 
     /// One more who watches; what the value is now it has seen.
@@ -98,11 +102,21 @@ impl<T> Sender<T> {
     }
 }
 
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        self.0.state().senders += 1;
+        Sender(Arc::clone(&self.0))
+    }
+}
+
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let woken = {
             let mut state = self.0.state();
-            state.closed = true;
+            state.senders -= 1;
+            if state.senders > 0 {
+                return;
+            }
             std::mem::take(&mut state.waiting)
         };
         woken.into_values().for_each(Waker::wake);
@@ -115,6 +129,13 @@ impl<T> Receiver<T> {
         self.shared.value()
     }
 
+    /// The value as it is now, which counts as seen.
+    pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
+        let value = self.shared.value();
+        self.seen = self.shared.state().version;
+        value
+    }
+
     /// What the value is now counts as seen.
     pub fn mark_unchanged(&mut self) {
         self.seen = self.shared.state().version;
@@ -123,16 +144,16 @@ impl<T> Receiver<T> {
     /// Whether there is anything unseen.
     ///
     /// # Errors
-    /// If the sender is gone.
+    /// If all senders are gone.
     pub fn has_changed(&self) -> Result<bool, Closed> {
         let state = self.shared.state();
-        if state.closed { Err(Closed) } else { Ok(state.version != self.seen) }
+        if state.senders == 0 { Err(Closed) } else { Ok(state.version != self.seen) }
     }
 
     /// Waits for something unseen, which then counts as seen. Loses nothing when it is dropped.
     ///
     /// # Errors
-    /// If the sender is gone and everything is seen.
+    /// If all senders are gone and everything is seen.
     pub async fn changed(&mut self) -> Result<(), Closed> {
         self.seen = self.shared.changed_since(self.seen).await?;
         Ok(())
@@ -141,7 +162,7 @@ impl<T> Receiver<T> {
     /// Waits until the value is as `wanted` says.
     ///
     /// # Errors
-    /// If the sender is gone and the last value is not.
+    /// If all senders are gone and the last value is not.
     pub async fn wait_for(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Result<Ref<'_, T>, Closed> {
         loop {
             {
@@ -189,7 +210,7 @@ impl<T> Place<'_, T> {
         if state.version != seen {
             return Poll::Ready(Ok(state.version));
         }
-        if state.closed {
+        if state.senders == 0 {
             return Poll::Ready(Err(Closed));
         }
         let number = *self.number.get_or_insert_with(|| {
@@ -253,8 +274,10 @@ mod tests {
         assert_eq!((receiver.has_changed(), *receiver.borrow()), (Ok(false), 1));
         assert!(!sender.send_if_modified(|_| false));
         assert_eq!(receiver.has_changed(), Ok(false));
-        assert_eq!(sender.send_replace(2), 1);
+        let another = sender.clone();
         drop(sender);
+        assert_eq!(another.send_replace(2), 1);
+        drop(another);
         assert_eq!((receiver.has_changed(), *receiver.borrow()), (Err(Closed), 2));
         assert_eq!(receiver.changed().await, Ok(()));
         assert_eq!(receiver.changed().await, Err(Closed));
