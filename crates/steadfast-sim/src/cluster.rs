@@ -14,6 +14,8 @@ use steadfast_core::tick::Tick;
 
 use crate::api;
 use crate::call::{Call, Reply, Ticket};
+use crate::groups::{self, Groups};
+use crate::notice::Notice;
 
 /// One broker as the cluster's metadata has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +33,9 @@ pub struct Broker {
 pub struct Cluster {
     id: ClusterId,
     pub(crate) brokers: BTreeMap<NodeId, Broker>,
+    pub(crate) groups: Groups,
     answers: Vec<(Ticket, ResponseKind)>,
+    notices: Vec<Notice>,
     now: Tick,
 }
 
@@ -42,7 +46,16 @@ impl Cluster {
             .into_iter()
             .map(|(node, address)| (node, Broker { address, rack: None, alive: true }))
             .collect();
-        Cluster { id: id.into(), brokers, answers: Vec::new(), now: Tick::ZERO }
+        let mut cluster = Cluster {
+            id: id.into(),
+            brokers,
+            groups: Groups::default(),
+            answers: Vec::new(),
+            notices: Vec::new(),
+            now: Tick::ZERO,
+        };
+        groups::brokers_changed(&mut cluster);
+        cluster
     }
 
     /// Its identity.
@@ -75,11 +88,12 @@ impl Cluster {
     /// Lets time pass: what is due by `now` happens.
     pub fn advance(&mut self, now: Tick) {
         self.now = self.now.max(now);
+        groups::advance(self);
     }
 
     /// When something is due next, if anything is.
     pub fn next_deadline(&self) -> Option<Tick> {
-        None
+        self.groups.next_deadline()
     }
 
     /// Nobody waits for this request any more: its connection is gone.
@@ -93,6 +107,22 @@ impl Cluster {
     /// Answers a parked request.
     pub(crate) fn answer(&mut self, ticket: Ticket, answer: ResponseKind) {
         self.answers.push((ticket, answer));
+    }
+
+    /// Takes the answer to this request out, if there is one by now: it need not be parked.
+    pub(crate) fn answered(&mut self, ticket: Ticket) -> Option<ResponseKind> {
+        let index = self.answers.iter().position(|(answered, _)| *answered == ticket)?;
+        Some(self.answers.remove(index).1)
+    }
+
+    /// What has happened since this was last asked, in order.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Remembers an occurrence for whoever checks.
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
     }
 
     /// The broker advertises another address from now on.

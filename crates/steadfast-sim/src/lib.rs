@@ -6,4 +6,8 @@
 mod api;
 pub mod call;
 pub mod cluster;
+pub mod group;
+pub mod groups;
+pub mod notice;
+pub mod offsets;
 pub mod proxy;
