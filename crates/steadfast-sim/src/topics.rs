@@ -108,6 +108,11 @@ impl Topics {
         self.by_name.get(name)
     }
 
+    /// The name, shared, if there is a topic of that name.
+    pub(crate) fn known_name(&self, name: &str) -> Option<&Arc<str>> {
+        self.by_name.get_key_value(name).map(|(name, _)| name)
+    }
+
     pub(crate) fn name(&self, id: TopicId) -> Option<&Arc<str>> {
         self.names.get(&id)
     }
