@@ -148,8 +148,8 @@ pub(crate) fn reply(cluster: &mut Cluster, call: &Call) -> Reply {
 }
 
 /// Whether the partition exists: offsets of others are not committed.
-pub(crate) fn partition_exists(_cluster: &Cluster, partition: &Partition) -> bool {
-    partition.index >= 0
+pub(crate) fn partition_exists(cluster: &Cluster, partition: &Partition) -> bool {
+    cluster.topics.get(&partition.topic, partition.index).is_some()
 }
 
 fn load(cluster: &mut Cluster) {
