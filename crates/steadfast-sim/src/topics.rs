@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::api::fetch;
 use crate::batch::{self, Header, NewRecord, Producer};
 use crate::cluster::Cluster;
+use crate::groups;
 use crate::log::Log;
 
 /// The longest name that Kafka allows.
@@ -274,6 +275,7 @@ impl Cluster {
         for index in 0..topic.partitions.len() {
             fetch::wake(self, &Partition::new(name, index as i32));
         }
+        groups::topic_deleted(self, name);
         Ok(())
     }
 
