@@ -22,3 +22,4 @@ pub mod proxy;
 pub mod serve;
 pub mod tcp;
 pub mod topics;
+mod transactions;
