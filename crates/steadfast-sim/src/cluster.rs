@@ -66,7 +66,7 @@ impl Cluster {
             notices: Vec::new(),
             now: Tick::ZERO,
         };
-        groups::brokers_changed(&mut cluster);
+        cluster.brokers_changed();
         cluster
     }
 

@@ -255,7 +255,7 @@ impl Embedded {
         let last = self.with(|cluster| cluster.brokers().keys().next_back().map_or(0, |node| node.0));
         let node = NodeId(last.saturating_add(1));
         let machine = Arc::new(Machine::new(house.served.clone(), node, house.seed));
-        let address = house.medium.open(Door::Open(machine.clone()))?;
+        let address = house.medium.open(Door::Open(machine.clone(), None))?;
         house.machines.add(machine);
         self.with(|cluster| cluster.add_broker(node, address));
         Ok(node)
@@ -281,7 +281,7 @@ impl Embedded {
         for node in moving {
             let machine = self.machine(node)?;
             let from = endpoints.get(&node).cloned().ok_or(CommandError::NoSuchBroker { node })?;
-            moved.to.insert(node, house.medium.open(Door::Open(machine))?);
+            moved.to.insert(node, house.medium.open(Door::Open(machine, None))?);
             moved.from.insert(node, from);
         }
         self.with(|cluster| {

@@ -152,6 +152,13 @@ pub(crate) fn partition_exists(cluster: &Cluster, partition: &Partition) -> bool
     cluster.topics.get(&partition.topic, partition.index).is_some()
 }
 
+/// The topic is gone: what was committed of it is forgotten, as Kafka does.
+pub(crate) fn topic_deleted(cluster: &mut Cluster, topic: &str) {
+    for hosted in cluster.groups.by_name.values_mut() {
+        hosted.offsets.delete_topic(topic);
+    }
+}
+
 fn load(cluster: &mut Cluster) {
     let loaded = cluster.groups.placement.loaded_by(cluster.now());
     for (slot, at) in loaded {

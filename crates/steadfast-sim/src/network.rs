@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::names::Names;
 use crate::serve::{Ending, converse, swallow};
+use crate::watched::Watched;
 
 pub use door::Door;
 pub use machine::{Damage, Link, Machine};
@@ -39,7 +39,7 @@ pub struct Network(Arc<Wires>);
 
 #[derive(Debug, Default)]
 struct Wires {
-    doors: Mutex<BTreeMap<Address, watch::Sender<Hung>>>,
+    doors: Mutex<BTreeMap<Address, Watched<Hung>>>,
     names: Mutex<Names>,
     connections: Mutex<JoinSet<()>>,
 }
@@ -56,7 +56,7 @@ impl Network {
 
     /// Where `address` leads. An address that never led anywhere refuses.
     pub fn door(&self, address: &Address) -> Door {
-        self.doors().get(address).map_or(Door::Refuse, |hung| hung.borrow().door.clone())
+        self.doors().get(address).map_or(Door::Refuse, |hung| hung.get().door)
     }
 
     /// Looks at the names, or changes them.
@@ -91,7 +91,7 @@ impl Network {
 
     async fn dial(&self, to: Address) -> io::Result<Stream> {
         let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, format!("{to} refuses"));
-        let hung = self.doors().get(&to).map(watch::Sender::subscribe).ok_or_else(refused)?;
+        let hung = self.doors().get(&to).map(Watched::watch).ok_or_else(refused)?;
         let mut watch = Watch::new(hung);
         loop {
             match watch.knock() {
@@ -105,7 +105,7 @@ impl Network {
                         return Ok(self.connected(Some(machine), watch));
                     }
                     tokio::time::sleep(round_trip).await;
-                    if machine.link() == link && watch.standing() == Standing::Open {
+                    if machine.link() == link && matches!(watch.standing(), Standing::Open(_)) {
                         return Ok(self.connected(Some(machine), watch));
                     }
                     watch.renew();
@@ -126,7 +126,7 @@ impl Network {
         client
     }
 
-    fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, watch::Sender<Hung>>> {
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, Watched<Hung>>> {
         self.0.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,10 +159,11 @@ where
 /// Waits until the machine's process has stopped.
 async fn stopped(machine: Option<&Machine>) {
     let Some(machine) = machine else { return std::future::pending().await };
-    let mut link = machine.watch_link();
-    let life = link.borrow().life;
-    let gone = link.wait_for(|link| !link.up || link.life != life).await.is_err();
-    if gone {
-        std::future::pending::<()>().await;
+    let mut watched = machine.watch_link();
+    let life = watched.see().life;
+    while let Link { up: true, life: now, .. } = watched.see()
+        && now == life
+    {
+        watched.changed().await;
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::network::{Door, Entry, Hung, Watch, attend, hang, replace};
 use crate::serve::Ending;
+use crate::watched::{Watched, Watcher};
 
 /// After a failed accept: the process may be out of file descriptors, which only time mends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ pub struct Loopback(Arc<Ports>);
 
 #[derive(Debug, Default)]
 struct Ports {
-    doors: Mutex<BTreeMap<Address, watch::Sender<Hung>>>,
+    doors: Mutex<BTreeMap<Address, Watched<Hung>>>,
     listeners: Mutex<JoinSet<()>>,
 }
 
@@ -62,7 +62,7 @@ impl Loopback {
             return Err(PortError::Drop { address });
         }
         let hung = hang(door);
-        let port = Port { at, hung: hung.subscribe() };
+        let port = Port { at, hung: hung.watch() };
         self.listeners().spawn(port.listen(TcpListener::from_std(listener)?));
         self.doors().insert(address.clone(), hung);
         Ok(address)
@@ -83,7 +83,7 @@ impl Loopback {
         Ok(())
     }
 
-    fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, watch::Sender<Hung>>> {
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, Watched<Hung>>> {
         self.0.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,7 +99,7 @@ impl Loopback {
 /// ```
 struct Port {
     at: SocketAddr,
-    hung: watch::Receiver<Hung>,
+    hung: Watcher<Hung>,
 }
 
 impl Port {

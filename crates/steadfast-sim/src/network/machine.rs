@@ -9,9 +9,10 @@ use kafka_protocol::messages::ApiKey;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use steadfast_core::ids::NodeId;
-use tokio::sync::watch;
 
+use crate::guise::Guise;
 use crate::serve::Served;
+use crate::watched::{Watched, Watcher};
 
 /// What passes between clients and one broker, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Link {
     pub requests: bool,
     /// Whether answers get to the client: likewise.
     pub answers: bool,
+    /// What the broker says instead of the truth, if it does.
+    pub guise: Option<Arc<Guise>>,
     /// How often the process was stopped: no connection outlives that.
     pub(crate) life: u64,
 }
@@ -40,6 +43,7 @@ impl Link {
             jitter: Duration::ZERO,
             requests: true,
             answers: true,
+            guise: None,
             life: 0,
         }
     }
@@ -67,7 +71,7 @@ pub enum Damage {
 pub struct Machine {
     served: Arc<Served>,
     node: NodeId,
-    link: watch::Sender<Link>,
+    link: Watched<Link>,
     fate: Mutex<Fate>,
 }
 
@@ -81,7 +85,7 @@ impl Machine {
     pub fn new(served: Arc<Served>, node: NodeId, seed: u64) -> Machine {
         let dice = StdRng::seed_from_u64(seed ^ u64::from(node.0.unsigned_abs()).rotate_left(32));
         let fate = Fate { damages: BTreeMap::new(), dice };
-        Machine { served, node, link: watch::Sender::new(Link::sound()), fate: Mutex::new(fate) }
+        Machine { served, node, link: Watched::new(Link::sound()), fate: Mutex::new(fate) }
     }
 
     /// The cluster that the broker belongs to.
@@ -96,12 +100,12 @@ impl Machine {
 
     /// How the link is now.
     pub fn link(&self) -> Link {
-        self.link.borrow().clone()
+        self.link.get()
     }
 
     /// Changes the link, for the connections that stand too.
     pub fn change_link(&self, change: impl FnOnce(&mut Link)) {
-        self.link.send_modify(change);
+        self.link.change(change);
     }
 
     /// The process ends: its connections are reset and new ones refused.
@@ -127,8 +131,8 @@ impl Machine {
         self.fate().damages.clear();
     }
 
-    pub(crate) fn watch_link(&self) -> watch::Receiver<Link> {
-        self.link.subscribe()
+    pub(crate) fn watch_link(&self) -> Watcher<Link> {
+        self.link.watch()
     }
 
     /// What befalls the answer to `api` that is about to be sent.
@@ -161,6 +165,6 @@ impl Machine {
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine").field("node", &self.node).field("link", &*self.link.borrow()).finish()
+        f.debug_struct("Machine").field("node", &self.node).field("link", &self.link.get()).finish()
     }
 }

@@ -15,6 +15,7 @@ use super::frames::Frames;
 use super::request::{self, Head, Read};
 use super::{Asker, Outcome};
 use crate::call::Ticket;
+use crate::guise::Guise;
 use crate::network::{Damage, Link, Machine, Standing, Watch};
 
 /// How many requests and answers of one connection may be under way; beyond that it is not read.
@@ -46,15 +47,15 @@ where
 {
     let (mut from, mut to) = tokio::io::split(stream);
     let mut watched = machine.watch_link();
-    let life = watched.borrow().life;
+    let life = watched.see().life;
     let mut talk = Talk::new(machine, host);
     loop {
-        let link = watched.borrow_and_update().clone();
+        let link = watched.see();
         match watch.standing() {
             _ if !link.up || link.life != life => return Ending::Reset,
             Standing::Reset => return Ending::Reset,
             Standing::Silent => return Ending::Silent,
-            Standing::Open => {}
+            Standing::Open(guise) => talk.guise = guise.or_else(|| link.guise.clone()),
         }
         let now = Instant::now();
         talk.go_on(&link, now);
@@ -68,7 +69,7 @@ where
         tokio::select! {
             biased;
             () = watch.changed() => {}
-            changed = watched.changed() => if changed.is_err() { return Ending::Reset },
+            () = watched.changed() => {}
             answer = answered(parked) => talk.unpark(answer, &link),
             sent = send(&mut to, due) => talk.sent(sent),
             () = until(wake) => {}
@@ -114,6 +115,8 @@ struct Parked {
 struct Talk<'a> {
     machine: &'a Machine,
     asker: Asker,
+    /// What is said instead of the truth now.
+    guise: Option<Arc<Guise>>,
     frames: Frames,
     /// Requests and when they are at the broker.
     inbox: VecDeque<(Instant, Bytes)>,
@@ -141,6 +144,7 @@ impl<'a> Talk<'a> {
         Talk {
             machine,
             asker: Asker { node: machine.node(), connection, client_id: Arc::from(""), client_host },
+            guise: None,
             frames: Frames::default(),
             inbox: VecDeque::new(),
             parked: None,
@@ -164,20 +168,20 @@ impl<'a> Talk<'a> {
     }
 
     fn take(&mut self, frame: Bytes, link: &Link) {
-        let (head, client_id, request) = match request::read(frame) {
-            Ok(Read::Request(head, client_id, request)) => (head, client_id, request),
-            Ok(Read::UnknownApiVersions(head)) => return self.answer(head, &request::unsupported(), link),
+        let Read { head, client_id, request } = match request::read(frame) {
+            Ok(read) => read,
             Err(error) => {
                 tracing::debug!(node = %self.machine.node(), %error, "a connection is closed");
                 self.ending = Some(Ending::Closed);
                 return;
             }
         };
+        let Some(request) = request else { return self.answer(head, request::unsupported(), link) };
         if *self.asker.client_id != client_id {
             self.asker.client_id = client_id.into();
         }
         match self.machine.served().request(&self.asker, head.version, request) {
-            Outcome::Now(answer) => self.answer(head, &answer, link),
+            Outcome::Now(answer) => self.answer(head, *answer, link),
             Outcome::Parked(ticket, answer) => self.parked = Some(Parked { head, ticket, answer }),
             Outcome::Never => {}
             Outcome::Close => self.ending = Some(Ending::Closed),
@@ -187,14 +191,18 @@ impl<'a> Talk<'a> {
     fn unpark(&mut self, answer: Option<ResponseKind>, link: &Link) {
         let Some(parked) = self.parked.take() else { return };
         match answer {
-            Some(answer) => self.answer(parked.head, &answer, link),
+            Some(answer) => self.answer(parked.head, answer, link),
             // The cluster gave the request up.
             None => self.ending = Some(Ending::Closed),
         }
     }
 
-    fn answer(&mut self, head: Head, answer: &ResponseKind, link: &Link) {
-        let Some(mut frame) = request::write(head, answer) else {
+    fn answer(&mut self, head: Head, answer: ResponseKind, link: &Link) {
+        let answer = match &self.guise {
+            Some(guise) => guise.apply(answer),
+            None => answer,
+        };
+        let Some(mut frame) = request::write(head, &answer) else {
             self.ending = Some(Ending::Closed);
             return;
         };

@@ -36,11 +36,12 @@ pub(super) enum Unreadable {
 
 /// What a frame holds.
 #[derive(Debug)]
-pub(super) enum Read {
-    /// A request, and who says that it asks.
-    Request(Head, String, RequestKind),
-    /// An ApiVersions request in a version that nobody knows: it is answered in version 0 (KIP-511).
-    UnknownApiVersions(Head),
+pub(super) struct Read {
+    pub(super) head: Head,
+    /// Who says that it asks; empty when nobody is named.
+    pub(super) client_id: String,
+    /// The request; none for ApiVersions in a version that nobody knows, which is answered in version 0 (KIP-511).
+    pub(super) request: Option<RequestKind>,
 }
 
 pub(super) fn read(mut frame: Bytes) -> Result<Read, Unreadable> {
@@ -54,16 +55,20 @@ pub(super) fn read(mut frame: Bytes) -> Result<Read, Unreadable> {
     let read =
         RequestHeader::decode(&mut frame, key.request_header_version(version)).map_err(|_| header())?;
     let head = Head { key, version, correlation: read.correlation_id };
-    if !versions.contains(&version) {
-        let head = Head { version: 0, ..head };
-        return if key == ApiKey::ApiVersions { Ok(Read::UnknownApiVersions(head)) } else { Err(not_served) };
+    let client_id = read.client_id.as_deref().unwrap_or_default().to_owned();
+    match (versions.contains(&version), key) {
+        (true, _) => {}
+        (false, ApiKey::ApiVersions) => {
+            return Ok(Read { head: Head { version: 0, ..head }, client_id, request: None });
+        }
+        (false, _) => return Err(not_served),
     }
     let body = Unreadable::Body { key, version, found: frame.len() };
     if !harmless(key, version, &frame) {
         return Err(body);
     }
     let request = RequestKind::decode(key, &mut frame, version).map_err(|_| body)?;
-    Ok(Read::Request(head, read.client_id.as_deref().unwrap_or_default().to_owned(), request))
+    Ok(Read { head, client_id, request: Some(request) })
 }
 
 /// The answer to an ApiVersions request of an unknown version: which versions are known.

@@ -9,6 +9,7 @@ use super::{Replicas, Topic, TopicError, valid_name};
 use crate::api::fetch;
 use crate::batch::{self, Header, NewRecord, Producer};
 use crate::cluster::Cluster;
+use crate::groups;
 use crate::transactions::Session;
 
 /// The most partitions of one topic: a request may ask for billions.
@@ -81,6 +82,7 @@ impl Cluster {
         for index in 0..topic.partitions.len() {
             fetch::wake(self, &Partition::new(name, index as i32));
         }
+        groups::topic_deleted(self, name);
         Ok(())
     }
 
