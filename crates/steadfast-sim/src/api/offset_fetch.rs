@@ -67,7 +67,7 @@ fn one(cluster: &Cluster, call: &Call, request: &OffsetFetchRequest) -> OffsetFe
 
 /// The offsets of the group; none if there is no such group, which is no error.
 fn admit<'a>(cluster: &'a Cluster, call: &Call, group: &str) -> Result<Option<&'a Offsets>, ResponseError> {
-    cluster.groups.admit(call.node, group, cluster.now())?;
+    cluster.groups.admit_nameless(call.node, group, cluster.now())?;
     Ok(cluster.groups.get(group).map(|hosted| &hosted.offsets))
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn commit(
 fn admit(cluster: &mut Cluster, call: &Call, request: &OffsetCommitRequest) -> Result<(), ResponseError> {
     let group = request.group_id.as_str();
     let generation = request.generation_id_or_member_epoch;
-    cluster.groups.admit(call.node, group, cluster.now())?;
+    cluster.groups.admit_nameless(call.node, group, cluster.now())?;
     if cluster.groups.get(group).is_none() {
         if generation >= 0 {
             return Err(if call.version >= GROUP_ID_NOT_FOUND {
