@@ -19,6 +19,7 @@ use crate::groups::{self, Groups};
 use crate::notice::Notice;
 use crate::producers::Producers;
 use crate::topics::{self, Topics};
+use crate::transactions::{self, Transactions};
 
 /// One broker as the cluster's metadata has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub struct Cluster {
     pub(crate) brokers: BTreeMap<NodeId, Broker>,
     pub(crate) topics: Topics,
     pub(crate) producers: Producers,
+    pub(crate) transactions: Transactions,
     pub(crate) fetches: Fetches,
     pub(crate) groups: Groups,
     answers: Vec<(Ticket, ResponseKind)>,
@@ -57,6 +59,7 @@ impl Cluster {
             brokers,
             topics: Topics::default(),
             producers: Producers::default(),
+            transactions: Transactions::default(),
             fetches: Fetches::default(),
             groups: Groups::default(),
             answers: Vec::new(),
@@ -97,13 +100,16 @@ impl Cluster {
     /// Lets time pass: what is due by `now` happens.
     pub fn advance(&mut self, now: Tick) {
         self.now = self.now.max(now);
+        transactions::advance(self);
         api::fetch::advance(self);
         groups::advance(self);
     }
 
     /// When something is due next, if anything is.
     pub fn next_deadline(&self) -> Option<Tick> {
-        [self.fetches.next_deadline(), self.groups.next_deadline()].into_iter().flatten().min()
+        let due =
+            [self.fetches.next_deadline(), self.groups.next_deadline(), self.transactions.next_deadline()];
+        due.into_iter().flatten().min()
     }
 
     /// Nobody waits for this request any more: its connection is gone.

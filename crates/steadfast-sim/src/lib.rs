@@ -23,4 +23,5 @@ pub mod proxy;
 pub mod serve;
 pub mod tcp;
 pub mod topics;
+mod transactions;
 mod watched;

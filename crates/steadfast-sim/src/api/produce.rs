@@ -7,14 +7,17 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse, ResponseKind};
 use steadfast_core::ids::{Offset, Partition, TopicId};
 
 use super::fetch;
-use crate::batch::{BatchError, Header};
+use crate::batch::{BatchError, Header, Producer};
 use crate::call::{Call, Reply};
 use crate::cluster::Cluster;
 use crate::producers::Verdict;
 use crate::topics::Asked;
+use crate::transactions::{Session, add_partitions};
 
 /// From this version on, topics are named by id (KIP-516).
 const BY_ID: i16 = 13;
+/// From this version on, writing adds the partition to the transaction (KIP-890).
+const ADDS_BY_WRITING: i16 = 12;
 
 pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &ProduceRequest) -> Reply {
     let topics: Vec<TopicProduceResponse> =
@@ -72,9 +75,6 @@ fn append(
     if header.is_control() {
         return Err(ResponseError::InvalidRecord);
     }
-    if header.is_transactional() {
-        return Err(ResponseError::InvalidTxnState);
-    }
     let start = log.start();
     match log.sequences.judge(&header) {
         Verdict::Next => {}
@@ -82,11 +82,32 @@ fn append(
         Verdict::Fenced => return Err(ResponseError::InvalidProducerEpoch),
         Verdict::OutOfOrder => return Err(ResponseError::OutOfOrderSequenceNumber),
     }
+    if header.is_transactional() {
+        admit_transactional(cluster, call, partition, header.producer)?;
+    }
     let replicas = cluster.topics.get_mut(&partition.topic, partition.index);
     let log = &mut replicas.ok_or(ResponseError::UnknownTopicOrPartition)?.log;
     let base = log.append(header, &batch);
     fetch::wake(cluster, partition);
     Ok((base, start))
+}
+
+/// Up to version 11 a transactional producer says beforehand where it writes; from then on it does so by writing
+/// (KIP-890).
+fn admit_transactional(
+    cluster: &mut Cluster,
+    call: &Call,
+    partition: &Partition,
+    producer: Producer,
+) -> Result<(), ResponseError> {
+    let session = Session { producer_id: producer.id, epoch: producer.epoch };
+    if call.version >= ADDS_BY_WRITING {
+        let id = cluster.transactions.id_of(session.producer_id).cloned();
+        let id = id.ok_or(ResponseError::InvalidProducerIdMapping)?;
+        return add_partitions(cluster, &id, session, [partition.clone()]);
+    }
+    let may = cluster.transactions.may_write(session, partition);
+    if may { Ok(()) } else { Err(ResponseError::InvalidTxnState) }
 }
 
 fn refusal(error: BatchError) -> ResponseError {

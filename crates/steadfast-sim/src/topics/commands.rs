@@ -10,6 +10,7 @@ use crate::api::fetch;
 use crate::batch::{self, Header, NewRecord, Producer};
 use crate::cluster::Cluster;
 use crate::groups;
+use crate::transactions::Session;
 
 /// The most partitions of one topic: a request may ask for billions.
 pub(crate) const MOST_PARTITIONS: usize = 10_000;
@@ -128,16 +129,16 @@ impl Cluster {
 
     /// Ends this producer's transaction: a marker goes to every partition where it is open.
     pub fn end_transaction(&mut self, producer_id: i64, commit: bool) {
-        self.mark_transaction(producer_id, 0, commit);
+        self.mark_transaction(Session { producer_id, epoch: 0 }, commit);
     }
 
-    pub(crate) fn mark_transaction(&mut self, producer_id: i64, epoch: i16, commit: bool) {
+    pub(crate) fn mark_transaction(&mut self, session: Session, commit: bool) {
         let time_ms = i64::try_from(self.now().since_start().as_millis()).unwrap_or(i64::MAX);
         let marked: Vec<Partition> = self
             .topics
             .partitions_mut()
             .filter_map(|(partition, replicas)| {
-                replicas.log.end_transaction(producer_id, epoch, commit, time_ms).then_some(partition)
+                replicas.log.end_transaction(session, commit, time_ms).then_some(partition)
             })
             .collect();
         for partition in marked {
