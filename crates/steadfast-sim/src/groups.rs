@@ -16,7 +16,7 @@ use crate::group::{Group, GroupSettings, GroupView};
 use crate::offsets::{CommittedOffset, Offsets};
 
 pub use commits::HungCommits;
-pub(crate) use commits::{commit, hung};
+pub(crate) use commits::{admit_in_transaction, commit, hung};
 use placement::Placement;
 
 /// A group and what it has committed.
