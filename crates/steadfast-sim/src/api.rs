@@ -25,7 +25,7 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
-mod produce;
+pub(crate) mod produce;
 mod sync_group;
 mod txn_offset_commit;
 
@@ -108,3 +108,6 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: RequestKind) -
         _ => Reply::Close,
     }
 }
+
+#[cfg(test)]
+mod tests;

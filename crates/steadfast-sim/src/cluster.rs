@@ -14,6 +14,7 @@ use steadfast_core::tick::Tick;
 
 use crate::api;
 use crate::api::fetch::Fetches;
+use crate::api::produce::waiting::{self, Produces};
 use crate::call::{Call, Reply, Ticket};
 use crate::groups::{self, Groups};
 use crate::notice::Notice;
@@ -41,6 +42,7 @@ pub struct Cluster {
     pub(crate) producers: Producers,
     pub(crate) transactions: Transactions,
     pub(crate) fetches: Fetches,
+    pub(crate) produces: Produces,
     pub(crate) groups: Groups,
     answers: Vec<(Ticket, ResponseKind)>,
     notices: Vec<Notice>,
@@ -61,6 +63,7 @@ impl Cluster {
             producers: Producers::default(),
             transactions: Transactions::default(),
             fetches: Fetches::default(),
+            produces: Produces::default(),
             groups: Groups::default(),
             answers: Vec::new(),
             notices: Vec::new(),
@@ -102,19 +105,25 @@ impl Cluster {
         self.now = self.now.max(now);
         transactions::advance(self);
         api::fetch::advance(self);
+        waiting::advance(self);
         groups::advance(self);
     }
 
     /// When something is due next, if anything is.
     pub fn next_deadline(&self) -> Option<Tick> {
-        let due =
-            [self.fetches.next_deadline(), self.groups.next_deadline(), self.transactions.next_deadline()];
+        let due = [
+            self.fetches.next_deadline(),
+            self.produces.next_deadline(),
+            self.groups.next_deadline(),
+            self.transactions.next_deadline(),
+        ];
         due.into_iter().flatten().min()
     }
 
     /// Nobody waits for this request any more: its connection is gone.
     pub fn abandon(&mut self, ticket: Ticket) {
         self.fetches.abandon(ticket);
+        self.produces.abandon(ticket);
     }
 
     /// The answers to parked requests that are due.

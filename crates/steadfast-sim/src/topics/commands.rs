@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition, TopicId};
 
-use super::{Replicas, Topic, TopicError, valid_name};
-use crate::api::fetch;
+use super::{Replicas, Topic, TopicError, changed, valid_name};
 use crate::batch::{self, Header, NewRecord, Producer};
 use crate::cluster::Cluster;
 use crate::groups;
@@ -80,7 +79,7 @@ impl Cluster {
     pub fn delete_topic(&mut self, name: &str) -> Result<(), TopicError> {
         let topic = self.topics.remove(name).ok_or_else(|| TopicError::NoTopic(name.into()))?;
         for index in 0..topic.partitions.len() {
-            fetch::wake(self, &Partition::new(name, index as i32));
+            changed(self, &Partition::new(name, index as i32));
         }
         groups::topic_deleted(self, name);
         Ok(())
@@ -123,7 +122,7 @@ impl Cluster {
         // The writer's batches are always readable but one without records, which is none.
         let Ok(header) = Header::read(batch) else { return Ok(replicas.log.end()) };
         let base = replicas.log.append(header, batch);
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(base)
     }
 
@@ -142,7 +141,7 @@ impl Cluster {
             })
             .collect();
         for partition in marked {
-            fetch::wake(self, &partition);
+            changed(self, &partition);
         }
     }
 
@@ -154,7 +153,7 @@ impl Cluster {
             return Err(TopicError::CannotLead { partition: partition.clone(), node });
         }
         replicas.lead(Some(node));
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(())
     }
 
@@ -166,7 +165,7 @@ impl Cluster {
         let leader = replicas.leader;
         replicas.lead(leader);
         let end = replicas.log.end();
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(end)
     }
 
@@ -175,7 +174,7 @@ impl Cluster {
         let replicas = self.replicas_mut(partition)?;
         replicas.log.delete_before(offset);
         let start = replicas.log.start();
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(start)
     }
 
@@ -191,7 +190,7 @@ impl Cluster {
         at: Option<Offset>,
     ) -> Result<(), TopicError> {
         self.replicas_mut(partition)?.log.hold(at);
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(())
     }
 
