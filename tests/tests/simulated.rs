@@ -10,6 +10,7 @@ use steadfast::exit::Exit;
 use steadfast_core::ids::NodeId;
 use steadfast_sim::embedded::{Nodes, Old};
 use steadfast_tests::simulated::handler::Conduct;
+use steadfast_tests::simulated::hour;
 use steadfast_tests::simulated::world::{GROUP, Plan, Report, World, simulate};
 use tracing::Level;
 
@@ -155,4 +156,12 @@ fn same(one: &[u8], other: &[u8]) {
         panic!("line {line} differs:\n{}\n\n{}", around(&one), around(&other));
     }
     assert_eq!(one.len(), other.len());
+}
+
+/// 3 respawns in 10 minutes are the budget: the others are taken in place.
+#[test]
+fn an_hour_with_a_move_every_minute() {
+    let report = hour::an_hour_with_a_move_every_minute(5, nothing_checked);
+    all_went_well(&report);
+    println!("{:?}", report.tally);
 }
