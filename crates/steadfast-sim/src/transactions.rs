@@ -78,6 +78,16 @@ impl Transactions {
         })
     }
 
+    /// Whether an open transaction may still change what the group has committed of the partition.
+    pub(crate) fn is_unstable(&self, group: &str, partition: &Partition) -> bool {
+        self.0.values().any(|known| match &known.state {
+            State::Open(open) => {
+                open.offsets.get(group).is_some_and(|offsets| offsets.contains_key(partition))
+            }
+            State::Idle { .. } => false,
+        })
+    }
+
     /// The id of the producer with this producer id.
     pub(crate) fn id_of(&self, producer_id: i64) -> Option<&Arc<str>> {
         self.0.iter().find(|(_, known)| known.session.producer_id == producer_id).map(|(id, _)| id)

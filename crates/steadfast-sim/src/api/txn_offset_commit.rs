@@ -37,14 +37,7 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &TxnOffsetComm
 }
 
 fn admit(cluster: &mut Cluster, call: &Call, request: &TxnOffsetCommitRequest) -> Result<(), ResponseError> {
-    let group = request.group_id.as_str();
-    cluster.groups.admit(call.node, group, cluster.now())?;
-    if request.generation_id >= 0 {
-        let instance = request.group_instance_id.as_ref().map(|id| id.as_str());
-        let (member, generation) = (request.member_id.as_str(), request.generation_id);
-        groups::act(cluster, group, |group, now| group.admit_commit(member, instance, generation, now))
-            .unwrap_or(Err(ResponseError::IllegalGeneration))?;
-    }
+    groups::admit_in_transaction(cluster, call, request)?;
     let session = Session { producer_id: request.producer_id.0, epoch: request.producer_epoch };
     let offsets: Vec<_> = request
         .topics
@@ -52,7 +45,7 @@ fn admit(cluster: &mut Cluster, call: &Call, request: &TxnOffsetCommitRequest) -
         .flat_map(offsets)
         .filter(|(partition, _)| groups::partition_exists(cluster, partition))
         .collect();
-    add_offsets(cluster, &request.transactional_id, session, group, offsets)
+    add_offsets(cluster, &request.transactional_id, session, request.group_id.as_str(), offsets)
 }
 
 fn offsets(topic: &TxnOffsetCommitRequestTopic) -> impl Iterator<Item = (Partition, CommittedOffset)> + '_ {
