@@ -25,4 +25,5 @@ pub mod schedule;
 pub mod serve;
 pub mod tcp;
 pub mod topics;
+mod transactions;
 mod watched;
