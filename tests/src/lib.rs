@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod load;
 pub mod offsets;
 pub mod reader;
+pub mod scenarios;
 pub mod service;
 pub mod simulated;
 pub mod stage;

@@ -2,10 +2,14 @@
 //! memory. A run is reproducible from its seed alone, byte for byte in its event log.
 #![deny(clippy::disallowed_methods)]
 
+pub mod company;
 pub mod doors;
+pub mod ear;
 pub mod handler;
 pub mod hour;
 mod inhabitant;
 pub mod journal;
+pub mod rehearsal;
+pub mod stage;
 pub mod tally;
 pub mod world;
