@@ -5,5 +5,6 @@
 
 mod api;
 pub mod call;
+pub mod checker;
 pub mod cluster;
 pub mod proxy;
