@@ -13,7 +13,10 @@ use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_core::tick::Tick;
 
 use crate::api;
+use crate::api::fetch::Fetches;
 use crate::call::{Call, Reply, Ticket};
+use crate::producers::Producers;
+use crate::topics::{self, Topics};
 
 /// One broker as the cluster's metadata has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,9 @@ pub struct Broker {
 pub struct Cluster {
     id: ClusterId,
     pub(crate) brokers: BTreeMap<NodeId, Broker>,
+    pub(crate) topics: Topics,
+    pub(crate) producers: Producers,
+    pub(crate) fetches: Fetches,
     answers: Vec<(Ticket, ResponseKind)>,
     now: Tick,
 }
@@ -42,7 +48,15 @@ impl Cluster {
             .into_iter()
             .map(|(node, address)| (node, Broker { address, rack: None, alive: true }))
             .collect();
-        Cluster { id: id.into(), brokers, answers: Vec::new(), now: Tick::ZERO }
+        Cluster {
+            id: id.into(),
+            brokers,
+            topics: Topics::default(),
+            producers: Producers::default(),
+            fetches: Fetches::default(),
+            answers: Vec::new(),
+            now: Tick::ZERO,
+        }
     }
 
     /// Its identity.
@@ -75,15 +89,18 @@ impl Cluster {
     /// Lets time pass: what is due by `now` happens.
     pub fn advance(&mut self, now: Tick) {
         self.now = self.now.max(now);
+        api::fetch::advance(self);
     }
 
     /// When something is due next, if anything is.
     pub fn next_deadline(&self) -> Option<Tick> {
-        None
+        [self.fetches.next_deadline()].into_iter().flatten().min()
     }
 
     /// Nobody waits for this request any more: its connection is gone.
-    pub fn abandon(&mut self, _ticket: Ticket) {}
+    pub fn abandon(&mut self, ticket: Ticket) {
+        self.fetches.abandon(ticket);
+    }
 
     /// The answers to parked requests that are due.
     pub fn take_answers(&mut self) -> Vec<(Ticket, ResponseKind)> {
@@ -100,5 +117,33 @@ impl Cluster {
         if let Some(broker) = self.brokers.get_mut(&node) {
             broker.address = address;
         }
+    }
+
+    /// A broker joins the cluster, alive; one that is known begins anew at this address.
+    pub fn add_broker(&mut self, node: NodeId, address: Address) {
+        self.brokers.insert(node, Broker { address, rack: None, alive: true });
+        topics::brokers_changed(self);
+    }
+
+    /// A broker's process ends: it is named, leads and coordinates no more.
+    pub fn stop_broker(&mut self, node: NodeId) {
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.alive = false;
+        }
+        topics::brokers_changed(self);
+    }
+
+    /// A broker that was stopped is back.
+    pub fn start_broker(&mut self, node: NodeId) {
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.alive = true;
+        }
+        topics::brokers_changed(self);
+    }
+
+    /// A broker leaves the cluster for good.
+    pub fn remove_broker(&mut self, node: NodeId) {
+        self.brokers.remove(&node);
+        topics::brokers_changed(self);
     }
 }

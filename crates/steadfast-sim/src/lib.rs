@@ -4,7 +4,20 @@
 //! [`cluster`] is pure: it owns no clock, socket or task. What serves it over streams stands apart.
 
 mod api;
+#[cfg(test)]
+mod asking;
+pub mod batch;
 pub mod call;
 pub mod checker;
 pub mod cluster;
+pub mod embedded;
+mod log;
+pub mod guise;
+pub mod names;
+pub mod network;
+mod producers;
 pub mod proxy;
+pub mod serve;
+pub mod tcp;
+pub mod topics;
+mod watched;
