@@ -15,6 +15,8 @@ use steadfast_core::tick::Tick;
 use crate::api;
 use crate::api::fetch::Fetches;
 use crate::call::{Call, Reply, Ticket};
+use crate::groups::{self, Groups};
+use crate::notice::Notice;
 use crate::producers::Producers;
 use crate::topics::{self, Topics};
 
@@ -37,7 +39,9 @@ pub struct Cluster {
     pub(crate) topics: Topics,
     pub(crate) producers: Producers,
     pub(crate) fetches: Fetches,
+    pub(crate) groups: Groups,
     answers: Vec<(Ticket, ResponseKind)>,
+    notices: Vec<Notice>,
     now: Tick,
 }
 
@@ -48,15 +52,19 @@ impl Cluster {
             .into_iter()
             .map(|(node, address)| (node, Broker { address, rack: None, alive: true }))
             .collect();
-        Cluster {
+        let mut cluster = Cluster {
             id: id.into(),
             brokers,
             topics: Topics::default(),
             producers: Producers::default(),
             fetches: Fetches::default(),
+            groups: Groups::default(),
             answers: Vec::new(),
+            notices: Vec::new(),
             now: Tick::ZERO,
-        }
+        };
+        groups::brokers_changed(&mut cluster);
+        cluster
     }
 
     /// Its identity.
@@ -90,11 +98,12 @@ impl Cluster {
     pub fn advance(&mut self, now: Tick) {
         self.now = self.now.max(now);
         api::fetch::advance(self);
+        groups::advance(self);
     }
 
     /// When something is due next, if anything is.
     pub fn next_deadline(&self) -> Option<Tick> {
-        [self.fetches.next_deadline()].into_iter().flatten().min()
+        [self.fetches.next_deadline(), self.groups.next_deadline()].into_iter().flatten().min()
     }
 
     /// Nobody waits for this request any more: its connection is gone.
@@ -110,6 +119,22 @@ impl Cluster {
     /// Answers a parked request.
     pub(crate) fn answer(&mut self, ticket: Ticket, answer: ResponseKind) {
         self.answers.push((ticket, answer));
+    }
+
+    /// Takes the answer to this request out, if there is one by now: it need not be parked.
+    pub(crate) fn answered(&mut self, ticket: Ticket) -> Option<ResponseKind> {
+        let index = self.answers.iter().position(|(answered, _)| *answered == ticket)?;
+        Some(self.answers.remove(index).1)
+    }
+
+    /// What has happened since this was last asked, in order.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Remembers an occurrence for whoever checks.
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
     }
 
     /// The broker advertises another address from now on.

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
-use steadfast_watch as watch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
