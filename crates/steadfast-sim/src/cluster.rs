@@ -148,6 +148,7 @@ impl Cluster {
     pub fn add_broker(&mut self, node: NodeId, address: Address) {
         self.brokers.insert(node, Broker { address, rack: None, alive: true });
         topics::brokers_changed(self);
+        groups::brokers_changed(self);
     }
 
     /// A broker's process ends: it is named, leads and coordinates no more.
@@ -156,6 +157,7 @@ impl Cluster {
             broker.alive = false;
         }
         topics::brokers_changed(self);
+        groups::brokers_changed(self);
     }
 
     /// A broker that was stopped is back.
@@ -164,11 +166,13 @@ impl Cluster {
             broker.alive = true;
         }
         topics::brokers_changed(self);
+        groups::brokers_changed(self);
     }
 
     /// A broker leaves the cluster for good.
     pub fn remove_broker(&mut self, node: NodeId) {
         self.brokers.remove(&node);
         topics::brokers_changed(self);
+        groups::brokers_changed(self);
     }
 }

@@ -46,7 +46,6 @@ pub fn dice(seed: u64) -> Dice {
     Dice::new(StdRng::seed_from_u64(seed))
 }
 
-
 /// What a service stores. A clone is the same store: it outlives the service as a disk does.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);

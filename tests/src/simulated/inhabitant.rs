@@ -99,7 +99,8 @@ impl Inhabitant {
         journal: &Journal,
         control: Arc<OnceLock<Control>>,
     ) -> Service {
-        let (name, conduct, dice) = (Arc::clone(&self.name), Arc::new(plan.conduct.clone()), self.dice.clone());
+        let (name, conduct, dice) =
+            (Arc::clone(&self.name), Arc::new(plan.conduct.clone()), self.dice.clone());
         let (to_handlers, to_start) = (journal.clone(), (journal.clone(), Arc::clone(&name)));
         Service::new(config(plan, bootstrap, &name))
             .handle_with(move |_| {

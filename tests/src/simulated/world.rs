@@ -114,6 +114,7 @@ pub fn simulate<T>(
     actix::System::with_tokio_rt(runtime).block_on(async move {
         let world = World::begin(plan);
         let _log = world.0.journal.log_here(world.0.plan.level);
+        let _last_words = LastWords(world.clone());
         world.watch(check);
         for number in 1..=world.0.plan.services {
             world.start_service(number);
@@ -127,11 +128,7 @@ impl World {
     fn begin(plan: Plan) -> World {
         let started = Instant::now();
         let seeds = dice(plan.seed);
-        let spec = Spec {
-            brokers: plan.brokers,
-            cluster: ClusterId::from("simulated"),
-            seed: seed(&seeds),
-        };
+        let spec = Spec { brokers: plan.brokers, cluster: ClusterId::from("simulated"), seed: seed(&seeds) };
         let cluster = Embedded::in_memory(&spec);
         cluster.with(|cluster| {
             if let Err(error) = cluster.create_topic(TOPIC, plan.partitions) {
@@ -269,7 +266,8 @@ impl World {
     /// Starts the service of this number, unless it runs. One that ran before finds what it stored.
     pub fn start_service(&self, number: usize) {
         let mut inhabitants = self.inhabitants();
-        let inhabitant = inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
+        let inhabitant =
+            inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
         let transport = Arc::new(InMemory(self.0.cluster.clone()));
         let bootstrap = self.0.cluster.bootstrap();
         inhabitant.start(transport, &bootstrap, self.0.started, &self.0.plan, &self.0.journal);
@@ -296,6 +294,26 @@ impl World {
 
     fn inhabitants(&self) -> MutexGuard<'_, BTreeMap<usize, Inhabitant>> {
         locked(&self.0.inhabitants)
+    }
+}
+
+/// A world that ends by a panic tells what came before it.
+struct LastWords(World);
+
+/// How many lines that is.
+const LAST_LINES: usize = 60;
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.0.0.journal.log();
+            let text = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = text.lines().rev().take(LAST_LINES).collect();
+            for line in lines.iter().rev() {
+                eprintln!("{line}");
+            }
+            eprintln!("{:?} ended by a panic; the same seed plays the same again", self.0);
+        }
     }
 }
 
