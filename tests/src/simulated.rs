@@ -2,9 +2,13 @@
 //! memory. A run is reproducible from its seed alone, byte for byte in its event log.
 #![deny(clippy::disallowed_methods)]
 
+pub mod content;
 pub mod doors;
 pub mod handler;
 mod inhabitant;
 pub mod journal;
+pub mod judge;
+mod said;
 pub mod tally;
+pub mod tap;
 pub mod world;

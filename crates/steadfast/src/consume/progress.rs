@@ -2,7 +2,7 @@
 //!
 //! A mutex per partition around core's pure [`Progress`]; no IO, no await and no user code under the lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -149,6 +149,11 @@ impl ProgressTable {
             self.changed();
         }
         answer
+    }
+
+    /// All partitions that are or were owned.
+    pub fn partitions(&self) -> BTreeSet<Partition> {
+        self.cells().into_iter().map(|(partition, _)| partition).collect()
     }
 
     /// The partitions that are owned, in order.
