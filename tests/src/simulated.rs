@@ -3,12 +3,15 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod content;
+pub mod deeds;
 pub mod doors;
+pub mod drawn;
 pub mod handler;
 mod inhabitant;
 pub mod journal;
 pub mod judge;
 mod said;
+pub mod sweep;
 pub mod tally;
 pub mod tap;
 pub mod world;
