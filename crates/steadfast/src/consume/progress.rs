@@ -204,16 +204,19 @@ impl ProgressTable {
         self.changed();
     }
 
-    /// Every partition is now fetched by `incarnation`, each handed over under its lock. Returns the offsets at
-    /// which it takes over those that are fetched.
-    pub fn hand_over(&self, incarnation: ConsumerIncarnation) -> BTreeMap<Partition, Offset> {
+    /// Every partition is now fetched by `incarnation`, each handed over under its lock. Returns the assignments and
+    /// the offsets at which it takes over those that are fetched.
+    pub fn hand_over(
+        &self,
+        incarnation: ConsumerIncarnation,
+    ) -> BTreeMap<Partition, (AssignmentEpoch, Offset)> {
         *locked(&self.incarnation) = incarnation;
         let mut taken = BTreeMap::new();
         for (partition, cell) in self.cells() {
             let mut progress = locked(&cell.progress);
             let position = progress.hand_over(incarnation);
             if progress.state() == State::Running {
-                taken.insert(partition, position.offset);
+                taken.insert(partition, (progress.assignment(), position.offset));
             }
         }
         self.changed();
