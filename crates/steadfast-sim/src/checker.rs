@@ -14,6 +14,7 @@ mod history;
 mod respawns;
 #[cfg(test)]
 mod tests;
+mod views;
 mod violation;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,7 @@ pub use self::happening::{
 };
 use self::history::History;
 use self::respawns::Respawn;
+use self::views::Views;
 use self::violation::{Broken, ensure};
 pub use self::violation::{Invariant, Violation};
 
@@ -81,6 +83,7 @@ pub struct Checker {
     stored: BTreeMap<Partition, Stored>,
     served: BTreeMap<(Service, Partition), Served>,
     connections: Connections,
+    views: Views,
     excuses: Excuses,
     respawns: BTreeMap<Service, VecDeque<Tick>>,
     quarantined: BTreeMap<Partition, Service>,
@@ -110,6 +113,7 @@ impl Checker {
             stored: BTreeMap::new(),
             served: BTreeMap::new(),
             connections: Connections::default(),
+            views: Views::default(),
             excuses: Excuses::default(),
             respawns: BTreeMap::new(),
             quarantined: BTreeMap::new(),
@@ -154,6 +158,10 @@ impl Checker {
             Happening::Broker(event) => self.at_broker(event, at),
             Happening::Connection { connection, event } => self.connections.see(connection, event, at),
             Happening::Service { service, event } => self.at_service(service, event, at),
+            Happening::Truth(endpoints) => {
+                self.views.truth(endpoints, at);
+                Ok(())
+            }
             Happening::Injected(fault) => {
                 *self.calm.faults.entry(fault).or_default() += 1;
                 Ok(())
@@ -219,7 +227,7 @@ impl Checker {
             }
             ServiceSide::Delivered(delivery) => self.delivered(service, &delivery, at),
             ServiceSide::Acked { partition, span, lease, live } => {
-                self.acked(&partition, span, lease, live);
+                self.acked(service, &partition, span, (lease, live));
                 Ok(())
             }
             ServiceSide::Returned { partition } => {
@@ -239,6 +247,7 @@ impl Checker {
                 let promoted = Tick::at(at.since_start().saturating_sub(promoted_ago));
                 self.respawned(&Respawn { service, drift, promoted, gap })
             }
+            Said::Agreed { cluster, endpoints } => self.views.agreed(service, cluster, &endpoints, at),
             Said::Started { partition, offset, source } => self.started(service, &partition, offset, source),
             Said::Redelivered { partition, records } => {
                 self.counted(service, partition, records);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use steadfast_tests::simulated::sweep::{Failure, Found, Verdict, play, sweep};
+use steadfast_tests::simulated::sweep::{Failure, Found, Verdict, play, play_aloud, sweep};
 
 /// Plays seeds of the sweep and says which of them violate an invariant.
 #[derive(Parser)]
@@ -17,6 +17,9 @@ struct Wanted {
     /// Only this one, with its whole story.
     #[arg(long)]
     seed: Option<u64>,
+    /// With `--seed`: shows the whole event log, also what is meant for developers.
+    #[arg(long, requires = "seed")]
+    aloud: bool,
     /// Ends at the first seed that fails, with one line: the seed and the invariant's name.
     #[arg(long)]
     first: bool,
@@ -25,16 +28,15 @@ struct Wanted {
 fn main() -> ExitCode {
     let wanted = Wanted::parse();
     if let Some(seed) = wanted.seed {
-        let verdict = play(seed);
+        let verdict = if wanted.aloud { play_aloud(seed) } else { play(seed) };
         println!("{verdict}");
         return code(verdict.outcome.is_ok());
     }
     let seeds = wanted.from..wanted.from.saturating_add(wanted.seeds);
     let failed = sweep(seeds, |verdict| {
-        if wanted.first
-            && let Err(failure) = &verdict.outcome
-        {
-            println!("{} {}", verdict.seed, invariant(failure));
+        let Err(failure) = &verdict.outcome else { return };
+        println!("{} {}", verdict.seed, invariant(failure));
+        if wanted.first {
             std::process::exit(1);
         }
     });

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use steadfast_core::ids::NodeId;
 use steadfast_sim::faults::{Fault, Nodes, Old};
+
+use tokio::task::JoinHandle;
 
 use super::world::World;
 
@@ -28,17 +29,15 @@ pub enum Deed {
     Fault(Fault),
     /// A service is cut off from all brokers, or connected again.
     CutOff(usize, bool),
-    /// A service begins, or is ended in order.
-    Start(usize),
-    /// A service is ended in order.
-    Stop(usize),
+    /// A service is ended in order, and begins anew after this time.
+    Restart(usize, Duration),
     /// An actor of a service panics: the n-th of those that it names.
     Crash(usize, usize),
 }
 
 impl Deed {
-    /// Does it.
-    pub(super) fn done(&self, world: &World) {
+    /// Does it, or begins to.
+    pub(super) fn done(&self, world: &World) -> Option<JoinHandle<()>> {
         let said = self.to_string();
         match self {
             Deed::Begin(_) | Deed::End(_) => {}
@@ -51,10 +50,13 @@ impl Deed {
                 world.inject(said, |_| ());
                 world.cut_off(*number, *cut);
             }
-            Deed::Start(number) => world.start_service(*number),
-            Deed::Stop(number) => {
-                let (world, number) = (world.clone(), *number);
-                tokio::task::spawn_local(async move { world.stop_service(number).await });
+            Deed::Restart(number, away) => {
+                let (world, number, away) = (world.clone(), *number, *away);
+                return Some(tokio::task::spawn_local(async move {
+                    world.stop_service(number).await;
+                    world.elapse(away).await;
+                    world.start_service(number);
+                }));
             }
             Deed::Crash(number, which) => {
                 world.inject(said, |_| ());
@@ -67,6 +69,7 @@ impl Deed {
                 }
             }
         }
+        None
     }
 }
 
@@ -78,8 +81,9 @@ impl fmt::Display for Deed {
             Deed::Fault(fault) => fault.fmt(f),
             Deed::CutOff(number, true) => write!(f, "service {number} is cut off"),
             Deed::CutOff(number, false) => write!(f, "service {number} is connected again"),
-            Deed::Start(number) => write!(f, "service {number} begins"),
-            Deed::Stop(number) => write!(f, "service {number} is ended"),
+            Deed::Restart(number, away) => {
+                write!(f, "service {number} is ended, and begins anew after {} ms", away.as_millis())
+            }
             Deed::Crash(number, which) => write!(f, "actor {which} of service {number} panics"),
         }
     }
@@ -137,9 +141,4 @@ fn heals(fault: &Fault, broken: &Nodes) -> bool {
         (Fault::Heal { nodes }, broken) => nodes == broken,
         _ => false,
     }
-}
-
-/// The brokers of a cluster that has so many.
-pub(super) fn nodes(brokers: u16) -> impl Iterator<Item = NodeId> {
-    (1..=i32::from(brokers)).map(NodeId)
 }

@@ -105,7 +105,7 @@ fn befall_services(dice: &mut StdRng, plan: &Plan, length: Duration, steps: &mut
     };
     match dice.random_range(0..4) {
         0 => lasting(Deed::CutOff(number, true), Deed::CutOff(number, false)),
-        1 => lasting(Deed::Stop(number), Deed::Start(number)),
+        1 => steps.push(Step { at, deed: Deed::Restart(number, until - at) }),
         _ => {
             let crash = Deed::Crash(number, dice.random_range(0..100));
             steps.push(Step { at, deed: crash });

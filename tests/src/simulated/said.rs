@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use steadfast_core::ids::{Offset, Partition};
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{ClusterId, NodeId, Offset, Partition};
 use steadfast_sim::checker::{Said, Source};
 
 use super::journal::Line;
@@ -31,6 +32,10 @@ pub(super) fn said(line: &Line) -> Option<(Arc<str>, Said)> {
 
 fn read(name: &str, json: &Value) -> Option<Said> {
     Some(match name {
+        "view.agreed" => Said::Agreed {
+            cluster: text(json, "cluster").map(ClusterId::from),
+            endpoints: json.get("endpoints")?.as_object()?.iter().map(endpoint).collect::<Option<_>>()?,
+        },
         "consumer.respawned" => {
             let first_record = json.get("phase.first_record_ms").and_then(Value::as_f64);
             let known = first_record.map(|millis| Duration::from_secs_f64(millis / 1e3));
@@ -66,6 +71,11 @@ fn read(name: &str, json: &Value) -> Option<Said> {
 
 fn text<'a>(json: &'a Value, key: &str) -> Option<&'a str> {
     json.get(key)?.as_str()
+}
+
+fn endpoint((node, address): (&String, &Value)) -> Option<(NodeId, Address)> {
+    let (host, port) = address.as_str()?.rsplit_once(':')?;
+    Some((NodeId(node.parse().ok()?), Address::new(host, port.parse().ok()?)))
 }
 
 fn index(json: &Value, key: &str) -> Option<i32> {

@@ -7,7 +7,10 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use steadfast::exit::Exit;
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::NodeId;
 use steadfast_sim::checker::{Happening, Summary, Violation};
+use tracing::Level;
 
 use super::deeds::{Deed, Step};
 use super::drawn::Drawn;
@@ -48,11 +51,22 @@ const TAIL: usize = 60;
 
 /// Plays one seed.
 pub fn play(seed: u64) -> Verdict {
+    told(Drawn::from_seed(seed), TAIL)
+}
+
+/// Plays one seed, and shows the whole event log, also what is meant for developers.
+pub fn play_aloud(seed: u64) -> Verdict {
+    let mut drawn = Drawn::from_seed(seed);
+    drawn.plan.level = Level::DEBUG;
+    told(drawn, usize::MAX)
+}
+
+fn told(drawn: Drawn, lines: usize) -> Verdict {
     expect_panics();
-    let drawn = Drawn::from_seed(seed);
+    let seed = drawn.plan.seed;
     let judge = Judge::new(drawn.limits.clone());
     let (eyes, steps) = (judge.clone(), drawn.steps.clone());
-    let told = drawn.to_string();
+    let story = drawn.to_string();
     let (violation, report) = simulate(
         drawn.plan,
         move |world, happening| eyes.see(world, happening),
@@ -71,7 +85,7 @@ pub fn play(seed: u64) -> Verdict {
             .map_err(Found::Violated)
             .and_then(|summary| all_ended(summary, &report)),
     };
-    let outcome = outcome.map_err(|found| Failure { found, drawn: told, log: tail(&report.log) });
+    let outcome = outcome.map_err(|found| Failure { found, drawn: story, log: tail(&report.log, lines) });
     Verdict { seed, outcome }
 }
 
@@ -99,24 +113,50 @@ fn all_ended(summary: Summary, report: &Report) -> Result<Summary, Found> {
 /// Everything that is drawn, then quiet, until all is processed.
 async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patience: Duration) {
     let load = world.load(rate);
+    judge.tell(world.now(), Happening::Truth(truth(world)));
+    let mut restarts = Vec::new();
     for step in steps {
         world.elapse(step.at.saturating_sub(world.now().since_start())).await;
         let at = world.now();
         match &step.deed {
             Deed::Begin(what) => judge.tell(at, Happening::Injected(what.clone())),
             Deed::End(what) => judge.tell(at, Happening::Healed(what.clone())),
-            deed => deed.done(world),
+            deed => restarts.extend(deed.done(world)),
         }
+        judge.tell(at, Happening::Truth(truth(world)));
+    }
+    for restart in restarts {
+        // One that panics is a failure of the scenario, and seen as such.
+        restart.await.unwrap_or_else(|error| panic!("a restart: {error}"));
     }
     drop(load);
     // What does not catch up is the checker's to say, with the partition and the offset.
     world.caught_up(patience * 2).await;
 }
 
-fn tail(log: &[u8]) -> String {
+/// A broker that is slower than this may be taken for a silent one.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// What the brokers advertise, if most of them are reached there and say so.
+fn truth(world: &World) -> Option<BTreeMap<NodeId, Address>> {
+    let cluster = world.cluster();
+    let alive: BTreeMap<NodeId, Address> = cluster.with(|cluster| {
+        let alive = cluster.brokers().iter().filter(|(_, broker)| broker.alive);
+        alive.map(|(node, broker)| (*node, broker.address.clone())).collect()
+    });
+    let honest = |node: &&NodeId| {
+        cluster.machine(**node).is_ok_and(|machine| {
+            let link = machine.link();
+            link.up && link.passes() && link.guise.is_none() && link.latency < SLOW
+        })
+    };
+    (alive.keys().filter(honest).count() * 2 > alive.len()).then_some(alive)
+}
+
+fn tail(log: &[u8], most: usize) -> String {
     let text = String::from_utf8_lossy(log);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    lines[lines.len().saturating_sub(most)..].join("\n")
 }
 
 /// Plays `seeds`, as many at a time as there are processors; tells each verdict as it comes.

@@ -115,9 +115,10 @@ impl Checker {
             if let Some(before) = entry.handed.replace(handed) {
                 let same = (before.service, before.assignment) == (service, lease.assignment);
                 let allowed = self.excuses.allow(partition, before, service, lease.assignment);
-                let acked = same && entry.acked && !self.excuses.log_since(partition, before.at);
+                let acked = entry.acked_by == Some((service, lease.assignment))
+                    && !self.excuses.log_since(partition, before.at);
                 ensure(allowed && !acked, Invariant::RedeliveryAllowed, || {
-                    let acked = if entry.acked { ", acked by then" } else { "" };
+                    let acked = if acked { ", and it was acked" } else { "" };
                     let (former, when) = (name(before.service), before.at);
                     format!(
                         "{} delivers {partition} offset {offset} again: {former} did at {when}{acked}",
@@ -134,11 +135,17 @@ impl Checker {
     }
 
     /// An ack counts if its lease lives.
-    pub(super) fn acked(&mut self, partition: &Partition, span: Span, lease: Lease, live: Option<Lease>) {
+    pub(super) fn acked(
+        &mut self,
+        service: Service,
+        partition: &Partition,
+        span: Span,
+        (lease, live): (Lease, Option<Lease>),
+    ) {
         if live == Some(lease)
             && let Some(history) = self.log.get_mut(partition)
         {
-            history.ack(span);
+            history.ack(span, (service, lease.assignment));
         }
     }
 

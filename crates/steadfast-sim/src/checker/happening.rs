@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
+use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{
-    AssignmentEpoch, ConsumerIncarnation, FetchGeneration, GroupGeneration, NodeId, Offset, Partition,
+    AssignmentEpoch, ClusterId, ConsumerIncarnation, FetchGeneration, GroupGeneration, NodeId, Offset,
+    Partition,
 };
 use steadfast_core::progress::{Lease, State};
 
@@ -65,6 +67,9 @@ pub enum Happening {
         /// What happened.
         event: ServiceSide,
     },
+    /// What the cluster advertises, if most of its brokers are reached there and say so; told when it may have
+    /// changed.
+    Truth(Option<BTreeMap<NodeId, Address>>),
     /// A fault begins. Until it is healed nothing is asked of the service's speed.
     Injected(String),
     /// A fault ends.
@@ -224,6 +229,13 @@ pub enum Said {
         promoted_ago: Duration,
         /// Records that it says were skipped.
         gap: i64,
+    },
+    /// `view.agreed`.
+    Agreed {
+        /// The cluster's id, if it is known.
+        cluster: Option<ClusterId>,
+        /// The brokers.
+        endpoints: BTreeMap<NodeId, Address>,
     },
     /// `partition.started`.
     Started {

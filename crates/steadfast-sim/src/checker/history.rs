@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub(super) appended: Tick,
     pub(super) handed: Option<Handed>,
     pub(super) acked: bool,
+    /// Who acked it last, and under which assignment.
+    pub(super) acked_by: Option<(Service, AssignmentEpoch)>,
 }
 
 /// The records that the log has, and the contents that it had at offsets before a truncation.
@@ -46,7 +48,7 @@ impl History {
     pub(super) fn change(&mut self, change: LogChange, at: Tick) {
         match change {
             LogChange::Appended(offset, content) => {
-                let entry = Entry { content, appended: at, handed: None, acked: false };
+                let entry = Entry { content, appended: at, handed: None, acked: false, acked_by: None };
                 self.entries.insert(offset, entry);
             }
             LogChange::Truncated(to) => {
@@ -95,10 +97,11 @@ impl History {
     }
 
     /// Everything in the span is processed.
-    pub(super) fn ack(&mut self, span: Span) {
+    pub(super) fn ack(&mut self, span: Span, by: (Service, AssignmentEpoch)) {
         if !span.is_empty() {
             for (_, entry) in self.entries.range_mut(span.from..span.next) {
                 entry.acked = true;
+                entry.acked_by = Some(by);
             }
             self.settle();
         }

@@ -5,7 +5,8 @@ mod scene;
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
-use steadfast_core::ids::{ConsumerIncarnation, NodeId, Offset};
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{ClusterId, ConsumerIncarnation, NodeId, Offset};
 use steadfast_core::progress::State;
 
 use self::scene::{CATCH_UP, DRAIN, GENERATION_AFTER, MEND, ONE, OTHER, Scene, WINDOW, only, orders};
@@ -303,6 +304,20 @@ fn what_was_acked_never_comes_again_within_an_assignment() {
 }
 
 #[test]
+fn what_another_acked_and_did_not_commit_may_come_again() {
+    let mut scene = Scene::begun();
+    scene.append(0..3);
+    scene.process(0..3);
+    scene.tell(Happening::Broker(BrokerSide::Removed { service: ONE, left: false }));
+    scene.lease.assignment.0 += 1;
+    scene.lease.generation.0 += 1;
+    scene.deliver(0..3);
+    scene.sees(ServiceSide::Returned { partition: orders() });
+    scene.lease.generation.0 += 1;
+    scene.deliver(0..3);
+}
+
+#[test]
 fn another_member_is_given_a_record_again_only_if_the_first_is_gone() {
     for excused in [false, true] {
         let mut scene = Scene::begun();
@@ -454,6 +469,27 @@ fn heartbeats_share_no_connection_with_fetches_or_rounds() {
         scene.ask(2, 2, other).unwrap();
         scene.violates(Invariant::HeartbeatApart, |scene| scene.ask(1, 3, other));
     }
+}
+
+#[test]
+fn what_most_brokers_say_for_a_while_is_agreed_and_nothing_else() {
+    let view = |port| BTreeMap::from([(NodeId(1), Address::new("broker", port))]);
+    let agreed = |cluster: &str, port| {
+        let cluster = Some(ClusterId::from(cluster));
+        ServiceSide::Said(Said::Agreed { cluster, endpoints: view(port) })
+    };
+    let mut scene = Scene::begun();
+    scene.tell(Happening::Truth(Some(view(1))));
+    scene.sees(agreed("ours", 1));
+    scene.tell(Happening::Truth(Some(view(2))));
+    scene.sees(agreed("ours", 1));
+    scene.wait(Duration::from_secs(40));
+    scene.sees(agreed("ours", 2));
+    let mut foreign = scene.clone();
+    foreign.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", 2)));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 1)));
+    scene.tell(Happening::Truth(None));
+    scene.sees(agreed("ours", 1));
 }
 
 #[test]

@@ -76,6 +76,10 @@ invariants! {
         "No request of the service stays unanswered on an open connection for longer than its limit."
     HeartbeatApart "heartbeat-apart"
         "No connection carries heartbeats and fetches, or heartbeats and requests that are parked."
+    ViewTrue "view-true"
+        "While most brokers are reached and tell the truth, and have for a while, nothing else is agreed."
+    ClusterPinned "cluster-pinned"
+        "No view of another cluster is agreed than of the one that was agreed first."
     QuarantineEarned "quarantine-earned"
         "A partition is quarantined only after its handler or the log failed."
 }
