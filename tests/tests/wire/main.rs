@@ -1,0 +1,23 @@
+//! What Kafka answers, stated once and asked twice: of the embedded cluster (`embedded::`), so that it cannot drift
+//! into fantasy, and of a real Apache Kafka (`kafka::`). The latter needs JDK 17 and Maven; without these its trials
+//! are reported as ignored, or, with CI=true, as failed.
+#![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
+
+mod fetch;
+mod metadata;
+mod offsets;
+mod produce;
+mod records;
+mod topic;
+mod versions;
+
+use std::process::ExitCode;
+
+use steadfast_tests::either::Either;
+
+fn main() -> ExitCode {
+    let either = Either::default();
+    let scenes = [versions::SCENES, metadata::SCENES, produce::SCENES, fetch::SCENES, offsets::SCENES];
+    let trials = scenes.into_iter().flatten().flat_map(|scene| either.trials(*scene)).collect();
+    either.run(trials).exit_code()
+}
