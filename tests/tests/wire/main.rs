@@ -3,11 +3,14 @@
 //! are reported as ignored, or, with CI=true, as failed.
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 
+mod coordinator;
 mod fetch;
+mod group;
 mod metadata;
 mod offsets;
 mod produce;
 mod records;
+mod rounds;
 mod topic;
 mod versions;
 
@@ -17,7 +20,15 @@ use steadfast_tests::either::Either;
 
 fn main() -> ExitCode {
     let either = Either::default();
-    let scenes = [versions::SCENES, metadata::SCENES, produce::SCENES, fetch::SCENES, offsets::SCENES];
+    let scenes = [
+        versions::SCENES,
+        metadata::SCENES,
+        produce::SCENES,
+        fetch::SCENES,
+        offsets::SCENES,
+        coordinator::SCENES,
+        rounds::SCENES,
+    ];
     let trials = scenes.into_iter().flatten().flat_map(|scene| either.trials(*scene)).collect();
     either.run(trials).exit_code()
 }
