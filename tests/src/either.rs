@@ -1,27 +1,91 @@
 //! Trials that are played twice: on the embedded cluster, and unchanged on a real Apache Kafka.
 
-use libtest_mimic::{Conclusion, Trial};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Completion, Conclusion, Trial};
+use steadfast_sim::embedded::{Embedded, Spec};
+use tokio::runtime::Runtime;
 
 use crate::brokers::Brokers;
-use crate::stage::Stage;
+use crate::stage::{Stage, without_java};
 
 /// A trial by its name, `room::what_is_so`. It fails by a panic, and uses topics and groups of its own.
 pub type Scene = (&'static str, fn(&Brokers));
 
-/// Both kinds of clusters, each started when the first trial on it begins.
+/// Both kinds of clusters, three brokers each, started when the first trial on it begins.
 #[derive(Default)]
 pub struct Either {
     kafka: Stage,
+    embedded: Arc<Mutex<Option<Memory>>>,
+}
+
+/// What else than the cluster a scene needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// Java programs beside the cluster.
+    Java,
+}
+
+/// The embedded cluster and what it runs on.
+struct Memory {
+    // Dropped first: its listeners end while their runtime still runs.
+    cluster: Embedded,
+    _runtime: Runtime,
+}
+
+impl Memory {
+    fn start() -> io::Result<Memory> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let cluster = {
+            let _entered = runtime.enter();
+            Embedded::on_loopback(&Spec::default()).map_err(io::Error::other)?
+        };
+        Ok(Memory { cluster, _runtime: runtime })
+    }
+
+    fn brokers(&self) -> io::Result<Brokers> {
+        let mut addresses = BTreeMap::new();
+        for (node, address) in self.cluster.endpoints() {
+            let address: SocketAddr = address.to_string().parse().map_err(io::Error::other)?;
+            addresses.insert(node.0, address);
+        }
+        Ok(Brokers::at(addresses))
+    }
 }
 
 impl Either {
     /// The scene on each of the clusters.
-    pub fn trials(&self, (name, play): Scene) -> Vec<Trial> {
-        vec![self.kafka.trial(&format!("kafka::{name}"), move |cluster| play(&cluster.brokers()))]
+    pub fn trials(&self, (name, play): Scene, needs: Needs) -> [Trial; 2] {
+        let embedded = self.embedded.clone();
+        let embedded = move || {
+            if needs == Needs::Java
+                && let Some(unable) = without_java()
+            {
+                return unable;
+            }
+            let mut shared = embedded.lock().unwrap_or_else(PoisonError::into_inner);
+            let brokers = match &mut *shared {
+                Some(memory) => memory.brokers()?,
+                None => shared.insert(Memory::start()?).brokers()?,
+            };
+            play(&brokers);
+            Ok(Completion::Completed)
+        };
+        [
+            Trial::ignorable_test(format!("embedded::{name}"), embedded),
+            self.kafka.trial(&format!("kafka::{name}"), move |cluster| play(&cluster.brokers())),
+        ]
     }
 
     /// Runs the trials and ends the clusters.
     pub fn run(self, trials: Vec<Trial>) -> Conclusion {
-        self.kafka.run(trials)
+        let conclusion = self.kafka.run(trials);
+        drop(self.embedded.lock().unwrap_or_else(PoisonError::into_inner).take());
+        conclusion
     }
 }

@@ -11,6 +11,7 @@ pub mod load;
 pub mod offsets;
 pub mod reader;
 pub mod service;
+pub mod simulated;
 pub mod stage;
 pub mod writer;
 

@@ -29,8 +29,9 @@ use steadfast_kafka::fetch::memory::Memory as Bytes;
 use steadfast_kafka::frame::read_frame;
 use steadfast_kafka::records::write::{BatchSpec, NewRecord};
 use steadfast_kafka::transport::Memory;
+use steadfast_watch as watch;
 use tokio::io::{AsyncWriteExt, DuplexStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 const API_VERSIONS: (i16, i16, i16) = (18, 0, 3);
 const METADATA: (i16, i16, i16) = (3, 0, 12);

@@ -13,7 +13,12 @@ use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_core::tick::Tick;
 
 use crate::api;
+use crate::api::fetch::Fetches;
 use crate::call::{Call, Reply, Ticket};
+use crate::groups::{self, Groups};
+use crate::notice::Notice;
+use crate::producers::Producers;
+use crate::topics::{self, Topics};
 
 /// One broker as the cluster's metadata has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +36,12 @@ pub struct Broker {
 pub struct Cluster {
     id: ClusterId,
     pub(crate) brokers: BTreeMap<NodeId, Broker>,
+    pub(crate) topics: Topics,
+    pub(crate) producers: Producers,
+    pub(crate) fetches: Fetches,
+    pub(crate) groups: Groups,
     answers: Vec<(Ticket, ResponseKind)>,
+    notices: Vec<Notice>,
     now: Tick,
 }
 
@@ -42,7 +52,19 @@ impl Cluster {
             .into_iter()
             .map(|(node, address)| (node, Broker { address, rack: None, alive: true }))
             .collect();
-        Cluster { id: id.into(), brokers, answers: Vec::new(), now: Tick::ZERO }
+        let mut cluster = Cluster {
+            id: id.into(),
+            brokers,
+            topics: Topics::default(),
+            producers: Producers::default(),
+            fetches: Fetches::default(),
+            groups: Groups::default(),
+            answers: Vec::new(),
+            notices: Vec::new(),
+            now: Tick::ZERO,
+        };
+        groups::brokers_changed(&mut cluster);
+        cluster
     }
 
     /// Its identity.
@@ -75,15 +97,19 @@ impl Cluster {
     /// Lets time pass: what is due by `now` happens.
     pub fn advance(&mut self, now: Tick) {
         self.now = self.now.max(now);
+        api::fetch::advance(self);
+        groups::advance(self);
     }
 
     /// When something is due next, if anything is.
     pub fn next_deadline(&self) -> Option<Tick> {
-        None
+        [self.fetches.next_deadline(), self.groups.next_deadline()].into_iter().flatten().min()
     }
 
     /// Nobody waits for this request any more: its connection is gone.
-    pub fn abandon(&mut self, _ticket: Ticket) {}
+    pub fn abandon(&mut self, ticket: Ticket) {
+        self.fetches.abandon(ticket);
+    }
 
     /// The answers to parked requests that are due.
     pub fn take_answers(&mut self) -> Vec<(Ticket, ResponseKind)> {
@@ -95,10 +121,54 @@ impl Cluster {
         self.answers.push((ticket, answer));
     }
 
+    /// Takes the answer to this request out, if there is one by now: it need not be parked.
+    pub(crate) fn answered(&mut self, ticket: Ticket) -> Option<ResponseKind> {
+        let index = self.answers.iter().position(|(answered, _)| *answered == ticket)?;
+        Some(self.answers.remove(index).1)
+    }
+
+    /// What has happened since this was last asked, in order.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Remembers an occurrence for whoever checks.
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
     /// The broker advertises another address from now on.
     pub fn advertise(&mut self, node: NodeId, address: Address) {
         if let Some(broker) = self.brokers.get_mut(&node) {
             broker.address = address;
         }
+    }
+
+    /// A broker joins the cluster, alive; one that is known begins anew at this address.
+    pub fn add_broker(&mut self, node: NodeId, address: Address) {
+        self.brokers.insert(node, Broker { address, rack: None, alive: true });
+        topics::brokers_changed(self);
+    }
+
+    /// A broker's process ends: it is named, leads and coordinates no more.
+    pub fn stop_broker(&mut self, node: NodeId) {
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.alive = false;
+        }
+        topics::brokers_changed(self);
+    }
+
+    /// A broker that was stopped is back.
+    pub fn start_broker(&mut self, node: NodeId) {
+        if let Some(broker) = self.brokers.get_mut(&node) {
+            broker.alive = true;
+        }
+        topics::brokers_changed(self);
+    }
+
+    /// A broker leaves the cluster for good.
+    pub fn remove_broker(&mut self, node: NodeId) {
+        self.brokers.remove(&node);
+        topics::brokers_changed(self);
     }
 }

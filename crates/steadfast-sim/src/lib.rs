@@ -4,6 +4,23 @@
 //! [`cluster`] is pure: it owns no clock, socket or task. What serves it over streams stands apart.
 
 mod api;
+#[cfg(test)]
+mod asking;
+pub mod batch;
 pub mod call;
 pub mod cluster;
+pub mod embedded;
+pub mod group;
+pub mod groups;
+pub mod guise;
+mod log;
+pub mod names;
+pub mod network;
+pub mod notice;
+pub mod offsets;
+mod producers;
 pub mod proxy;
+pub mod serve;
+pub mod tcp;
+pub mod topics;
+mod watched;

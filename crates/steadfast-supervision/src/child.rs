@@ -12,7 +12,7 @@ use actix::{
     fut::wrap_future,
 };
 use futures::task::noop_waker_ref;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 use crate::{caught::caught, exit::ExitReason};
 

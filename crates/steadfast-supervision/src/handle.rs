@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
+use steadfast_watch as watch;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     exit::{ExitReason, ExitReport, Incarnation},

@@ -10,11 +10,9 @@ use std::{
 
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Message};
 use futures::{FutureExt, future::BoxFuture};
+use steadfast_watch as watch;
 use thiserror::Error;
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     caught::guarded,

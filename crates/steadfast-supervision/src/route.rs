@@ -18,8 +18,9 @@ use std::{
 };
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient, prelude::SendError};
+use steadfast_watch as watch;
 use thiserror::Error;
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 
 /// Leads to whichever incarnation of an actor is up now. Cheap to clone, and usable from any thread.
 ///

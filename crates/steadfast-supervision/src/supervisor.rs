@@ -6,8 +6,9 @@ use std::{
 };
 
 use actix::ArbiterHandle;
+use steadfast_watch as watch;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix::ArbiterHandle;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 use crate::{
     caught::caught,

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod consume;
+mod demo;
 mod dialler;
 pub mod drift;
 pub mod env;

@@ -28,8 +28,8 @@ pub enum Format {
     Text,
 }
 
-/// Writes the event to the log.
-pub(crate) fn write(event: &Event) {
+/// Writes the event of the service `instance` to the log.
+pub(crate) fn write(instance: &str, event: &Event) {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(event) else { return };
     let name = match fields.remove("event.name") {
         Some(Value::String(name)) => name,
@@ -38,7 +38,7 @@ pub(crate) fn write(event: &Event) {
     let (message, fields) = (event.message(), Value::Object(fields).to_string());
     macro_rules! emit {
         ($level:expr) => {
-            tracing::event!(target: TARGET, $level, name = name.as_str(), fields = fields.as_str(), "{message}")
+            tracing::event!(target: TARGET, $level, name = name.as_str(), instance, fields = fields.as_str(), "{message}")
         };
     }
     match event.level() {
@@ -58,7 +58,8 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Lines of the given format; each carries the instance's id.
+    /// Lines of the given format. Each carries an instance's id: an event its own service's, what libraries say
+    /// this one.
     pub fn new(format: Format, instance: impl Into<Arc<str>>, clock: WallClock) -> Lines {
         Lines { format, instance: instance.into(), clock }
     }
@@ -67,6 +68,7 @@ impl Lines {
 #[derive(Default)]
 struct Parts {
     name: Option<String>,
+    instance: Option<String>,
     message: String,
     fields: Map<String, Value>,
 }
@@ -75,6 +77,7 @@ impl Visit for Parts {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "name" => self.name = Some(value.to_owned()),
+            "instance" => self.instance = Some(value.to_owned()),
             "fields" => {
                 if let Ok(Value::Object(fields)) = serde_json::from_str(value) {
                     self.fields = fields;
@@ -115,22 +118,30 @@ where
             parts.fields.insert("log.target".to_owned(), metadata.target().into());
         }
         let name = parts.name.as_deref().filter(|_| ours).unwrap_or("log");
+        let instance = parts.instance.as_deref().filter(|_| ours).unwrap_or(&self.instance);
         match self.format {
-            Format::Json => self.json(&mut writer, *metadata.level(), name, &parts),
+            Format::Json => self.json(&mut writer, *metadata.level(), name, instance, &parts),
             Format::Text => self.text(&mut writer, *metadata.level(), name, &parts),
         }
     }
 }
 
 impl Lines {
-    fn json(&self, to: &mut Writer<'_>, level: Level, name: &str, parts: &Parts) -> fmt::Result {
+    fn json(
+        &self,
+        to: &mut Writer<'_>,
+        level: Level,
+        name: &str,
+        instance: &str,
+        parts: &Parts,
+    ) -> fmt::Result {
         write!(
             to,
             "{{\"timestamp\":{},\"level\":\"{level}\",\"event.name\":{},\"message\":{},\"service.instance.id\":{}",
             json!(self.clock.rfc3339()),
             json!(name),
             json!(parts.message),
-            json!(&*self.instance)
+            json!(instance)
         )?;
         for (key, value) in &parts.fields {
             write!(to, ",{}:{value}", json!(key))?;
@@ -182,7 +193,7 @@ mod tests {
 
     fn logged(format: Format, say: impl FnOnce()) -> String {
         let captured = Captured::default();
-        let lines = Lines::new(format, "billing-1", WallClock::fixed(1_790_000_000_123));
+        let lines = Lines::new(format, "process", WallClock::fixed(1_790_000_000_123));
         let subscriber = tracing_subscriber::fmt().event_format(lines).with_writer(captured.clone()).finish();
         tracing::subscriber::with_default(subscriber, say);
         String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
@@ -196,7 +207,7 @@ mod tests {
             before: Offset(7),
             after: Offset(7),
         };
-        let line = logged(Format::Json, || write(&event));
+        let line = logged(Format::Json, || write("billing-1", &event));
         let prefix = r#"{"timestamp":"2026-09-21T"#;
         assert!(line.starts_with(prefix), "{line}");
         let value: Value = serde_json::from_str(&line).unwrap();
@@ -212,6 +223,7 @@ mod tests {
         let line = logged(Format::Json, || tracing::warn!(target: "rskafka", retries = 3, "lost \"it\""));
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&value["event.name"], &value["log.target"]), (&json!("log"), &json!("rskafka")));
+        assert_eq!(value["service.instance.id"], "process");
         assert_eq!(value["message"], "lost \"it\"");
     }
 }

@@ -12,25 +12,25 @@ use crate::events::Event;
 use crate::log;
 
 /// Emits events. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Events(Arc<Targets>);
 
-#[derive(Default)]
 struct Targets {
+    instance: Arc<str>,
     observers: Vec<Route<Event>>,
     dropped: AtomicU64,
 }
 
 impl Events {
-    /// Events for the log and for these observers.
-    pub fn new(observers: Vec<Route<Event>>) -> Events {
-        Events(Arc::new(Targets { observers, dropped: AtomicU64::new(0) }))
+    /// Events of the service `instance`, for the log and for these observers.
+    pub fn new(instance: impl Into<Arc<str>>, observers: Vec<Route<Event>>) -> Events {
+        Events(Arc::new(Targets { instance: instance.into(), observers, dropped: AtomicU64::new(0) }))
     }
 
     /// Writes the event to the log and gives it to the observers. An observer that is down or behind misses it;
     /// nothing waits for an observer.
     pub fn emit(&self, event: Event) {
-        log::write(&event);
+        log::write(&self.0.instance, &event);
         for observer in &self.0.observers {
             if observer.try_send(event.clone()).is_err() {
                 self.0.dropped.fetch_add(1, Ordering::Relaxed);

@@ -47,6 +47,25 @@ impl Placement {
         (placement, Threads { arbiters, observers })
     }
 
+    /// Everything on the thread of the caller, which has to be inside an actix system: one arbiter and one runtime.
+    /// None if it is not.
+    pub fn here() -> Option<Placement> {
+        let here = Arbiter::try_current()?;
+        let io = Handle::try_current().ok()?;
+        Some(Placement {
+            control: here.clone(),
+            member: here.clone(),
+            handlers: vec![here],
+            observers: Vec::new(),
+            io,
+        })
+    }
+
+    /// The arbiter of an observer: those for whom there is none of their own share that of control.
+    pub fn observer(&self, number: usize) -> &ArbiterHandle {
+        self.observers.get(number).unwrap_or(&self.control)
+    }
+
     /// The arbiter of a partition's handler.
     pub fn handler(&self, partition: i32) -> &ArbiterHandle {
         let place = usize::try_from(partition).unwrap_or(0) % self.handlers.len().max(1);

@@ -1,39 +1,37 @@
 //! The service as its embedder sees it: a configuration, handlers, observers, and `run`.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
 use futures::FutureExt;
-use steadfast_core::group::standing::{Membership, Standing};
+use futures::future::BoxFuture;
 use steadfast_core::ids::Partition;
-use steadfast_core::progress::{Progress, State};
-use steadfast_supervision::Route;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep};
 
-use crate::config::watcher::{Reload, Source};
+use crate::config::watcher::Source;
 use crate::config::{Config, Sink};
 use crate::consume::batch::Batch;
 use crate::consume::handlers::{StartHandler, handlers_of};
-use crate::consume::progress::ProgressTable;
-use crate::drift::published::Cluster;
 use crate::env::{Env, real};
 use crate::events::Event;
 use crate::exit::Exit;
-use crate::messages::{End, Leave};
 use crate::observers::{StartObserver, observer_of};
-use crate::placement::{Placement, Threads};
+use crate::placement::Placement;
 use crate::sinks::discard::Discard;
 use crate::sinks::kafka::{Forward, Target};
 use crate::sinks::lines::{Lines, Output, Writer};
 use crate::sinks::rotation::RotatingFile;
-use crate::wiring::{self, Plan, Running};
+use crate::wiring::{self, Plan};
+use life::{Life, STOP_LIMIT};
+use orders::Orders;
 
 pub use crate::wiring::Control;
+
+mod end_watch;
+mod life;
+mod orders;
 
 /// A consumer service: configuration in, an exit code out.
 ///
@@ -70,19 +68,11 @@ pub struct Service {
     handlers: Option<StartHandler>,
     observers: Vec<StartObserver>,
     on_start: Option<Box<dyn FnOnce(Control) + Send>>,
+    stop: BoxFuture<'static, ()>,
 }
 
 /// How many arbiters run handlers.
 const HANDLER_ARBITERS: usize = 2;
-/// What leaving the group may take on top of `checkpoint.drain`.
-const LEAVE_GRACE: Duration = Duration::from_secs(10);
-/// After so long without an answer the member is asked again to leave.
-const LEAVE_AGAIN: Duration = Duration::from_millis(200);
-/// What the end of each supervisor and its actors may take.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// How often `until_end` looks whether the end is reached.
-const LOOK: Duration = Duration::from_millis(20);
-
 impl Service {
     /// A service with this configuration and the sink that it names.
     pub fn new(config: Config) -> Service {
@@ -94,6 +84,7 @@ impl Service {
             handlers: None,
             observers: Vec::new(),
             on_start: None,
+            stop: std::future::pending().boxed(),
         }
     }
 
@@ -139,8 +130,15 @@ impl Service {
         self
     }
 
-    /// Runs until a signal, the end (with [`Service::until_end`]) or a failure. Blocks; not to be called from
-    /// async code.
+    /// Ends [`Service::run`] when `stop` resolves, in the same order as a signal does: what is delivered is
+    /// processed and committed, and the group is left.
+    pub fn stop_when(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Service {
+        self.stop = stop.boxed();
+        self
+    }
+
+    /// Runs until a signal, [`Service::stop_when`], the end (with [`Service::until_end`]) or a
+    /// failure. Blocks; not to be called from async code.
     pub fn run(self) -> Exit {
         let io = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -169,6 +167,35 @@ impl Service {
         }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         let env = real::env(directory, placement);
+        let orders = match Orders::listen(std::mem::replace(&mut self.stop, std::future::pending().boxed())) {
+            Ok(orders) => orders,
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be received");
+                return Exit::Internal;
+            }
+        };
+        let exit = self.live(env, orders).await;
+        if matches!(exit, Exit::Interrupted | Exit::Terminated) {
+            return exit; // A second signal: nothing is waited for.
+        }
+        // Joined on a thread of its own: an arbiter that is stalled must not hold the process.
+        let joined = std::thread::spawn(move || threads.join());
+        let until = Instant::now() + STOP_LIMIT;
+        while !joined.is_finished() && Instant::now() < until {
+            sleep(Duration::from_millis(1)).await;
+        }
+        exit
+    }
+
+    /// Runs behind the given doors, inside the actix system that it is called in, until `stop` resolves, the end
+    /// (with [`Service::until_end`]) or a failure: the same actors, wired in the same way, that [`Service::run`]
+    /// runs. It listens to no signals and starts no threads of its own (but the sinks that write to files and to
+    /// standard output do); [`Service::stop_when`] and the state directory are not looked at.
+    pub async fn run_on(self, env: Env, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
+        self.live(env, Orders::only(stop.boxed())).await
+    }
+
+    async fn live(mut self, env: Env, orders: Orders) -> Exit {
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
             None => match built_in(&self.config, &env) {
@@ -179,16 +206,8 @@ impl Service {
                 }
             },
         };
-        let signals = Signals::listen();
-        let signals = match signals {
-            Ok(signals) => signals,
-            Err(error) => {
-                tracing::error!(%error, "signals cannot be received");
-                return Exit::Internal;
-            }
-        };
         let plan = Plan {
-            env: env.clone(),
+            env,
             config: Arc::new(self.config),
             source: self.source,
             watch: self.watch,
@@ -199,8 +218,7 @@ impl Service {
         if let Some(on_start) = self.on_start {
             on_start(running.control.clone());
         }
-        let started = Instant::now();
-        Life { running, signals, until_end: self.until_end, started }.live(threads).await
+        Life { running, orders, until_end: self.until_end, started: Instant::now() }.live().await
     }
 }
 
@@ -236,220 +254,4 @@ fn lines(output: Output) -> Result<StartHandler, String> {
     Ok(handlers_of(move |_: &Partition| {
         Lines::new(writer.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }))
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next signal to end; one to reload is passed on meanwhile.
-    async fn next_end(&mut self, reload: &Route<Reload>) -> Exit {
-        loop {
-            tokio::select! {
-                biased;
-                _ = self.terminate.recv() => return Exit::Terminated,
-                _ = self.interrupt.recv() => return Exit::Interrupted,
-                _ = self.hang_up.recv() => drop(reload.send(Reload)),
-            }
-        }
-    }
-}
-
-/// One run, from the first actor to the last.
-struct Life {
-    running: Running,
-    signals: Signals,
-    until_end: Option<Duration>,
-    started: Instant,
-}
-
-/// Why the run ends.
-enum Reason {
-    Signal,
-    UntilEnd,
-    /// The end cannot be reached.
-    Quarantined(Partition),
-    NoCluster,
-    Refused(String),
-    Failed(String),
-}
-
-impl Life {
-    async fn live(mut self, threads: Threads) -> Exit {
-        let reason = self.until_it_ends().await;
-        let exit = self.end(&reason).await;
-        if matches!(exit, Exit::Interrupted | Exit::Terminated) {
-            return exit; // A second signal: nothing is waited for.
-        }
-        // Joined on a thread of its own: an arbiter that is stalled must not hold the process.
-        let joined = std::thread::spawn(move || threads.join());
-        let until = Instant::now() + STOP_LIMIT;
-        while !joined.is_finished() && Instant::now() < until {
-            sleep(Duration::from_millis(1)).await;
-        }
-        exit
-    }
-
-    async fn until_it_ends(&mut self) -> Reason {
-        let wait = EndWatch::over(&self.running).wait(self.until_end);
-        let reload = self.running.reload.clone();
-        let Running { ends, supervisors, .. } = &mut self.running;
-        let ended = supervisors.iter().map(|root| async { (root.name(), root.ended().await) }.boxed());
-        let ended = futures::future::select_all(ended);
-        let end = async {
-            match ends.recv().await {
-                Some(End::Refused(reason)) => Reason::Refused(reason),
-                Some(End::Left) => Reason::Failed("the member left the group unasked".to_owned()),
-                // The member is gone with its supervisor, who says why.
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = self.signals.next_end(&reload) => Reason::Signal,
-            ((name, ended), _, _) = ended => Reason::Failed(format!("{name}: {}", ended.reason)),
-            reason = end => reason,
-            reason = wait => reason,
-        }
-    }
-
-    /// Each step with a deadline: leave the group (which drains and commits), then end the actors.
-    async fn end(&mut self, reason: &Reason) -> Exit {
-        let mut exit = match reason {
-            Reason::Signal | Reason::UntilEnd => Exit::Fine,
-            Reason::NoCluster => Exit::Unreachable,
-            Reason::Refused(_) => Exit::Denied,
-            Reason::Failed(_) | Reason::Quarantined(_) => Exit::Internal,
-        };
-        let earlier = self.running.table.counts.unfinished.load(Ordering::Relaxed);
-        if exit == Exit::Fine || matches!(reason, Reason::Quarantined(_)) {
-            let reload = self.running.reload.clone();
-            let leaving = leave(&mut self.running);
-            tokio::select! {
-                biased;
-                second = self.signals.next_end(&reload) => return second,
-                left = leaving => if !left && exit == Exit::Fine { exit = Exit::DrainExceeded },
-            }
-        }
-        let unfinished = self.running.table.counts.unfinished.load(Ordering::Relaxed) - earlier;
-        if exit == Exit::Fine && unfinished > 0 {
-            exit = Exit::DrainExceeded;
-        }
-        let counts = &self.running.table.counts;
-        self.running.events.emit(Event::ServiceStopped {
-            reason: reason.to_string(),
-            records: counts.records.load(Ordering::Relaxed),
-            bytes: counts.bytes.load(Ordering::Relaxed),
-            redelivered: counts.redelivered.load(Ordering::Relaxed),
-            elapsed_ms: self.started.elapsed().as_secs_f64() * 1e3,
-            unfinished,
-        });
-        let reload = self.running.reload.clone();
-        let Life { running, signals, .. } = self;
-        tokio::select! {
-            biased;
-            second = signals.next_end(&reload) => second,
-            () = stop_actors(running) => exit,
-        }
-    }
-}
-
-/// Ends the actors. What does not end in time is abandoned with the process.
-async fn stop_actors(running: &Running) {
-    let _ = timeout(STOP_LIMIT, running.control.stop_consumer()).await;
-    for supervisor in &running.supervisors {
-        let _ = timeout(STOP_LIMIT, supervisor.shut_down()).await;
-    }
-}
-
-/// Leaves the group: everything is drained, committed and given up first. Says whether that was done in time.
-async fn leave(running: &mut Running) -> bool {
-    let until = Instant::now() + running.drain + LEAVE_GRACE;
-    while Instant::now() < until {
-        // A member that is just being begun anew is asked again; one that was asked already does not mind.
-        drop(running.member.send(Leave { reason: Arc::from("the service is stopping") }));
-        let again = until.min(Instant::now() + LEAVE_AGAIN);
-        if let Ok(end) = timeout_at(again, running.ends.recv()).await {
-            return matches!(end, Some(End::Left));
-        }
-    }
-    false
-}
-
-/// What tells whether everything that was there at the start is processed.
-struct EndWatch {
-    cluster: watch::Receiver<Arc<Cluster>>,
-    membership: watch::Receiver<Option<Membership>>,
-    standing: Arc<Mutex<Standing>>,
-    table: Arc<ProgressTable>,
-}
-
-impl EndWatch {
-    fn over(running: &Running) -> EndWatch {
-        EndWatch {
-            cluster: running.cluster.clone(),
-            membership: running.membership.clone(),
-            standing: Arc::clone(&running.standing),
-            table: Arc::clone(&running.table),
-        }
-    }
-
-    async fn wait(mut self, until_end: Option<Duration>) -> Reason {
-        let Some(start_timeout) = until_end else { return std::future::pending().await };
-        let found = self.cluster.wait_for(|cluster| cluster.view.is_some());
-        match timeout(start_timeout, found).await.map(|found| found.is_ok()) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Reason::NoCluster,
-        }
-        loop {
-            if let Some(reason) = self.reached() {
-                return reason;
-            }
-            sleep(LOOK).await;
-        }
-    }
-
-    /// Once this member has its partitions, and each is processed up to the end that its log had first, or is
-    /// quarantined and never will be.
-    fn reached(&self) -> Option<Reason> {
-        let settled = self.membership.borrow().as_ref().is_some_and(|membership| membership.settled);
-        let owned = self.standing.lock().unwrap_or_else(PoisonError::into_inner).owned.clone();
-        let mut unended = owned.into_iter().filter(|partition| !self.is_processed(partition)).peekable();
-        let is_quarantined =
-            |partition: &Partition| self.table.read(partition, Progress::state) == Some(State::Quarantined);
-        let first = unended.peek().cloned();
-        (settled && unended.all(|partition| is_quarantined(&partition)))
-            .then(|| first.map_or(Reason::UntilEnd, Reason::Quarantined))
-    }
-
-    fn is_processed(&self, partition: &Partition) -> bool {
-        let acked = self.table.read(partition, |progress| progress.is_placed().then(|| progress.acked()));
-        match (acked.flatten(), self.table.first_end(partition)) {
-            (Some(acked), Some(end)) => acked >= end,
-            (Some(_), None) | (None, _) => false,
-        }
-    }
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Reason::Signal => f.write_str("signal"),
-            Reason::UntilEnd => f.write_str("until_end"),
-            Reason::Quarantined(partition) => write!(f, "{partition} is quarantined before its end"),
-            Reason::NoCluster => f.write_str("no cluster was found within --start-timeout"),
-            Reason::Refused(reason) | Reason::Failed(reason) => f.write_str(reason),
-        }
-    }
 }

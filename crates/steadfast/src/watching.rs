@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use futures::Stream;
 use futures::stream::unfold;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 /// The watched value changed; what it is now is read from the receiver that the actor holds.
 #[derive(Debug, Clone, Copy)]

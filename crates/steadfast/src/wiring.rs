@@ -25,7 +25,8 @@ use steadfast_supervision::{
     AnyChildSpec, ChildSpec, ExitReport, Happening, Intensity, Route, Slot, SupervisionEvent,
     Supervisor as Root, SupervisorHandle, Worker,
 };
-use tokio::sync::{mpsc, watch};
+use steadfast_watch as watch;
+use tokio::sync::mpsc;
 
 use crate::config::watcher::{self, ConfigWatcher, Reload, Source};
 use crate::config::{self, Config, IsolationLevel};
@@ -45,6 +46,10 @@ use crate::group::member::{self, Member};
 use crate::messages::{Crash, End, Leave};
 use crate::observers::{Events, StartObserver};
 use crate::post::Post;
+
+pub use control::Control;
+
+mod control;
 
 /// What the service is to run.
 pub(crate) struct Plan {
@@ -73,56 +78,16 @@ pub(crate) struct Running {
     pub(crate) control: Control,
 }
 
-/// A handle for drills: lets parts of a running service fail on command.
-#[derive(Clone)]
-pub struct Control {
-    actors: Arc<BTreeMap<&'static str, Route<Crash>>>,
-    consumer: Arc<supervisor::Seat>,
-    supervisors: [SupervisorHandle; 2],
-}
-
-impl Control {
-    /// The names of the actors that can be made to panic.
-    pub fn actors(&self) -> Vec<&'static str> {
-        self.actors.keys().copied().chain(["consumer"]).collect()
-    }
-
-    /// Ends the consumer and its successor, if there is one.
-    pub(crate) async fn stop_consumer(&self) {
-        self.consumer.slot.stop().await;
-    }
-
-    /// Makes the actor of this name panic; says whether there is one that is up.
-    pub fn crash(&self, actor: &str) -> bool {
-        if actor == "consumer" {
-            return self.consumer.slot.crash();
-        }
-        self.actors.get(actor).is_some_and(|route| route.send(Crash).is_ok())
-    }
-
-    /// The names of the root supervisors.
-    pub fn supervisors(&self) -> Vec<Arc<str>> {
-        self.supervisors.iter().map(|supervisor| Arc::clone(supervisor.name())).collect()
-    }
-
-    /// Ends the root supervisor of this name, which ends the service; says whether there is one.
-    pub fn end(&self, supervisor: &str) -> bool {
-        let found = self.supervisors.iter().find(|root| **root.name() == *supervisor);
-        if let Some(found) = found {
-            drop(found.shut_down());
-        }
-        found.is_some()
-    }
-}
-
 /// Starts everything.
 pub(crate) async fn start(plan: Plan) -> Running {
     let Plan { env, config, source, watch, handlers, observers } = plan;
     let control = env.placement.control.clone();
-    let numbered = observers.into_iter().enumerate().zip(&env.placement.observers);
-    let (observers, observed): (Vec<_>, Vec<_>) =
-        numbered.map(|((number, start), arbiter)| start(number + 1, arbiter.clone())).unzip();
-    let events = Events::new(observed);
+    let (observers, observed): (Vec<_>, Vec<_>) = observers
+        .into_iter()
+        .enumerate()
+        .map(|(number, start)| start(number + 1, env.placement.observer(number).clone()))
+        .unzip();
+    let events = Events::new(config.instance(), observed);
 
     // Routes: who is talked to. A slot is where its actor will be published.
     let (suspect_slot, suspect) = Route::channel();
@@ -336,8 +301,16 @@ pub(crate) async fn start(plan: Plan) -> Running {
         start_child(&root, spec).await;
     }
     let supervisors = [root, of_handlers];
-    Running {
+    let control = Control {
+        table: Arc::clone(&table),
+        standing: Arc::clone(&standing),
+        cluster: cluster_view.clone(),
+        actors: Arc::new(crash.0),
+        consumer: supervisor_seat,
         supervisors: supervisors.clone(),
+    };
+    Running {
+        supervisors,
         member: leave,
         reload,
         ends,
@@ -347,7 +320,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         cluster: cluster_view,
         events,
         drain: config.checkpoint.drain,
-        control: Control { actors: Arc::new(crash.0), consumer: supervisor_seat, supervisors },
+        control,
     }
 }
 

@@ -77,6 +77,23 @@ fn an_unbiased_select_is_seen() {
     assert_eq!(unbiased("// a select! { in a comment"), Vec::<usize>::new());
 }
 
+/// tokio's own wakes its waiters in random order. (The drift proxy is never part of a simulation, and the suites'
+/// load runs on real clusters.)
+#[test]
+fn watched_values_wake_in_order() {
+    let real = ["crates/steadfast-sim/src/proxy", "tests/src/load.rs"];
+    let random = |source: &&Source| {
+        let uses = source.text.split(';').filter(|statement| statement.contains("use tokio::"));
+        let named = uses
+            .flat_map(|statement| statement.split(|c: char| !c.is_alphanumeric()))
+            .any(|word| word == "watch");
+        named && !real.iter().any(|path| source.path.starts_with(path))
+    };
+    let sources = production();
+    let found: Vec<&str> = sources.iter().filter(random).map(|source| source.path.as_str()).collect();
+    assert!(found.is_empty(), "use steadfast-watch in {found:#?}");
+}
+
 #[test]
 fn no_file_is_longer_than_500_lines() {
     let sources = production();

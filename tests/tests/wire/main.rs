@@ -3,6 +3,7 @@
 //! are reported as ignored, or, with CI=true, as failed.
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 
+mod commits;
 mod coordinator;
 mod fetch;
 mod group;
@@ -11,16 +12,18 @@ mod offsets;
 mod produce;
 mod records;
 mod rounds;
+mod statics;
 mod topic;
+mod transactions;
 mod versions;
 
 use std::process::ExitCode;
 
-use steadfast_tests::either::Either;
+use steadfast_tests::either::{Either, Needs};
 
 fn main() -> ExitCode {
     let either = Either::default();
-    let scenes = [
+    let wire = [
         versions::SCENES,
         metadata::SCENES,
         produce::SCENES,
@@ -28,7 +31,11 @@ fn main() -> ExitCode {
         offsets::SCENES,
         coordinator::SCENES,
         rounds::SCENES,
+        statics::SCENES,
+        commits::SCENES,
+        transactions::SCENES,
     ];
-    let trials = scenes.into_iter().flatten().flat_map(|scene| either.trials(*scene)).collect();
+    let wire = wire.into_iter().flatten().flat_map(|scene| either.trials(*scene, Needs::Nothing));
+    let trials = wire.collect();
     either.run(trials).exit_code()
 }

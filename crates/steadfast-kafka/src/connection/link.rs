@@ -5,7 +5,8 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use steadfast_watch as watch;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{CallFailure, MOST_UNANSWERED};

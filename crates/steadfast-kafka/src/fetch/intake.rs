@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Claim, Grant, Position};
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 use crate::api::ErrorCode;
 use crate::api::list_offsets::LogEnd;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Claim, Position};
-use tokio::sync::watch;
+use steadfast_watch as watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::{Fetched, fetched};
@@ -135,7 +135,7 @@ impl<I: Intake> LeaderLoop<I> {
         let mut changes = self.intake.changes();
         let mut claimed = Vec::new();
         loop {
-            changes.borrow_and_update();
+            changes.mark_unchanged();
             if self.led.has_changed().is_err() {
                 self.deliver(session, claimed);
                 return Ok(());

@@ -60,8 +60,7 @@ pub fn log_to_stderr(config: &Config) {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    let instance = config.kafka.group_instance_id.as_ref().unwrap_or(&config.kafka.client_id).as_str();
-    let lines = Lines::new(format, instance, real::wall_clock());
+    let lines = Lines::new(format, config.instance(), real::wall_clock());
     let subscriber = tracing_subscriber::fmt()
         .event_format(lines)
         .with_max_level(LevelFilter::from_level(level))

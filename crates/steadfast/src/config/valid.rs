@@ -206,6 +206,11 @@ impl Config {
             _ => Err(ConfigError::new(reader.problems)),
         }
     }
+
+    /// What the service calls itself in its events: `group.instance.id`, else `client.id`.
+    pub fn instance(&self) -> &str {
+        self.kafka.group_instance_id.as_deref().unwrap_or(&self.kafka.client_id)
+    }
 }
 
 // Each section reads all its settings before it gives up on one: every problem is told at once.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, StreamHandler};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use steadfast_supervision::Route;
-use tokio::sync::{mpsc, watch};
+use steadfast_watch as watch;
+use tokio::sync::mpsc;
 
 use super::Config;
 use crate::events::Event;

@@ -75,6 +75,11 @@ impl Batch {
         self.span
     }
 
+    /// The right under which the records were delivered.
+    pub fn lease(&self) -> Lease {
+        self.ack.lease
+    }
+
     /// The records, borrowed and decoded as they are asked for. An error means that the producer wrote what
     /// cannot be decoded although its checksum holds; nothing follows it.
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, RecordError>> {

@@ -20,7 +20,8 @@ use steadfast_core::progress::{Commit, State};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
 use steadfast_supervision::Route;
-use tokio::sync::{oneshot, watch};
+use steadfast_watch as watch;
+use tokio::sync::oneshot;
 
 use self::placing::Delivered;
 use crate::config::Config;

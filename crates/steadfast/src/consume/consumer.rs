@@ -18,7 +18,7 @@ use steadfast_kafka::fetch::intake::Note;
 use steadfast_kafka::fetch::leader::{LeaderLoop, Led, Settings};
 use steadfast_kafka::fetch::memory::Memory;
 use steadfast_supervision::Route;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 use tokio::task::AbortHandle;
 
 use crate::config::{AutoOffsetReset, OutOfRange};

@@ -13,7 +13,7 @@ use steadfast_core::retry::Verdict;
 use steadfast_kafka::api::list_offsets::LogEnd;
 use steadfast_kafka::fetch::intake::{Delivery, Intake, Note, Want};
 use steadfast_kafka::records::lazy::PlainBatch;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 use crate::config::AutoOffsetReset;
 use crate::consume::batch::{self, Batch};

@@ -11,7 +11,7 @@ use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, HandlerIncarnati
 use steadfast_core::progress::{Ack, Commit, Lease, Position, Progress, State};
 use steadfast_core::retry::{Retry, Rule, Verdict};
 use steadfast_core::tick::Tick;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 /// Counts over the life of the process.
 #[derive(Debug, Default)]

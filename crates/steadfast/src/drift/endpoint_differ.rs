@@ -14,7 +14,7 @@ use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_core::tick::Tick;
 use steadfast_supervision::Route;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 use crate::config::Config;
 use crate::drift::published::Cluster;

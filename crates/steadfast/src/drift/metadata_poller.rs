@@ -17,7 +17,7 @@ use steadfast_kafka::api::ErrorCode;
 use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, PartitionMetadata, TopicMetadata};
 use steadfast_kafka::connection::Connection;
 use steadfast_supervision::Route;
-use tokio::sync::watch;
+use steadfast_watch as watch;
 
 use crate::config::Config;
 use crate::dialler::Dialler;

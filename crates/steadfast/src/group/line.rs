@@ -7,7 +7,8 @@ use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_kafka::api::Api;
 use steadfast_kafka::connection::{CallError, ConnectError, Connection};
-use tokio::sync::{Mutex, watch};
+use steadfast_watch as watch;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::dialler::Dialler;

@@ -22,7 +22,8 @@ use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
 use steadfast_kafka::blobs;
 use steadfast_supervision::Route;
-use tokio::sync::{mpsc, watch};
+use steadfast_watch as watch;
+use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use super::line::{Coordinator, Line, LineError, locate};

@@ -11,7 +11,7 @@ use steadfast_core::ids::{
     ConsumerIncarnation, HandlerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId,
 };
 use steadfast_core::progress::{Claim, Grant, Position, Progress, Start};
-use tokio::sync::watch;
+use steadfast_watch as watch;
 use tokio::task::JoinHandle;
 
 use super::broker::{BY_NAME, Wire};

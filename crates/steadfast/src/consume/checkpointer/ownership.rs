@@ -91,7 +91,7 @@ impl Checkpointer {
         let drained = async move {
             let mut changes = table.changes();
             loop {
-                changes.borrow_and_update();
+                changes.mark_unchanged();
                 let is_drained = |partition| table.read(partition, |progress| progress.is_drained());
                 if revocation.partitions.iter().all(|partition| is_drained(partition).unwrap_or(true)) {
                     return revocation;

@@ -1,0 +1,170 @@
+//! One broker's machine as the network sees it: the link to it, and what is to befall its next answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kafka_protocol::messages::ApiKey;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use steadfast_core::ids::NodeId;
+
+use crate::guise::Guise;
+use crate::serve::Served;
+use crate::watched::{Watched, Watcher};
+
+/// What passes between clients and one broker, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Whether the broker's process runs. If not, connections are refused and those that stand are reset.
+    pub up: bool,
+    /// How long a request takes to the broker, and an answer back. Timers have a resolution of a millisecond.
+    pub latency: Duration,
+    /// Up to how much longer it takes, drawn anew each time.
+    pub jitter: Duration,
+    /// Whether requests get to the broker. Those that don't arrive when they do again, as TCP repeats them; until
+    /// then nobody can connect.
+    pub requests: bool,
+    /// Whether answers get to the client: likewise.
+    pub answers: bool,
+    /// What the broker says instead of the truth, if it does.
+    pub guise: Option<Arc<Guise>>,
+    /// How often the process was stopped: no connection outlives that.
+    pub(crate) life: u64,
+}
+
+impl Link {
+    /// A link on which all passes at once.
+    pub fn sound() -> Link {
+        Link {
+            up: true,
+            latency: Duration::ZERO,
+            jitter: Duration::ZERO,
+            requests: true,
+            answers: true,
+            guise: None,
+            life: 0,
+        }
+    }
+
+    /// Whether both ways are open: only then can a connection be made.
+    pub fn passes(&self) -> bool {
+        self.requests && self.answers
+    }
+}
+
+/// What befalls one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Damage {
+    /// Half of its frame is sent, then the connection is reset.
+    ResetMidFrame,
+    /// Half of its frame is sent, then the connection is closed in order.
+    Truncated,
+    /// Bytes of its frame behind the correlation id are replaced.
+    Corrupt,
+    /// It is never sent, nor is anything after it on its connection.
+    Withheld,
+}
+
+/// One broker behind its link.
+pub struct Machine {
+    served: Arc<Served>,
+    node: NodeId,
+    link: Watched<Link>,
+    fate: Mutex<Fate>,
+}
+
+struct Fate {
+    damages: BTreeMap<i16, Vec<Damage>>,
+    dice: StdRng,
+}
+
+impl Machine {
+    /// The machine of one broker of a cluster, behind a sound link. `seed` decides jitter and corrupt bytes.
+    pub fn new(served: Arc<Served>, node: NodeId, seed: u64) -> Machine {
+        let dice = StdRng::seed_from_u64(seed ^ u64::from(node.0.unsigned_abs()).rotate_left(32));
+        let fate = Fate { damages: BTreeMap::new(), dice };
+        Machine { served, node, link: Watched::new(Link::sound()), fate: Mutex::new(fate) }
+    }
+
+    /// The cluster that the broker belongs to.
+    pub fn served(&self) -> &Arc<Served> {
+        &self.served
+    }
+
+    /// Which broker it is.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// How the link is now.
+    pub fn link(&self) -> Link {
+        self.link.get()
+    }
+
+    /// Changes the link, for the connections that stand too.
+    pub fn change_link(&self, change: impl FnOnce(&mut Link)) {
+        self.link.change(change);
+    }
+
+    /// The process ends: its connections are reset and new ones refused.
+    pub fn stop(&self) {
+        self.change_link(|link| {
+            link.up = false;
+            link.life += 1;
+        });
+    }
+
+    /// The process runs again.
+    pub fn start(&self) {
+        self.change_link(|link| link.up = true);
+    }
+
+    /// Damages the next answer to `api` that no earlier damage is meant for.
+    pub fn damage_next(&self, api: ApiKey, damage: Damage) {
+        self.fate().damages.entry(api as i16).or_default().push(damage);
+    }
+
+    /// Forgets the damages that did not happen yet.
+    pub fn forget_damages(&self) {
+        self.fate().damages.clear();
+    }
+
+    pub(crate) fn watch_link(&self) -> Watcher<Link> {
+        self.link.watch()
+    }
+
+    /// What befalls the answer to `api` that is about to be sent.
+    pub(crate) fn damage(&self, api: ApiKey) -> Option<Damage> {
+        let mut fate = self.fate();
+        let waiting = fate.damages.get_mut(&(api as i16)).filter(|waiting| !waiting.is_empty())?;
+        Some(waiting.remove(0))
+    }
+
+    /// How long one passage over the link takes.
+    pub(crate) fn delay(&self, link: &Link) -> Duration {
+        if link.jitter.is_zero() {
+            return link.latency;
+        }
+        link.latency + link.jitter.mul_f64(self.fate().dice.random::<f64>())
+    }
+
+    /// Replaces some of these bytes.
+    pub(crate) fn corrupt(&self, bytes: &mut [u8]) {
+        let mut fate = self.fate();
+        for byte in bytes.iter_mut().step_by(3) {
+            *byte ^= fate.dice.random_range(1..=u8::MAX);
+        }
+    }
+
+    fn fate(&self) -> MutexGuard<'_, Fate> {
+        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("node", &self.node).field("link", &self.link.get()).finish()
+    }
+}

@@ -1,0 +1,56 @@
+//! Who comes in, and under which id.
+
+use kafka_protocol::ResponseError;
+use steadfast_sim::group::GroupState;
+
+use crate::fixture::{GROUP, Join, Stage, assignment, secs, subscription};
+
+#[test]
+fn a_dynamic_member_is_given_an_id_and_joins_with_it() {
+    let mut stage = Stage::new();
+    let refused = stage.join(&Join::new());
+    assert_eq!(refused.error_code, ResponseError::MemberIdRequired.code());
+    assert!(refused.member_id.starts_with("client-"));
+    assert_eq!(stage.cluster.group(GROUP).unwrap().state, GroupState::Empty);
+
+    let answer = stage.join(&Join::of(&refused.member_id));
+    assert_eq!((answer.error_code, answer.generation_id), (0, 1));
+    assert_eq!(answer.leader, answer.member_id);
+    assert_eq!(stage.cluster.group(GROUP).unwrap().state, GroupState::CompletingRebalance);
+}
+
+#[test]
+fn before_version_4_a_member_joins_at_once() {
+    let mut stage = Stage::new();
+    let answer = stage.join(&Join { version: 3, ..Join::new() });
+    assert_eq!((answer.error_code, answer.generation_id), (0, 1));
+}
+
+#[test]
+fn an_id_that_nobody_gave_is_unknown() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.join(&Join::of("made-up")).error_code, ResponseError::UnknownMemberId.code());
+    stage.stable_alone();
+    assert_eq!(stage.join(&Join::of("made-up")).error_code, ResponseError::UnknownMemberId.code());
+}
+
+#[test]
+fn the_leader_is_told_the_subscriptions_as_they_came() {
+    let mut stage = Stage::new();
+    let member = stage.invite();
+    let answer = stage.join(&Join::of(&member));
+    assert_eq!(answer.members.len(), 1);
+    assert_eq!(answer.members[0].metadata, subscription("orders"));
+    let answer = stage.sync(&member, 1, &[(&member, &[3, 4])]);
+    assert_eq!(answer.assignment, assignment("orders", &[3, 4]));
+    assert_eq!(stage.cluster.group(GROUP).unwrap().state, GroupState::Stable);
+}
+
+#[test]
+fn a_session_timeout_out_of_bounds_is_refused() {
+    let mut stage = Stage::new();
+    for session in [secs(5), secs(1801)] {
+        let answer = stage.join(&Join { session, ..Join::new() });
+        assert_eq!(answer.error_code, ResponseError::InvalidSessionTimeout.code());
+    }
+}

@@ -1,0 +1,6 @@
+//! The group side of the embedded cluster, rule by rule, as clients see it.
+
+mod coordinators;
+mod fixture;
+mod joining;
+mod rounds;

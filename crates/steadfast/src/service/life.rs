@@ -1,0 +1,150 @@
+//! One run: until what it ends, and how it ends, each step with a deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use steadfast_core::ids::Partition;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::end_watch::EndWatch;
+use super::orders::Orders;
+use crate::events::Event;
+use crate::exit::Exit;
+use crate::messages::{End, Leave};
+use crate::wiring::Running;
+
+/// What leaving the group may take on top of `checkpoint.drain`.
+const LEAVE_GRACE: Duration = Duration::from_secs(10);
+/// After so long without an answer the member is asked again to leave.
+const LEAVE_AGAIN: Duration = Duration::from_millis(200);
+/// What the end of each supervisor and its actors may take.
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// One run, from the first actor to the last.
+pub(super) struct Life {
+    pub(super) running: Running,
+    pub(super) orders: Orders,
+    pub(super) until_end: Option<Duration>,
+    pub(super) started: Instant,
+}
+
+/// Why the run ends.
+pub(super) enum Reason {
+    Signal,
+    /// By whoever embeds the service.
+    Asked,
+    UntilEnd,
+    /// The end cannot be reached.
+    Quarantined(Partition),
+    NoCluster,
+    Refused(String),
+    Failed(String),
+}
+
+impl Life {
+    /// Lives until it ends.
+    pub(super) async fn live(mut self) -> Exit {
+        let reason = self.until_it_ends().await;
+        self.end(&reason).await
+    }
+
+    async fn until_it_ends(&mut self) -> Reason {
+        let wait = EndWatch::over(&self.running).wait(self.until_end);
+        let reload = self.running.reload.clone();
+        let Running { ends, supervisors, .. } = &mut self.running;
+        let ended = supervisors.iter().map(|root| async { (root.name(), root.ended().await) }.boxed());
+        let ended = futures::future::select_all(ended);
+        let end = async {
+            match ends.recv().await {
+                Some(End::Refused(reason)) => Reason::Refused(reason),
+                Some(End::Left) => Reason::Failed("the member left the group unasked".to_owned()),
+                // The member is gone with its supervisor, who says why.
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            order = self.orders.first(&reload) => order,
+            ((name, ended), _, _) = ended => Reason::Failed(format!("{name}: {}", ended.reason)),
+            reason = end => reason,
+            reason = wait => reason,
+        }
+    }
+
+    /// Each step with a deadline: leave the group (which drains and commits), then end the actors.
+    async fn end(&mut self, reason: &Reason) -> Exit {
+        let mut exit = match reason {
+            Reason::Signal | Reason::Asked | Reason::UntilEnd => Exit::Fine,
+            Reason::NoCluster => Exit::Unreachable,
+            Reason::Refused(_) => Exit::Denied,
+            Reason::Failed(_) | Reason::Quarantined(_) => Exit::Internal,
+        };
+        let earlier = self.running.table.counts.unfinished.load(Ordering::Relaxed);
+        if exit == Exit::Fine || matches!(reason, Reason::Quarantined(_)) {
+            let reload = self.running.reload.clone();
+            let leaving = leave(&mut self.running);
+            tokio::select! {
+                biased;
+                second = self.orders.second(&reload) => return second,
+                left = leaving => if !left && exit == Exit::Fine { exit = Exit::DrainExceeded },
+            }
+        }
+        let unfinished = self.running.table.counts.unfinished.load(Ordering::Relaxed) - earlier;
+        if exit == Exit::Fine && unfinished > 0 {
+            exit = Exit::DrainExceeded;
+        }
+        let counts = &self.running.table.counts;
+        self.running.events.emit(Event::ServiceStopped {
+            reason: reason.to_string(),
+            records: counts.records.load(Ordering::Relaxed),
+            bytes: counts.bytes.load(Ordering::Relaxed),
+            redelivered: counts.redelivered.load(Ordering::Relaxed),
+            elapsed_ms: self.started.elapsed().as_secs_f64() * 1e3,
+            unfinished,
+        });
+        let reload = self.running.reload.clone();
+        let Life { running, orders, .. } = self;
+        tokio::select! {
+            biased;
+            second = orders.second(&reload) => second,
+            () = stop_actors(running) => exit,
+        }
+    }
+}
+
+/// Ends the actors. What does not end in time is abandoned with the process.
+async fn stop_actors(running: &Running) {
+    let _ = timeout(STOP_LIMIT, running.control.stop_consumer()).await;
+    for supervisor in &running.supervisors {
+        let _ = timeout(STOP_LIMIT, supervisor.shut_down()).await;
+    }
+}
+
+/// Leaves the group: everything is drained, committed and given up first. Says whether that was done in time.
+async fn leave(running: &mut Running) -> bool {
+    let until = Instant::now() + running.drain + LEAVE_GRACE;
+    while Instant::now() < until {
+        // A member that is just being begun anew is asked again; one that was asked already does not mind.
+        drop(running.member.send(Leave { reason: Arc::from("the service is stopping") }));
+        let again = until.min(Instant::now() + LEAVE_AGAIN);
+        if let Ok(end) = timeout_at(again, running.ends.recv()).await {
+            return matches!(end, Some(End::Left));
+        }
+    }
+    false
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reason::Signal => f.write_str("signal"),
+            Reason::Asked => f.write_str("asked"),
+            Reason::UntilEnd => f.write_str("until_end"),
+            Reason::Quarantined(partition) => write!(f, "{partition} is quarantined before its end"),
+            Reason::NoCluster => f.write_str("no cluster was found within --start-timeout"),
+            Reason::Refused(reason) | Reason::Failed(reason) => f.write_str(reason),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A handle to what runs, for drills and for whoever looks on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use steadfast_core::group::standing::Standing;
+use steadfast_supervision::{Route, SupervisorHandle};
+use steadfast_watch as watch;
+
+use crate::consume::progress::ProgressTable;
+use crate::drift::published::Cluster;
+use crate::drift::supervisor;
+use crate::messages::Crash;
+
+/// A handle for drills and for whoever looks on: shows how a running service stands, and lets parts of it fail on
+/// command.
+#[derive(Clone)]
+pub struct Control {
+    pub(super) table: Arc<ProgressTable>,
+    pub(super) standing: Arc<Mutex<Standing>>,
+    pub(super) cluster: watch::Receiver<Arc<Cluster>>,
+    pub(super) actors: Arc<BTreeMap<&'static str, Route<Crash>>>,
+    pub(super) consumer: Arc<supervisor::Seat>,
+    pub(super) supervisors: [SupervisorHandle; 2],
+}
+
+impl Control {
+    /// The names of the actors that can be made to panic.
+    pub fn actors(&self) -> Vec<&'static str> {
+        self.actors.keys().copied().chain(["consumer"]).collect()
+    }
+
+    /// The progress of all partitions. To be read: who changes it takes the place of the actors.
+    pub fn progress(&self) -> &ProgressTable {
+        &self.table
+    }
+
+    /// How the member stands in its group.
+    pub fn standing(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is known of the cluster.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster.borrow())
+    }
+
+    /// Ends the consumer and its successor, if there is one.
+    pub(crate) async fn stop_consumer(&self) {
+        self.consumer.slot.stop().await;
+    }
+
+    /// Makes the actor of this name panic; says whether there is one that is up.
+    pub fn crash(&self, actor: &str) -> bool {
+        if actor == "consumer" {
+            return self.consumer.slot.crash();
+        }
+        self.actors.get(actor).is_some_and(|route| route.send(Crash).is_ok())
+    }
+
+    /// The names of the root supervisors.
+    pub fn supervisors(&self) -> Vec<Arc<str>> {
+        self.supervisors.iter().map(|supervisor| Arc::clone(supervisor.name())).collect()
+    }
+
+    /// Ends the root supervisor of this name, which ends the service; says whether there is one.
+    pub fn end(&self, supervisor: &str) -> bool {
+        let found = self.supervisors.iter().find(|root| **root.name() == *supervisor);
+        if let Some(found) = found {
+            drop(found.shut_down());
+        }
+        found.is_some()
+    }
+}

@@ -1,0 +1,10 @@
+//! The whole service under virtual time: its real actors in their real wiring, on one thread, against a cluster in
+//! memory. A run is reproducible from its seed alone, byte for byte in its event log.
+#![deny(clippy::disallowed_methods)]
+
+pub mod doors;
+pub mod handler;
+mod inhabitant;
+pub mod journal;
+pub mod tally;
+pub mod world;

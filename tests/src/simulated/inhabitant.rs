@@ -1,0 +1,125 @@
+//! One service of a world, through all its lives.
+
+use std::sync::{Arc, OnceLock};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use steadfast::config::Config;
+use steadfast::env::{Dice, Env};
+use steadfast::exit::Exit;
+use steadfast::placement::Placement;
+use steadfast::service::{Control, Service};
+use steadfast_core::endpoints::view::Address;
+use steadfast_kafka::transport::Transport;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::doors::{self, MemoryStore, dice};
+use super::handler::Witness;
+use super::journal::{Journal, What};
+use super::world::{GROUP, Plan, TOPIC};
+
+/// A service, whether it runs or not.
+pub(super) struct Inhabitant {
+    name: Arc<str>,
+    seed: u64,
+    store: MemoryStore,
+    dice: Dice,
+    life: Option<Life>,
+}
+
+struct Life {
+    control: Arc<OnceLock<Control>>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Exit>,
+}
+
+impl Inhabitant {
+    pub(super) fn new(number: usize, seed: u64) -> Inhabitant {
+        Inhabitant {
+            name: format!("service-{number}").into(),
+            seed,
+            store: MemoryStore::default(),
+            dice: dice(seed),
+            life: None,
+        }
+    }
+
+    pub(super) fn control(&self) -> Option<Control> {
+        self.life.as_ref()?.control.get().cloned()
+    }
+
+    /// Begins a life, unless one lasts.
+    pub(super) fn start(
+        &mut self,
+        transport: Arc<dyn Transport>,
+        bootstrap: &Address,
+        started: Instant,
+        plan: &Plan,
+        journal: &Journal,
+    ) {
+        if self.life.as_ref().is_some_and(|life| !life.task.is_finished()) {
+            return;
+        }
+        let env = self.env(transport, started);
+        let control = Arc::new(OnceLock::new());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let service = self.service(plan, bootstrap, journal, Arc::clone(&control));
+        let (name, journal) = (Arc::clone(&self.name), journal.clone());
+        let task = actix::spawn(async move {
+            // Without a sender the world is gone, which ends it too.
+            let exit = service.run_on(env, stopped.map(drop)).await;
+            journal.note(What::Ended(name, exit));
+            exit
+        });
+        self.life = Some(Life { control, stop, task });
+    }
+
+    /// Ends the life that lasts; resolves when it has ended.
+    pub(super) fn stop(&mut self) -> Option<BoxFuture<'static, Exit>> {
+        let Life { stop, task, .. } = self.life.take()?;
+        // One that has ended by itself cannot be told.
+        let _ = stop.send(());
+        let name = Arc::clone(&self.name);
+        Some(async move { task.await.unwrap_or_else(|error| panic!("{name}: {error}")) }.boxed())
+    }
+
+    fn env(&mut self, transport: Arc<dyn Transport>, started: Instant) -> Env {
+        let Some(placement) = Placement::here() else { panic!("a world is an actix system") };
+        // Each life rolls other dice.
+        self.seed = self.seed.wrapping_add(1);
+        doors::env(transport, self.seed, self.store.clone(), started, placement)
+    }
+
+    fn service(
+        &self,
+        plan: &Plan,
+        bootstrap: &Address,
+        journal: &Journal,
+        control: Arc<OnceLock<Control>>,
+    ) -> Service {
+        let (name, conduct, dice) =
+            (Arc::clone(&self.name), Arc::new(plan.conduct.clone()), self.dice.clone());
+        let (to_handlers, to_start) = (journal.clone(), (journal.clone(), Arc::clone(&name)));
+        Service::new(config(plan, bootstrap, &name))
+            .handle_with(move |_| {
+                Witness::new(Arc::clone(&name), Arc::clone(&conduct), dice.clone(), to_handlers.clone())
+            })
+            .on_start(move |running| {
+                // Told once in each life.
+                drop(control.set(running));
+                let (journal, name) = to_start;
+                journal.note(What::Started(name));
+            })
+    }
+}
+
+fn config(plan: &Plan, bootstrap: &Address, name: &str) -> Config {
+    let text = format!(
+        "topics = [\"{TOPIC}\"]\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
+         \"group.id\" = \"{GROUP}\"\n\"client.id\" = \"{name}\"\n{}",
+        plan.settings
+    );
+    Config::from_toml_str(&text).unwrap_or_else(|error| panic!("{error}"))
+}

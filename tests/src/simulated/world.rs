@@ -1,0 +1,334 @@
+//! A world: a cluster in memory, services that consume from it, a load, faults; one seed, one thread, no real time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use steadfast::env::Dice;
+use steadfast::exit::Exit;
+use steadfast::service::Control;
+use steadfast_core::acked::Span;
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{ClusterId, Offset, Partition};
+use steadfast_core::tick::Tick;
+use steadfast_kafka::transport::{Stream, Transport};
+use steadfast_sim::batch::NewRecord;
+use steadfast_sim::embedded::{Embedded, Spec};
+use tokio::runtime::Builder;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Level;
+
+use super::doors::{EPOCH_MS, dice};
+use super::handler::Conduct;
+use super::inhabitant::Inhabitant;
+use super::journal::{Happening, Journal, What};
+use super::tally::Tally;
+
+/// What world is wanted.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// All of its randomness comes from here.
+    pub seed: u64,
+    /// Brokers of the cluster.
+    pub brokers: u16,
+    /// Services that are started with the world, numbered from 1: members of one group.
+    pub services: usize,
+    /// Partitions of the topic [`TOPIC`].
+    pub partitions: usize,
+    /// TOML that is added to the configuration of every service.
+    pub settings: String,
+    /// How handlers behave.
+    pub conduct: Conduct,
+    /// How long each message between a service and a broker takes, at least and at most.
+    pub latency: (Duration, Duration),
+    /// The least important lines that the event log has.
+    pub level: Level,
+}
+
+/// The topic of every world.
+pub const TOPIC: &str = "orders";
+/// The group of every world's services.
+pub const GROUP: &str = "billing";
+
+impl Plan {
+    /// One service, three brokers, twelve partitions, everything at its default.
+    pub fn new(seed: u64) -> Plan {
+        Plan {
+            seed,
+            brokers: 3,
+            services: 1,
+            partitions: 12,
+            settings: String::new(),
+            conduct: Conduct::default(),
+            latency: (Duration::ZERO, Duration::ZERO),
+            level: Level::INFO,
+        }
+    }
+}
+
+/// A handle to a running world. A clone is the same world.
+#[derive(Clone)]
+pub struct World(Arc<Inner>);
+
+struct Inner {
+    plan: Plan,
+    started: Instant,
+    cluster: Embedded,
+    journal: Journal,
+    tally: Arc<Mutex<Tally>>,
+    dice: Dice,
+    inhabitants: Mutex<BTreeMap<usize, Inhabitant>>,
+}
+
+/// What is left of a world.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The event log, byte for byte.
+    pub log: Vec<u8>,
+    /// What became of the records.
+    pub tally: Tally,
+    /// How the services ended that ran to the end of the scenario.
+    pub exits: BTreeMap<usize, Exit>,
+    /// When it was over.
+    pub ended: Tick,
+}
+
+/// Plays `scenario` in a world that is made for it, then ends the services in order, and the world.
+///
+/// `check` is called after each happening, before anything else happens. It may look at the world, but not wait.
+///
+/// # Panics
+/// With the seed, if there can be no runtime or no topic; and as `scenario` and `check` do.
+pub fn simulate<T>(
+    plan: Plan,
+    check: impl FnMut(&World, &Happening) + Send + 'static,
+    scenario: impl AsyncFnOnce(&World) -> T,
+) -> (T, Report) {
+    let runtime = || {
+        let built = Builder::new_current_thread().enable_time().start_paused(true).build();
+        built.unwrap_or_else(|error| panic!("no runtime for a simulated world: {error}"))
+    };
+    actix::System::with_tokio_rt(runtime).block_on(async move {
+        let world = World::begin(plan);
+        let _log = world.0.journal.log_here(world.0.plan.level);
+        world.watch(check);
+        for number in 1..=world.0.plan.services {
+            world.start_service(number);
+        }
+        let outcome = scenario(&world).await;
+        (outcome, world.end().await)
+    })
+}
+
+impl World {
+    fn begin(plan: Plan) -> World {
+        let started = Instant::now();
+        let seeds = dice(plan.seed);
+        let spec = Spec { brokers: plan.brokers, cluster: ClusterId::from("simulated"), seed: seed(&seeds) };
+        let cluster = Embedded::in_memory(&spec);
+        cluster.with(|cluster| {
+            if let Err(error) = cluster.create_topic(TOPIC, plan.partitions) {
+                panic!("seed {}: {error}", plan.seed);
+            }
+        });
+        for node in cluster.endpoints().into_keys() {
+            let (least, most) = plan.latency;
+            if let Ok(machine) = cluster.machine(node) {
+                machine.change_link(|link| {
+                    link.latency = least;
+                    link.jitter = most.saturating_sub(least);
+                });
+            }
+        }
+        World(Arc::new(Inner {
+            journal: Journal::new(started),
+            tally: Arc::default(),
+            dice: seeds,
+            inhabitants: Mutex::default(),
+            plan,
+            started,
+            cluster,
+        }))
+    }
+
+    fn watch(&self, mut check: impl FnMut(&World, &Happening) + Send + 'static) {
+        let (tally, world) = (Arc::clone(&self.0.tally), self.clone());
+        self.0.journal.tell(Box::new(move |happening| locked(&tally).count(happening)));
+        self.0.journal.tell(Box::new(move |happening| check(&world, happening)));
+    }
+
+    /// What it was made from.
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
+    /// The time since it began.
+    pub fn now(&self) -> Tick {
+        Tick::at(self.0.started.elapsed())
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Embedded {
+        &self.0.cluster
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    /// The partitions of the topic.
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.0.cluster.with(|cluster| cluster.partitions(TOPIC)).unwrap_or_default()
+    }
+
+    /// What became of the records up to now.
+    pub fn tally(&self) -> Tally {
+        locked(&self.0.tally).clone()
+    }
+
+    /// A look at the tally, without a copy.
+    pub fn with_tally<T>(&self, look: impl FnOnce(&Tally) -> T) -> T {
+        look(&locked(&self.0.tally))
+    }
+
+    /// Randomness for a scenario, from the world's seed.
+    pub fn dice(&self) -> &Dice {
+        &self.0.dice
+    }
+
+    /// The services that run, and for each a handle that shows how it stands, once its actors run.
+    pub fn services(&self) -> BTreeMap<usize, Option<Control>> {
+        self.inhabitants().iter().map(|(number, inhabitant)| (*number, inhabitant.control())).collect()
+    }
+
+    /// Appends one batch of `count` records to a partition.
+    pub fn append(&self, partition: &Partition, count: usize) {
+        let timestamp_ms = EPOCH_MS + i64::try_from(self.now().since_start().as_millis()).unwrap_or(i64::MAX);
+        let records = (0..count).map(|number| NewRecord::new(timestamp_ms, format!("{partition} {number}")));
+        let appended = self.0.cluster.with(|cluster| cluster.append(partition, records.collect()));
+        // A partition without a leader takes nothing: then nothing was acknowledged either.
+        if let Ok(from) = appended {
+            let next = Offset(from.0 + i64::try_from(count).unwrap_or(i64::MAX));
+            self.0.journal.note(What::Appended(partition.clone(), Span::new(from, next)));
+        }
+    }
+
+    /// Appends single records to partitions that the dice choose, `rate` of them a second in the mean, until the
+    /// load is dropped.
+    pub fn load(&self, rate: f64) -> Load {
+        let world = self.clone();
+        let task = tokio::spawn(async move {
+            let (partitions, mut next) = (world.partitions(), Instant::now());
+            let usual = Duration::from_secs_f64(1.0 / rate);
+            loop {
+                next += world.0.dice.jittered(usual);
+                sleep_until(next).await;
+                let place = (world.0.dice.fraction() * partitions.len() as f64) as usize;
+                world.append(&partitions[place.min(partitions.len() - 1)], 1);
+            }
+        });
+        Load(task.abort_handle())
+    }
+
+    /// Does something to the cluster, and notes it in these words.
+    pub fn inject<T>(&self, what: impl Into<String>, change: impl FnOnce(&Embedded) -> T) -> T {
+        self.0.journal.note(What::Injected(what.into()));
+        change(&self.0.cluster)
+    }
+
+    /// Lets time pass.
+    pub async fn elapse(&self, time: Duration) {
+        sleep(time).await;
+    }
+
+    /// Waits until it is so, at most for `limit`. Says whether it is.
+    pub async fn until(&self, limit: Duration, so: impl Fn(&World) -> bool) -> bool {
+        let end = Instant::now() + limit;
+        while !so(self) {
+            if Instant::now() >= end {
+                return false;
+            }
+            sleep(LOOK).await;
+        }
+        true
+    }
+
+    /// Waits until everything that was appended is processed, at most for `limit`. Says whether it is.
+    pub async fn caught_up(&self, limit: Duration) -> bool {
+        self.until(limit, |world| world.with_tally(|tally| tally.missing().is_empty())).await
+    }
+
+    /// Starts the service of this number, unless it runs. One that ran before finds what it stored.
+    pub fn start_service(&self, number: usize) {
+        let mut inhabitants = self.inhabitants();
+        let inhabitant =
+            inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
+        let transport = Arc::new(InMemory(self.0.cluster.clone()));
+        let bootstrap = self.0.cluster.bootstrap();
+        inhabitant.start(transport, &bootstrap, self.0.started, &self.0.plan, &self.0.journal);
+    }
+
+    /// Ends the service of this number in order, as a signal does. None if it does not run.
+    pub async fn stop_service(&self, number: usize) -> Option<Exit> {
+        let running = self.inhabitants().get_mut(&number).and_then(Inhabitant::stop)?;
+        let exit = running.await;
+        Some(exit)
+    }
+
+    async fn end(&self) -> Report {
+        let numbers: Vec<usize> = self.inhabitants().keys().copied().collect();
+        let mut exits = BTreeMap::new();
+        for number in numbers {
+            if let Some(exit) = self.stop_service(number).await {
+                exits.insert(number, exit);
+            }
+        }
+        self.0.journal.close();
+        Report { log: self.0.journal.log(), tally: self.tally(), exits, ended: self.now() }
+    }
+
+    fn inhabitants(&self) -> MutexGuard<'_, BTreeMap<usize, Inhabitant>> {
+        locked(&self.0.inhabitants)
+    }
+}
+
+/// How often a wait looks.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Another seed, from dice.
+fn seed(dice: &Dice) -> u64 {
+    dice.fraction().to_bits()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A load: it ends with this value.
+#[derive(Debug)]
+pub struct Load(AbortHandle);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The cluster's network as the service's transport.
+struct InMemory(Embedded);
+
+impl Transport for InMemory {
+    fn connect<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, std::io::Result<Stream>> {
+        Box::pin(async move { Ok(Stream { io: Box::new(self.0.connect(to).await?), peer: None }) })
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "World(seed {}, at {})", self.0.plan.seed, self.now())
+    }
+}
