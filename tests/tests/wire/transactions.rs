@@ -77,9 +77,25 @@ impl Producer {
         .unwrap();
     }
 
-    /// Writes to partition 0.
+    /// Writes a record to partition 0.
+    fn try_write(
+        &self,
+        version: i16,
+        topic: &Topic,
+        sequence: i32,
+        value: &str,
+    ) -> Result<i64, ResponseError> {
+        let batch = Batch::of(&[value]).by(self.producer, sequence).transactional();
+        let request = topic.write_request(version, 0, -1, batch.bytes());
+        let request = request.with_transactional_id(Some(self.transactional_id()));
+        let answer = ask(topic.leader(0), version, &request).unwrap();
+        let written = &answer.responses[0].partition_responses[0];
+        error(written.error_code).map_or(Ok(written.base_offset), Err)
+    }
+
+    /// Writes what has to be accepted: its offset.
     fn write(&self, topic: &Topic, sequence: i32, value: &str) -> i64 {
-        topic.fill(0, &Batch::of(&[value]).by(self.producer, sequence).transactional())
+        self.try_write(9, topic, sequence, value).unwrap()
     }
 
     fn try_end(&self, version: i16, commit: bool) -> Option<ResponseError> {
@@ -217,18 +233,23 @@ fn interleaved(brokers: &Brokers) {
     }
 }
 
-/// Before version 12 of Produce the coordinator has to know first.
+/// Before version 12 of Produce the coordinator has to know first; from version 11 on it is said that aborting
+/// helps (KIP-890).
 fn not_added(brokers: &Brokers) {
     let topic = Topic::create(brokers, "transaction-not-added", 1);
     let producer = Producer::new(brokers, "transaction-not-added");
-    let batch = Batch::of(&["a"]).by(producer.producer, 0).transactional();
     for version in [3, 9, 11] {
-        let request = topic.write_request(version, 0, -1, batch.bytes());
-        let request = request.with_transactional_id(Some(producer.transactional_id()));
-        let answer = ask(topic.leader(0), version, &request).unwrap();
-        let refused = error(answer.responses[0].partition_responses[0].error_code);
-        assert_eq!(refused, Some(ResponseError::InvalidTxnState), "version {version}");
+        let refused = producer.try_write(version, &topic, 0, "a").unwrap_err();
+        let expected =
+            if version < 11 { ResponseError::InvalidTxnState } else { ResponseError::TransactionAbortable };
+        assert_eq!(refused, expected, "version {version}");
     }
+    // A transaction without the producer's name is nobody's.
+    producer.add(&topic, 0);
+    let nameless = topic.write(9, 0, &Batch::of(&["a"]).by(producer.producer, 0).transactional());
+    assert_eq!(error(nameless.error_code), Some(ResponseError::TransactionalIdAuthorizationFailed));
+    assert_eq!(producer.write(&topic, 0, "a"), 0);
+    producer.end(true);
 }
 
 fn fenced(brokers: &Brokers) {
@@ -245,8 +266,8 @@ fn fenced(brokers: &Brokers) {
     assert_eq!(old.try_end(3, true), Some(ResponseError::ProducerFenced));
     assert_eq!(old.try_end(1, true), Some(ResponseError::InvalidProducerEpoch));
     assert_eq!(old.try_add(3, &topic, 0), Some(ResponseError::ProducerFenced));
-    let late = Batch::of(&["late"]).by(old.producer, 1).transactional();
-    assert_eq!(error(topic.write(9, 0, &late).error_code), Some(ResponseError::InvalidProducerEpoch));
+    let late = old.try_write(9, &topic, 1, "late");
+    assert_eq!(late, Err(ResponseError::InvalidProducerEpoch));
     new.add(&topic, 0);
     assert_eq!(new.write(&topic, 0, "b"), 2);
     new.end(true);
