@@ -1,7 +1,13 @@
 //! What brokers answer: one file per API key.
 
 mod api_versions;
+mod create_partitions;
+mod create_topics;
 mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
 mod describe_groups;
 pub(crate) mod fetch;
 mod find_coordinator;
@@ -36,7 +42,6 @@ pub(crate) const SERVED: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::ApiVersions, 0..=4),
     (ApiKey::InitProducerId, 0..=5),
     (ApiKey::OffsetForLeaderEpoch, 2..=4),
-    (ApiKey::ApiVersions, 0..=4),
     (ApiKey::OffsetCommit, 2..=9),
     (ApiKey::OffsetFetch, 1..=9),
     (ApiKey::FindCoordinator, 0..=6),
@@ -48,6 +53,12 @@ pub(crate) const SERVED: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::ListGroups, 0..=5),
     (ApiKey::DeleteGroups, 0..=2),
     (ApiKey::OffsetDelete, 0..=0),
+    (ApiKey::CreateTopics, 2..=7),
+    (ApiKey::DeleteTopics, 1..=6),
+    (ApiKey::DeleteRecords, 0..=2),
+    (ApiKey::DescribeConfigs, 1..=4),
+    (ApiKey::CreatePartitions, 0..=3),
+    (ApiKey::DescribeCluster, 0..=2),
 ];
 
 /// Hands the request to its API's file.
@@ -73,6 +84,12 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: RequestKind) -
         RequestKind::ListGroups(request) => list_groups::handle(cluster, call, &request),
         RequestKind::DeleteGroups(request) => delete_groups::handle(cluster, call, &request),
         RequestKind::OffsetDelete(request) => offset_delete::handle(cluster, call, &request),
+        RequestKind::CreateTopics(request) => create_topics::handle(cluster, call, &request),
+        RequestKind::DeleteTopics(request) => delete_topics::handle(cluster, call, &request),
+        RequestKind::DeleteRecords(request) => delete_records::handle(cluster, call, &request),
+        RequestKind::DescribeConfigs(request) => describe_configs::handle(cluster, call, &request),
+        RequestKind::CreatePartitions(request) => create_partitions::handle(cluster, call, &request),
+        RequestKind::DescribeCluster(request) => describe_cluster::handle(cluster, call, &request),
         // Not served, and not announced by ApiVersions either: Kafka closes the connection.
         _ => Reply::Close,
     }

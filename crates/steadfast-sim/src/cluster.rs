@@ -63,7 +63,7 @@ impl Cluster {
             notices: Vec::new(),
             now: Tick::ZERO,
         };
-        groups::brokers_changed(&mut cluster);
+        cluster.brokers_changed();
         cluster
     }
 
@@ -147,7 +147,7 @@ impl Cluster {
     /// A broker joins the cluster, alive; one that is known begins anew at this address.
     pub fn add_broker(&mut self, node: NodeId, address: Address) {
         self.brokers.insert(node, Broker { address, rack: None, alive: true });
-        topics::brokers_changed(self);
+        self.brokers_changed();
     }
 
     /// A broker's process ends: it is named, leads and coordinates no more.
@@ -155,7 +155,7 @@ impl Cluster {
         if let Some(broker) = self.brokers.get_mut(&node) {
             broker.alive = false;
         }
-        topics::brokers_changed(self);
+        self.brokers_changed();
     }
 
     /// A broker that was stopped is back.
@@ -163,12 +163,17 @@ impl Cluster {
         if let Some(broker) = self.brokers.get_mut(&node) {
             broker.alive = true;
         }
-        topics::brokers_changed(self);
+        self.brokers_changed();
     }
 
     /// A broker leaves the cluster for good.
     pub fn remove_broker(&mut self, node: NodeId) {
         self.brokers.remove(&node);
+        self.brokers_changed();
+    }
+
+    fn brokers_changed(&mut self) {
         topics::brokers_changed(self);
+        groups::brokers_changed(self);
     }
 }

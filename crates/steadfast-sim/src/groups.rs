@@ -148,8 +148,15 @@ pub(crate) fn reply(cluster: &mut Cluster, call: &Call) -> Reply {
 }
 
 /// Whether the partition exists: offsets of others are not committed.
-pub(crate) fn partition_exists(_cluster: &Cluster, partition: &Partition) -> bool {
-    partition.index >= 0
+pub(crate) fn partition_exists(cluster: &Cluster, partition: &Partition) -> bool {
+    cluster.topics.get(&partition.topic, partition.index).is_some()
+}
+
+/// The topic is gone: what was committed of it is forgotten, as Kafka does.
+pub(crate) fn topic_deleted(cluster: &mut Cluster, topic: &str) {
+    for hosted in cluster.groups.by_name.values_mut() {
+        hosted.offsets.delete_topic(topic);
+    }
 }
 
 fn load(cluster: &mut Cluster) {

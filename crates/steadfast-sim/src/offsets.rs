@@ -46,4 +46,9 @@ impl Offsets {
     pub(crate) fn delete(&mut self, partition: &Partition) {
         self.committed.remove(partition);
     }
+
+    /// Forgets those of a topic.
+    pub(crate) fn delete_topic(&mut self, topic: &str) {
+        self.committed.retain(|partition, _| &*partition.topic != topic);
+    }
 }

@@ -114,6 +114,7 @@ pub fn simulate<T>(
     actix::System::with_tokio_rt(runtime).block_on(async move {
         let world = World::begin(plan);
         let _log = world.0.journal.log_here(world.0.plan.level);
+        let _last_words = LastWords(world.clone());
         world.watch(check);
         for number in 1..=world.0.plan.services {
             world.start_service(number);
@@ -293,6 +294,26 @@ impl World {
 
     fn inhabitants(&self) -> MutexGuard<'_, BTreeMap<usize, Inhabitant>> {
         locked(&self.0.inhabitants)
+    }
+}
+
+/// A world that ends by a panic tells what came before it.
+struct LastWords(World);
+
+/// How many lines that is.
+const LAST_LINES: usize = 60;
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.0.0.journal.log();
+            let text = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = text.lines().rev().take(LAST_LINES).collect();
+            for line in lines.iter().rev() {
+                eprintln!("{line}");
+            }
+            eprintln!("{:?} ended by a panic; the same seed plays the same again", self.0);
+        }
     }
 }
 

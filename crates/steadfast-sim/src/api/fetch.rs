@@ -19,6 +19,7 @@ use steadfast_core::tick::Tick;
 use crate::call::{Call, Reply, Ticket};
 use crate::cluster::Cluster;
 use crate::log::Limit;
+use crate::notice::Notice;
 use crate::topics::{Asked, Replicas};
 
 const READ_COMMITTED: i8 = 1;
@@ -62,6 +63,7 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: FetchRequest) 
         return Reply::now(ResponseKind::Fetch(FetchResponse::default().with_error_code(error)));
     }
     let read = read(cluster, call, &request);
+    notice(cluster, call, &read);
     let wait = u64::try_from(request.max_wait_ms).unwrap_or(0);
     if read.is_due(&request) || wait == 0 || read.known.is_empty() {
         return Reply::now(ResponseKind::Fetch(read.response));
@@ -70,6 +72,16 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: FetchRequest) 
     let parked = Parked { call: call.clone(), request, partitions: read.known };
     cluster.fetches.0.insert((deadline, call.ticket), parked);
     Reply::Later
+}
+
+fn notice(cluster: &mut Cluster, call: &Call, read: &Read) {
+    let partitions = read.known.iter().cloned().zip(read.from.iter().copied());
+    cluster.notice(Notice::Fetched {
+        connection: call.connection,
+        node: call.node,
+        client: call.client_id.clone(),
+        partitions: partitions.collect(),
+    });
 }
 
 /// Answers the fetches whose wait is over.
@@ -102,8 +114,10 @@ struct Read {
     bytes: usize,
     /// Whether it says something that must not wait: an error or a divergence.
     urgent: bool,
-    /// The partitions that exist.
+    /// The partitions whose topics exist.
     known: Vec<Partition>,
+    /// From where each of them is fetched.
+    from: Vec<Offset>,
 }
 
 impl Read {
@@ -113,14 +127,20 @@ impl Read {
 }
 
 fn read(cluster: &Cluster, call: &Call, request: &FetchRequest) -> Read {
-    let mut read = Read { response: FetchResponse::default(), bytes: 0, urgent: false, known: Vec::new() };
+    let mut read = Read {
+        response: FetchResponse::default(),
+        bytes: 0,
+        urgent: false,
+        known: Vec::new(),
+        from: Vec::new(),
+    };
     let mut room = usize::try_from(request.max_bytes).unwrap_or(0);
     for topic in &request.topics {
         let by_id = call.version >= BY_ID;
         let name = if by_id {
             cluster.topics.name(TopicId(topic.topic_id.as_u128())).cloned()
         } else {
-            cluster.topics.by_name(&topic.topic.0).map(|_| topic.topic.0.as_str().into())
+            cluster.topics.known_name(&topic.topic.0).cloned()
         };
         let mut answered = FetchableTopicResponse::default();
         if by_id {
@@ -153,6 +173,7 @@ fn read(cluster: &Cluster, call: &Call, request: &FetchRequest) -> Read {
             room = room.saturating_sub(size);
             read.bytes += size;
             read.known.push(partition);
+            read.from.push(Offset(asked.fetch_offset));
             answered.partitions.push(data);
         }
         read.response.responses.push(answered);

@@ -67,3 +67,72 @@ fn at(log: &Log, timestamp: i64, until: Offset) -> Result<Option<(Offset, i64)>,
         _ => Err(ResponseError::UnsupportedVersion),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
+    use kafka_protocol::messages::{RequestKind, TopicName};
+    use kafka_protocol::protocol::StrBytes;
+    use steadfast_core::ids::NodeId;
+
+    use super::*;
+    use crate::asking::{ask, cluster, records, t};
+
+    /// Offset, time, leader epoch and error.
+    fn list(cluster: &mut Cluster, version: i16, isolation: i8, timestamp: i64) -> (i64, i64, i32, i16) {
+        let partition =
+            ListOffsetsPartition::default().with_timestamp(timestamp).with_current_leader_epoch(-1);
+        let topic = ListOffsetsTopic::default()
+            .with_name(TopicName(StrBytes::from_static_str("t")))
+            .with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default().with_isolation_level(isolation).with_topics(vec![topic]);
+        match ask(cluster, 1, version, RequestKind::ListOffsets(request)) {
+            ResponseKind::ListOffsets(listed) => {
+                let found = &listed.topics[0].partitions[0];
+                (found.offset, found.timestamp, found.leader_epoch, found.error_code)
+            }
+            other => panic!("expected offsets, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_log_are_found() {
+        let mut cluster = cluster();
+        cluster.append(&t(0), records(5)).unwrap();
+        cluster.delete_before(&t(0), Offset(2)).unwrap();
+        assert_eq!(list(&mut cluster, 7, 0, EARLIEST), (2, -1, 0, 0));
+        assert_eq!(list(&mut cluster, 7, 0, LATEST), (5, -1, 0, 0));
+        cluster.hold_high_watermark(&t(0), Some(Offset(3))).unwrap();
+        assert_eq!(list(&mut cluster, 7, 0, LATEST), (3, -1, 0, 0));
+    }
+
+    #[test]
+    fn the_end_for_committed_readers_is_before_the_first_open_transaction() {
+        let mut cluster = cluster();
+        cluster.append(&t(0), records(5)).unwrap();
+        cluster.append_transactional(&t(0), 1, records(5)).unwrap();
+        assert_eq!(list(&mut cluster, 7, READ_COMMITTED, LATEST).0, 5);
+        assert_eq!(list(&mut cluster, 7, 0, LATEST).0, 10);
+    }
+
+    #[test]
+    fn records_are_found_by_their_time() {
+        let mut cluster = cluster();
+        cluster.append(&t(0), records(5)).unwrap();
+        assert_eq!(list(&mut cluster, 7, 0, 103), (3, 103, 0, 0));
+        assert_eq!(list(&mut cluster, 7, 0, 200), (-1, -1, -1, 0));
+        assert_eq!(list(&mut cluster, 7, 0, MAX_TIMESTAMP), (4, 104, 0, 0));
+    }
+
+    #[test]
+    fn before_version_4_there_is_no_epoch() {
+        assert_eq!(list(&mut cluster(), 3, 0, LATEST), (0, -1, -1, 0));
+    }
+
+    #[test]
+    fn only_the_leader_answers() {
+        let mut cluster = cluster();
+        cluster.move_leader(&t(0), NodeId(2)).unwrap();
+        assert_eq!(list(&mut cluster, 7, 0, LATEST).3, ResponseError::NotLeaderOrFollower.code());
+    }
+}

@@ -88,3 +88,78 @@ fn partition(cluster: &Cluster, index: i32, replicas: &Replicas) -> MetadataResp
         .with_isr_nodes(ids(&replicas.in_sync))
         .with_offline_replicas(ids(&dead))
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::RequestKind;
+
+    use super::*;
+    use crate::asking::{ask, cluster};
+
+    fn metadata(
+        cluster: &mut Cluster,
+        version: i16,
+        topics: Option<Vec<MetadataRequestTopic>>,
+    ) -> MetadataResponse {
+        let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(true);
+        match ask(cluster, 2, version, RequestKind::Metadata(request)) {
+            ResponseKind::Metadata(metadata) => metadata,
+            other => panic!("expected metadata, found {other:?}"),
+        }
+    }
+
+    fn named(name: &'static str) -> MetadataRequestTopic {
+        MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_static_str(name))))
+    }
+
+    #[test]
+    fn living_brokers_the_cluster_id_and_all_topics_are_named() {
+        let mut cluster = cluster();
+        cluster.stop_broker(NodeId(1));
+        let metadata = metadata(&mut cluster, 13, None);
+        let brokers: Vec<_> = metadata.brokers.iter().map(|broker| (broker.node_id.0, broker.port)).collect();
+        assert_eq!(brokers, [(2, 9092), (3, 9093)]);
+        assert_eq!(metadata.cluster_id.unwrap().as_str(), "cluster");
+        let partition = &metadata.topics[0].partitions[0];
+        assert_eq!((partition.leader_id.0, partition.leader_epoch), (2, 1));
+        assert_eq!(partition.offline_replicas, [BrokerId(1)]);
+    }
+
+    #[test]
+    fn no_topics_are_none_but_in_the_first_version_all() {
+        let mut cluster = cluster();
+        assert_eq!(metadata(&mut cluster, 1, Some(vec![])).topics.len(), 0);
+        assert_eq!(metadata(&mut cluster, 0, Some(vec![])).topics.len(), 1);
+    }
+
+    #[test]
+    fn a_topic_is_never_created_by_asking_for_it() {
+        let mut cluster = cluster();
+        let asked = Some(vec![named("u"), named("a b")]);
+        let answered = metadata(&mut cluster, 9, asked).topics;
+        assert_eq!(answered[0].error_code, ResponseError::UnknownTopicOrPartition.code());
+        assert_eq!(answered[1].error_code, ResponseError::InvalidTopicException.code());
+        assert!(cluster.topic_id("u").is_err());
+    }
+
+    #[test]
+    fn a_topic_is_found_by_its_id() {
+        let mut cluster = cluster();
+        let id = Uuid::from_u128(cluster.topic_id("t").unwrap().0);
+        let by_id = |id| Some(vec![MetadataRequestTopic::default().with_name(None).with_topic_id(id)]);
+        let found = metadata(&mut cluster, 12, by_id(id)).topics.remove(0);
+        assert_eq!((found.name.unwrap().as_str(), found.partitions.len()), ("t", 3));
+        let unknown = metadata(&mut cluster, 12, by_id(Uuid::from_u128(1))).topics.remove(0);
+        assert_eq!((unknown.error_code, unknown.name), (ResponseError::UnknownTopicId.code(), None));
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_says_so() {
+        let mut cluster = cluster();
+        cluster.create_topic_on("u", vec![vec![NodeId(1)]]).unwrap();
+        cluster.stop_broker(NodeId(1));
+        let partition = metadata(&mut cluster, 9, Some(vec![named("u")])).topics[0].partitions[0].clone();
+        assert_eq!(partition.error_code, ResponseError::LeaderNotAvailable.code());
+        assert_eq!((partition.leader_id.0, partition.isr_nodes), (-1, vec![BrokerId(1)]));
+    }
+}

@@ -40,3 +40,50 @@ fn end(
         EpochEndOffset::default().with_leader_epoch(epoch.0).with_end_offset(offset.0)
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderTopic;
+    use kafka_protocol::messages::{RequestKind, TopicName};
+    use kafka_protocol::protocol::StrBytes;
+    use steadfast_core::ids::Offset;
+
+    use super::*;
+    use crate::asking::{ask, cluster, records, t};
+
+    fn end_of(cluster: &mut Cluster, current: i32, epoch: i32) -> (i32, i64, i16) {
+        let partition =
+            OffsetForLeaderPartition::default().with_current_leader_epoch(current).with_leader_epoch(epoch);
+        let topic = OffsetForLeaderTopic::default()
+            .with_topic(TopicName(StrBytes::from_static_str("t")))
+            .with_partitions(vec![partition]);
+        let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+        match ask(cluster, 1, 4, RequestKind::OffsetForLeaderEpoch(request)) {
+            ResponseKind::OffsetForLeaderEpoch(answer) => {
+                let end = &answer.topics[0].partitions[0];
+                (end.leader_epoch, end.end_offset, end.error_code)
+            }
+            other => panic!("expected ends of epochs, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn after_a_truncation_the_epoch_ends_where_records_were_lost() {
+        let mut cluster = cluster();
+        for _ in 0..2 {
+            cluster.append(&t(0), records(10)).unwrap();
+        }
+        cluster.truncate(&t(0), Offset(10)).unwrap();
+        assert_eq!(end_of(&mut cluster, 1, 0), (0, 10, 0));
+        assert_eq!(end_of(&mut cluster, 1, 1), (1, 10, 0));
+        assert_eq!(end_of(&mut cluster, 1, 2), (-1, -1, 0));
+    }
+
+    #[test]
+    fn whoever_knows_another_leader_is_told_so() {
+        let mut cluster = cluster();
+        assert_eq!(end_of(&mut cluster, 1, 0).2, ResponseError::UnknownLeaderEpoch.code());
+        cluster.truncate(&t(0), Offset(0)).unwrap();
+        assert_eq!(end_of(&mut cluster, 0, 0).2, ResponseError::FencedLeaderEpoch.code());
+    }
+}

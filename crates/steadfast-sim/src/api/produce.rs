@@ -95,3 +95,6 @@ fn refusal(error: BatchError) -> ResponseError {
         BatchError::Magic { .. } | BatchError::Count { .. } => ResponseError::InvalidRecord,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,17 +7,22 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, RequestKind, ResponseKind,
-    SyncGroupRequest, SyncGroupResponse,
+    FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    OffsetCommitRequest, RequestKind, ResponseKind, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::NodeId;
+use steadfast_core::ids::{NodeId, Partition};
 use steadfast_core::tick::Tick;
 use steadfast_sim::call::{Call, ConnectionId, Reply, Ticket};
 use steadfast_sim::cluster::Cluster;
+use steadfast_sim::group::GroupState;
 use steadfast_sim::notice::Notice;
 
 pub(crate) const GROUP: &str = "billing";
@@ -68,7 +73,9 @@ impl Join {
 impl Stage {
     pub(crate) fn new() -> Stage {
         let brokers = (1..=3).map(|node| (NodeId(node), Address::new(format!("broker-{node}"), 9092)));
-        let cluster = Cluster::new("cluster-a", brokers);
+        let mut cluster = Cluster::new("cluster-a", brokers);
+        cluster.create_topic("orders", 4).expect("a new topic");
+        cluster.create_topic("payments", 4).expect("a new topic");
         Stage { cluster, now: Tick::ZERO, notices: Vec::new(), answers: Vec::new(), tickets: 0 }
     }
 
@@ -116,6 +123,12 @@ impl Stage {
     fn collect(&mut self) {
         self.answers.extend(self.cluster.take_answers());
         self.notices.extend(self.cluster.take_notices());
+    }
+
+    /// All answers that have come for parked requests.
+    pub(crate) fn take_answers(&mut self) -> Vec<(Ticket, ResponseKind)> {
+        self.collect();
+        std::mem::take(&mut self.answers)
     }
 
     /// The answer that has come for a parked request.
@@ -211,6 +224,56 @@ impl Stage {
         }
     }
 
+    /// Commits one offset of `orders`; the error code.
+    pub(crate) fn commit(&mut self, member: &str, generation: i32, index: i32, offset: i64) -> i16 {
+        let request = commit(member, generation, &[("orders", index, offset)]);
+        self.commit_codes(9, request).remove(0)
+    }
+
+    /// The error codes of a commit, in the order of the request.
+    pub(crate) fn commit_codes(&mut self, version: i16, request: OffsetCommitRequest) -> Vec<i16> {
+        match self.ask_coordinator(version, RequestKind::OffsetCommit(request)) {
+            Ok(ResponseKind::OffsetCommit(answer)) => {
+                let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+                partitions.map(|partition| partition.error_code).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes members out; their error codes.
+    pub(crate) fn leave(&mut self, members: &[(&str, Option<&str>)]) -> Vec<i16> {
+        let members = members.iter().map(|(member, instance)| {
+            MemberIdentity::default()
+                .with_member_id(text(member))
+                .with_group_instance_id(instance.map(text))
+                .with_reason(Some(text("enough")))
+        });
+        let request =
+            LeaveGroupRequest::default().with_group_id(text(GROUP).into()).with_members(members.collect());
+        match self.ask_coordinator(5, RequestKind::LeaveGroup(request)) {
+            Ok(ResponseKind::LeaveGroup(answer)) => {
+                assert_eq!(answer.error_code, 0);
+                answer.members.iter().map(|member| member.error_code).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn state(&self) -> GroupState {
+        self.cluster.group(GROUP).map_or(GroupState::Dead, |group| group.state)
+    }
+
+    pub(crate) fn generation(&self) -> i32 {
+        self.cluster.group(GROUP).expect("the group").generation.0
+    }
+
+    /// What was committed of `orders`.
+    pub(crate) fn committed(&self, index: i32) -> Option<i64> {
+        let committed = self.cluster.committed(GROUP);
+        committed.get(&Partition::new("orders", index)).map(|committed| committed.offset.0)
+    }
+
     pub(crate) fn find(&mut self, node: NodeId) -> Coordinator {
         let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(GROUP)]);
         match self.ask(node, 6, RequestKind::FindCoordinator(request)) {
@@ -253,6 +316,23 @@ pub(crate) fn secs(seconds: u64) -> Duration {
 
 pub(crate) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// A commit of topics, partitions and offsets.
+pub(crate) fn commit(member: &str, generation: i32, offsets: &[(&str, i32, i64)]) -> OffsetCommitRequest {
+    let topics = offsets.iter().map(|(topic, index, offset)| {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(*index)
+            .with_committed_offset(*offset)
+            .with_committed_leader_epoch(7)
+            .with_committed_metadata(Some(text("position=9")));
+        OffsetCommitRequestTopic::default().with_name(text(topic).into()).with_partitions(vec![partition])
+    });
+    OffsetCommitRequest::default()
+        .with_group_id(text(GROUP).into())
+        .with_member_id(text(member))
+        .with_generation_id_or_member_epoch(generation)
+        .with_topics(topics.collect())
 }
 
 /// A subscription of version 0.

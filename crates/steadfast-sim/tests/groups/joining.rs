@@ -1,7 +1,7 @@
 //! Who comes in, and under which id.
 
 use kafka_protocol::ResponseError;
-use steadfast_sim::group::GroupState;
+use steadfast_sim::group::{GroupSettings, GroupState};
 
 use crate::fixture::{GROUP, Join, Stage, assignment, secs, subscription};
 
@@ -53,4 +53,53 @@ fn a_session_timeout_out_of_bounds_is_refused() {
         let answer = stage.join(&Join { session, ..Join::new() });
         assert_eq!(answer.error_code, ResponseError::InvalidSessionTimeout.code());
     }
+}
+
+#[test]
+fn a_follower_that_joins_again_unchanged_disturbs_nobody() {
+    let mut stage = Stage::new();
+    let (leader, second) = stage.stable_pair();
+    let answer = stage.join(&Join::of(&second));
+    assert_eq!((answer.generation_id, answer.leader.as_str()), (2, &*leader));
+    assert_eq!(stage.state(), GroupState::Stable);
+}
+
+#[test]
+fn a_follower_that_wants_something_else_begins_a_round() {
+    let mut stage = Stage::new();
+    let (leader, second) = stage.stable_pair();
+    let parked = stage.park(&Join { protocols: vec![("range", "payments")], ..Join::of(&second) });
+    let answer = stage.join(&Join::of(&leader));
+    assert_eq!(answer.generation_id, 3);
+    let told = answer.members.iter().find(|member| member.member_id.as_str() == second).unwrap();
+    assert_eq!(told.metadata, subscription("payments"));
+    assert_eq!(stage.joined(parked).generation_id, 3);
+}
+
+#[test]
+fn a_leader_that_joins_again_begins_a_round_even_unchanged() {
+    let mut stage = Stage::new();
+    let (leader, _) = stage.stable_pair();
+    stage.park(&Join::of(&leader));
+    assert_eq!(stage.state(), GroupState::PreparingRebalance);
+}
+
+#[test]
+fn who_missed_the_answer_of_a_round_is_answered_again_until_the_assignment_is_there() {
+    let mut stage = Stage::new();
+    let member = stage.invite();
+    let first = stage.join(&Join::of(&member));
+    assert_eq!(stage.join(&Join::of(&member)), first);
+    let answer = stage.join(&Join { protocols: vec![("range", "payments")], ..Join::of(&member) });
+    assert_eq!(answer.generation_id, 2);
+}
+
+#[test]
+fn a_group_that_is_full_takes_nobody_else() {
+    let mut stage = Stage::new();
+    stage.cluster.set_group_settings(GroupSettings { max_size: 1, ..GroupSettings::default() });
+    let member = stage.stable_alone();
+    let answer = stage.join(&Join::new());
+    assert_eq!(answer.error_code, ResponseError::GroupMaxSizeReached.code());
+    assert_eq!(stage.heartbeat(&member, 1), 0);
 }

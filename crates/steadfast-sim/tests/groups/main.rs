@@ -1,6 +1,14 @@
 //! The group side of the embedded cluster, rule by rule, as clients see it.
 
+mod administration;
+mod chaos;
+mod commits;
 mod coordinators;
 mod fixture;
 mod joining;
+mod leaving;
+mod offsets;
+mod protocols;
 mod rounds;
+mod statics;
+mod versions;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use crate::exit::Exit;
 
 pub mod check;
+pub mod demo;
 pub mod run;
 
 /// A Kafka consumer that keeps its place while the cluster's endpoints drift.
@@ -26,6 +27,8 @@ pub enum Command {
     Run(RunArgs),
     /// Check configuration, names, connections, cluster, topics and group coordinator; say what to do.
     Check(CheckArgs),
+    /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
+    Demo(DemoArgs),
 }
 
 /// Where the configuration comes from.
@@ -70,6 +73,51 @@ pub struct CheckArgs {
     pub output: Output,
 }
 
+/// Arguments of `steadfast demo`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    after_help = "It ends by itself within 15 s, or later by as much as records / rate is above 4 s. It exits \
+                        with 0 only if nothing was lost, redelivered or rebalanced."
+)]
+pub struct DemoArgs {
+    /// Brokers of the cluster.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub brokers: u8,
+    /// Partitions of the topic.
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub partitions: u16,
+    /// Records that are written in all.
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub records: u32,
+    /// Records per second, over all partitions.
+    #[arg(long, value_name = "R", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: u32,
+    /// What becomes of the old endpoints.
+    #[arg(long, value_enum, default_value_t = DemoMode::Refused)]
+    pub mode: DemoMode,
+    /// Decides when exactly the endpoints move, and the partitions' rhythm.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Draw the recovery into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    pub picture: Option<PathBuf>,
+    /// Write the service's log to this file.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// What becomes of the old endpoints in a demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DemoMode {
+    /// They refuse, and standing connections are reset.
+    Refused,
+    /// They accept and stay silent, standing connections too.
+    Blackhole,
+}
+
 /// What the binary does: reads the command line and runs the command.
 pub fn main() -> Exit {
     let cli = match Cli::try_parse() {
@@ -83,6 +131,7 @@ pub fn main() -> Exit {
     match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
+        Command::Demo(args) => demo::demo(args),
     }
 }
 
@@ -98,7 +147,7 @@ pub enum Output {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    a check found something
+  1    a check found something, or a demo did not keep its place
   64   wrong usage
   69   the cluster could not be reached
   70   internal error
@@ -126,7 +175,7 @@ mod tests {
     fn run(line: &str) -> RunArgs {
         match parse(line).unwrap().command {
             Command::Run(args) => args,
-            Command::Check(_) => panic!("check"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -156,12 +205,30 @@ mod tests {
     fn check_prints_text_or_json() {
         let check = |line| match parse(line).unwrap().command {
             Command::Check(args) => args,
-            Command::Run(_) => panic!("run"),
+            other => panic!("{other:?}"),
         };
         let plain = check("steadfast check --config s.toml");
         assert!(!plain.offline && plain.output == Output::Text);
         let full = check("steadfast check --config s.toml --offline --set a=1 --output json");
         assert!(full.offline && full.output == Output::Json && full.config.sets == ["a=1"]);
+    }
+
+    #[test]
+    fn demo_needs_no_arguments_and_takes_all_of_its_contract() {
+        let demo = |line| match parse(line).unwrap().command {
+            Command::Demo(args) => args,
+            other => panic!("{other:?}"),
+        };
+        let plain = demo("steadfast demo");
+        assert_eq!((plain.brokers, plain.partitions, plain.records, plain.rate), (3, 12, 4000, 1000));
+        assert_eq!((plain.mode, plain.seed, plain.output), (DemoMode::Refused, 1, Output::Text));
+        let full = demo(
+            "steadfast demo --brokers 1 --partitions 7 --records 9 --rate 8 --mode blackhole --seed 6 \
+                         --output json --picture a.svg --log b.log",
+        );
+        assert_eq!((full.brokers, full.partitions, full.records, full.rate), (1, 7, 9, 8));
+        assert_eq!((full.mode, full.seed, full.output), (DemoMode::Blackhole, 6, Output::Json));
+        assert_eq!((full.picture, full.log), (Some("a.svg".into()), Some("b.log".into())));
     }
 
     #[test]
@@ -174,6 +241,10 @@ mod tests {
             "steadfast run --config s.toml --start-timeout soon",
             "steadfast check --config s.toml --output xml",
             "steadfast check --config s.toml --until-end",
+            "steadfast demo --brokers 0",
+            "steadfast demo --partitions 0",
+            "steadfast demo --rate 0",
+            "steadfast demo --mode dropped",
         ] {
             assert_eq!(Exit::of_usage(&parse(line).unwrap_err()).code(), 64, "{line}");
         }

@@ -135,12 +135,11 @@ impl Chart {
             let y = bottom + 16.0;
             write!(
                 svg,
-                r#"<text class="dim" x="{x:.1}" y="{y:.1}" text-anchor="middle">{sign}{ms:.0}</text>"#
+                r#"<text class="dim" x="{x:.1}" y="{y:.1}" text-anchor="middle">{sign}{ms:.0} ms</text>"#
             )?;
             ms += step;
         }
-        let y = bottom + 16.0;
-        write!(svg, r#"<text class="dim" x="{RIGHT}" y="{y:.1}" text-anchor="end">ms</text>"#)
+        Ok(())
     }
 
     fn lanes(&self, svg: &mut String, seen: &Seen, outcome: &Outcome) -> std::fmt::Result {

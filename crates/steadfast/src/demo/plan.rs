@@ -39,12 +39,18 @@ pub(crate) struct Plan {
     pub(crate) mode: Mode,
     /// Decides when exactly the endpoints move, and the partitions' rhythm.
     pub(crate) seed: u64,
+    /// How long all of it may take: [`LIMIT`] but in tests. A load of more than [`USUAL_LOAD`] may make it longer by
+    /// what is over.
+    pub(crate) limit: Duration,
 }
 
-/// The whole demo's limit, with a load of at most [`USUAL_LOAD`].
-const LIMIT: Duration = Duration::from_secs(15);
-/// A longer load makes the demo longer by what is over.
+/// How long a demo may take.
+pub(crate) const LIMIT: Duration = Duration::from_secs(15);
+/// A load that fits in.
 const USUAL_LOAD: Duration = Duration::from_secs(4);
+/// For cluster and service to be ready, and for the producer to be connected.
+const READY: Duration = Duration::from_secs(4);
+const CONNECTED: Duration = Duration::from_secs(6);
 /// Of the limit, what is kept to end the service and to tell the story.
 const KEPT_FOR_THE_END: Duration = Duration::from_millis(3_500);
 const KEPT_FOR_THE_STORY: Duration = Duration::from_millis(300);
@@ -57,7 +63,12 @@ impl Plan {
 
     /// Since the demo's begin: when cluster and service have to be ready.
     pub(crate) fn ready_by(&self) -> Duration {
-        Duration::from_secs(4)
+        READY
+    }
+
+    /// Since the demo's begin: when the producer has to be connected to every partition's leader.
+    pub(crate) fn connected_by(&self) -> Duration {
+        CONNECTED
     }
 
     /// Since the demo's begin: what is not delivered by then is lost.
@@ -71,7 +82,7 @@ impl Plan {
     }
 
     fn limit(&self) -> Duration {
-        LIMIT + self.load().saturating_sub(USUAL_LOAD)
+        self.limit + self.load().saturating_sub(USUAL_LOAD)
     }
 
     /// How many records are written to a partition.

@@ -7,12 +7,12 @@ use steadfast_core::endpoints::drift::Change;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ConsumerIncarnation, NodeId, Offset};
 
-use super::plan::{Mode, Plan};
+use super::plan::{LIMIT, Mode, Plan};
 use super::seen::{Acked, Delivery, Mark, Move, Seen, Told};
 use crate::events::Event;
 
 pub(super) const PLAN: Plan =
-    Plan { brokers: 2, partitions: 2, records: 8, rate: 1000, mode: Mode::Refused, seed: 1 };
+    Plan { brokers: 2, partitions: 2, records: 8, rate: 1000, mode: Mode::Refused, seed: 1, limit: LIMIT };
 
 pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

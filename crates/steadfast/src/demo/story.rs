@@ -42,8 +42,11 @@ fn opening(plan: &Plan, moved: Option<&Move>) -> Vec<String> {
     ];
     if let Some(moved) = moved {
         let bootstrap = &moved.bootstrap;
-        lines
-            .push(format!("The bootstrap address {bootstrap} stays, as a DNS name or a load balancer does."));
+        lines.extend([
+            format!("The bootstrap address {bootstrap} stays, as a DNS name or a load balancer does."),
+            "The producer has listeners of its own, which stay: only the consumer is put to the test."
+                .to_owned(),
+        ]);
     }
     lines
 }
@@ -150,6 +153,7 @@ Every endpoint of a cluster moves while steadfast consumes from it.
 
 2 brokers, 2 partitions, 8 records at 1000 a second; times are from the move.
 The bootstrap address 127.0.0.1:4100 stays, as a DNS name or a load balancer does.
+The producer has listeners of its own, which stay: only the consumer is put to the test.
 
    -0.098 s  2 partitions flow to steadfast, the group's only member
    +0.000 s  both brokers move: the old ports refuse, connections that stand are reset

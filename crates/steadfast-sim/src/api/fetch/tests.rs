@@ -253,3 +253,14 @@ fn a_session_that_was_never_given_is_refused() {
     let answer = fetched(ask(&mut cluster(), 1, 12, RequestKind::Fetch(request)));
     assert_eq!(answer.error_code, error(ResponseError::FetchSessionIdNotFound));
 }
+
+#[test]
+fn every_fetch_is_noticed_with_who_asks_and_from_where() {
+    let mut cluster = cluster();
+    fetch(&mut cluster, 12, from(99));
+    let [Notice::Fetched { node, client, partitions, .. }] = &cluster.take_notices()[..] else {
+        panic!("expected one notice of a fetch");
+    };
+    assert_eq!((*node, &**client), (NodeId(1), "test"));
+    assert_eq!(partitions[..], [(t(0), Offset(99))]);
+}
