@@ -65,7 +65,7 @@ fn offsets_in_order(brokers: &Brokers) {
 
 fn stamped(brokers: &Brokers) {
     let topic = Topic::create(brokers, "produce-stamped", 1);
-    topic.fill(0, &Batch::of(&["a"]));
+    topic.fill(0, &Batch::timed(&[(0, "a")]));
     topic.fill(0, &Batch::timed(&[(1_000, "b"), (3_000, "c"), (2_000, "d")]));
     let records = decoded(&Fetch::from(&topic, 12, 0).ask().records.unwrap());
     let stamps: Vec<(i64, i32, i64)> = records

@@ -1,5 +1,7 @@
 //! Record batches as they go over the wire.
 
+use std::time::SystemTime;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::records::{
     Compression, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record, RecordBatchDecoder,
@@ -18,9 +20,12 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Records with these values, which nobody in particular wrote, at time 0.
+    /// Records with these values of now, which nobody in particular wrote. (If they were old, Kafka would begin a new
+    /// segment for whatever is written later, and a fetch gives what is in one.)
     pub(crate) fn of(values: &[&str]) -> Batch {
-        Batch::timed(&values.iter().map(|value| (0, *value)).collect::<Vec<_>>())
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap();
+        Batch::timed(&values.iter().map(|value| (now, *value)).collect::<Vec<_>>())
     }
 
     /// Records with these times (in milliseconds) and values.
