@@ -4,6 +4,7 @@
 
 pub mod doors;
 pub mod handler;
+pub mod hour;
 mod inhabitant;
 pub mod journal;
 pub mod tally;

@@ -1,23 +1,25 @@
 //! A cluster and the network around it as one handle.
 
+mod medium;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId};
 
 use crate::cluster::Cluster;
+use crate::guise::Guise;
 use crate::network::{Door, Machine, Machines, Network, Stream};
 use crate::serve::Served;
-use crate::tcp::{Loopback, PortError};
+use crate::tcp::PortError;
 
-/// The port of every broker in memory.
-const PORT: u16 = 9092;
+pub use crate::faults::{Nodes, Old};
 
-/// How many hosts a subnet of the network in memory has.
-const SUBNET: u8 = 250;
+pub(crate) use medium::Medium;
+use medium::PORT;
 
 /// Where clients in memory begin.
 const BOOTSTRAP: &str = "bootstrap";
@@ -40,28 +42,6 @@ impl Default for Spec {
     }
 }
 
-/// Which brokers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Nodes {
-    /// All that the cluster has.
-    All,
-    /// These.
-    Some(BTreeSet<NodeId>),
-}
-
-/// What becomes of the old address of a broker that moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Old {
-    /// It refuses, and the connections that stand are reset.
-    Refuse,
-    /// It still accepts and the connections stay, but nothing is answered any more.
-    BlackHole,
-    /// Connecting never ends, and the connections that stand fall silent.
-    Drop,
-    /// It goes on serving for this long, naming the new addresses; then it refuses.
-    Grace(Duration),
-}
-
 /// A move that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
@@ -71,7 +51,7 @@ pub struct Moved {
     pub to: BTreeMap<NodeId, Address>,
 }
 
-/// A command cannot be carried out.
+/// A command or a fault cannot be carried out; nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// There is no such broker.
@@ -80,97 +60,72 @@ pub enum CommandError {
         /// The broker.
         node: NodeId,
     },
-    /// On loopback no packet can be dropped.
-    #[error("expected a fate of the old addresses that TCP knows, found Drop")]
-    NoDropOverTcp,
-    /// TCP has no such door, or no port.
+    /// There is such a broker already.
+    #[error("expected the number of a new broker, found {node}")]
+    KnownBroker {
+        /// The broker.
+        node: NodeId,
+    },
+    /// A cluster has at least one broker.
+    #[error("broker {node} is the last one and cannot be removed")]
+    LastBroker {
+        /// The broker.
+        node: NodeId,
+    },
+    /// A broker has no address but the one it had from the beginning.
+    #[error("expected a broker that moved, found {node}")]
+    NeverMoved {
+        /// The broker.
+        node: NodeId,
+    },
+    /// On loopback no packet can be dropped and no name changed.
+    #[error("expected a fault that loopback TCP knows, found {fault}")]
+    NotOverTcp {
+        /// What was wanted.
+        fault: String,
+    },
+    /// No port was to be had.
     #[error(transparent)]
     Port(#[from] PortError),
 }
 
 /// A running cluster. Cheap to clone; it ends with the last handle.
 #[derive(Debug, Clone)]
-pub struct Embedded(Arc<House>);
+pub struct Embedded(pub(crate) Arc<House>);
 
 #[derive(Debug)]
-struct House {
-    served: Arc<Served>,
-    machines: Arc<Machines>,
-    medium: Medium,
+pub(crate) struct House {
+    pub(crate) served: Arc<Served>,
+    pub(crate) machines: Arc<Machines>,
+    pub(crate) medium: Arc<Medium>,
     bootstrap: Address,
     seed: u64,
+    state: Mutex<State>,
 }
 
-#[derive(Debug)]
-enum Medium {
-    Memory(Network, Mutex<Subnet>),
-    Tcp(Loopback),
-}
-
-/// Addresses in memory: `10.0.0.1` and so on, each move in a subnet of its own.
 #[derive(Debug, Default)]
-struct Subnet {
-    number: u16,
-    hosts: u8,
-}
-
-impl Subnet {
-    fn begin(&mut self) {
-        self.number = self.number.wrapping_add(1);
-        self.hosts = 0;
-    }
-
-    fn next(&mut self) -> Address {
-        if self.hosts == SUBNET {
-            self.begin();
-        }
-        self.hosts += 1;
-        let [high, low] = self.number.to_be_bytes();
-        Address::new(format!("10.{high}.{low}.{}", self.hosts), PORT)
-    }
-}
-
-impl Medium {
-    fn begin_subnet(&self) {
-        if let Medium::Memory(_, subnet) = self {
-            subnet.lock().unwrap_or_else(PoisonError::into_inner).begin();
-        }
-    }
-
-    fn open(&self, door: Door) -> Result<Address, PortError> {
-        match self {
-            Medium::Memory(network, subnet) => {
-                let address = subnet.lock().unwrap_or_else(PoisonError::into_inner).next();
-                network.lead(&address, door);
-                Ok(address)
-            }
-            Medium::Tcp(ports) => ports.open(door),
-        }
-    }
-
-    fn lead(&self, address: &Address, door: Door) -> Result<(), PortError> {
-        match self {
-            Medium::Memory(network, _) => {
-                network.lead(address, door);
-                Ok(())
-            }
-            Medium::Tcp(ports) => ports.lead(address, door),
-        }
-    }
+struct State {
+    /// What a passage usually takes, and up to how much more.
+    latency: (Duration, Duration),
+    /// Where brokers were before they last moved.
+    former: BTreeMap<NodeId, Address>,
+    /// The other cluster, which takes over addresses.
+    other: Option<Embedded>,
 }
 
 impl Embedded {
     /// Starts a cluster on the network in memory, under whatever time the runtime has.
     pub fn in_memory(spec: &Spec) -> Embedded {
-        let network = Network::default();
-        let medium = Medium::Memory(network.clone(), Mutex::default());
-        let (served, machines) = parts(spec);
+        let medium = Medium::memory();
         let bootstrap = Address::new(BOOTSTRAP, PORT);
-        network.lead(&bootstrap, Door::Any(machines.clone()));
-        let embedded = Embedded::new(House { served, machines, medium, bootstrap, seed: spec.seed });
-        for _ in 0..spec.brokers {
-            // In memory an address is always to be had.
-            drop(embedded.add_broker());
+        let embedded = Embedded::of(spec, medium.into(), bootstrap.clone());
+        if let Some(network) = embedded.network() {
+            network.lead(&bootstrap, Door::Any(embedded.0.machines.clone()));
+        }
+        for node in (1..=spec.brokers).map(|node| NodeId(i32::from(node))) {
+            if let Err(error) = embedded.add_broker(node) {
+                tracing::error!(%node, %error, "a broker could not be started");
+            }
         }
         embedded
     }
@@ -180,19 +135,29 @@ impl Embedded {
     /// # Errors
     /// No port could be bound.
     pub fn on_loopback(spec: &Spec) -> Result<Embedded, CommandError> {
-        let ports = Loopback::default();
-        let (served, machines) = parts(spec);
-        let bootstrap = ports.open(Door::Any(machines.clone()))?;
-        let medium = Medium::Tcp(ports);
-        let embedded = Embedded::new(House { served, machines, medium, bootstrap, seed: spec.seed });
-        for _ in 0..spec.brokers {
-            embedded.add_broker()?;
+        Embedded::at_new_addresses(spec, Medium::Tcp(Default::default()).into())
+    }
+
+    /// A cluster whose addresses, the bootstrap one too, are new on this medium.
+    fn at_new_addresses(spec: &Spec, medium: Arc<Medium>) -> Result<Embedded, CommandError> {
+        let bootstrap = medium.open(Door::Refuse)?;
+        let embedded = Embedded::of(spec, medium, bootstrap.clone());
+        for node in 1..=spec.brokers {
+            embedded.add_broker(NodeId(i32::from(node)))?;
         }
+        embedded.0.medium.lead(&bootstrap, Door::Any(embedded.0.machines.clone()))?;
         Ok(embedded)
     }
 
-    fn new(house: House) -> Embedded {
-        Embedded(Arc::new(house))
+    fn of(spec: &Spec, medium: Arc<Medium>, bootstrap: Address) -> Embedded {
+        Embedded(Arc::new(House {
+            served: Served::start(Cluster::new(spec.cluster.clone(), [])),
+            machines: Arc::default(),
+            medium,
+            bootstrap,
+            seed: spec.seed,
+            state: Mutex::default(),
+        }))
     }
 
     /// The stable address: it leads to any broker that runs, another one each time, as a load balancer or a DNS name
@@ -213,7 +178,7 @@ impl Embedded {
 
     /// The network in memory; none over TCP.
     pub fn network(&self) -> Option<&Network> {
-        match &self.0.medium {
+        match &*self.0.medium {
             Medium::Memory(network, _) => Some(network),
             Medium::Tcp(_) => None,
         }
@@ -246,77 +211,132 @@ impl Embedded {
         self.0.machines.get(node).ok_or(CommandError::NoSuchBroker { node })
     }
 
-    /// Adds a broker under the next number.
+    /// What a passage to or from any broker usually takes, and up to how much longer; nothing at first.
+    pub fn set_latency(&self, latency: Duration, jitter: Duration) {
+        self.0.state().latency = (latency, jitter);
+        for machine in self.0.machines.all() {
+            machine.change_link(|link| (link.latency, link.jitter) = (latency, jitter));
+        }
+    }
+
+    /// Where this broker was before it last moved, if it ever did.
+    pub fn former_address(&self, node: NodeId) -> Option<Address> {
+        self.0.state().former.get(&node).cloned()
+    }
+
+    /// The cluster that took over addresses, once one was taken.
+    pub fn other_cluster(&self) -> Option<Embedded> {
+        self.0.state().other.clone()
+    }
+
+    /// Adds a broker, at a new address.
     ///
     /// # Errors
-    /// No port could be bound.
-    pub fn add_broker(&self) -> Result<NodeId, CommandError> {
+    /// There is one of this number, or no port could be bound.
+    pub fn add_broker(&self, node: NodeId) -> Result<(), CommandError> {
         let house = &self.0;
-        let last = self.with(|cluster| cluster.brokers().keys().next_back().map_or(0, |node| node.0));
-        let node = NodeId(last.saturating_add(1));
+        if house.machines.get(node).is_some() {
+            return Err(CommandError::KnownBroker { node });
+        }
         let machine = Arc::new(Machine::new(house.served.clone(), node, house.seed));
+        machine.change_link(|link| (link.latency, link.jitter) = house.state().latency);
         let address = house.medium.open(Door::Open(machine.clone(), None))?;
         house.machines.add(machine);
         self.with(|cluster| cluster.add_broker(node, address));
-        Ok(node)
+        Ok(())
     }
 
-    /// Gives these brokers new addresses and ends the old ones as `old` says. New connections
-    /// to the old addresses see that at once, standing ones (and TCP's ports) as soon as the runtime gets to them.
+    /// Gives these brokers new addresses and ends the old ones as `old` says. New connections to the old addresses
+    /// see that at once, standing ones (and TCP's ports) as soon as the runtime gets to them.
     ///
     /// # Errors
-    /// A broker is unknown, a port could not be bound, or TCP has no such door; nothing has changed then.
+    /// A broker is unknown, a port could not be bound, or TCP has no such end; nothing has changed then.
     pub fn move_endpoints(&self, nodes: &Nodes, old: Old) -> Result<Moved, CommandError> {
         let house = &self.0;
-        let endpoints = self.endpoints();
+        if let (Medium::Tcp(_), Old::Drop) = (&*house.medium, old) {
+            return Err(CommandError::NotOverTcp { fault: old.to_string() });
+        }
+        let before = self.endpoints();
         let moving: BTreeSet<NodeId> = match nodes {
-            Nodes::All => endpoints.keys().copied().collect(),
+            Nodes::All => before.keys().copied().collect(),
             Nodes::Some(nodes) => nodes.clone(),
         };
         let mut moved = Moved { from: BTreeMap::new(), to: BTreeMap::new() };
-        if let (Medium::Tcp(_), Old::Drop) = (&house.medium, old) {
-            return Err(CommandError::NoDropOverTcp);
-        }
         house.medium.begin_subnet();
         for node in moving {
             let machine = self.machine(node)?;
-            let from = endpoints.get(&node).cloned().ok_or(CommandError::NoSuchBroker { node })?;
+            let from = before.get(&node).cloned().ok_or(CommandError::NoSuchBroker { node })?;
             moved.to.insert(node, house.medium.open(Door::Open(machine, None))?);
             moved.from.insert(node, from);
         }
-        self.with(|cluster| {
-            for (node, address) in &moved.to {
-                cluster.advertise(*node, address.clone());
-            }
-        });
-        for address in moved.from.values() {
-            self.end(address, old)?;
+        self.advertise(&moved.to);
+        house.state().former.extend(moved.from.clone());
+        let stale = Arc::new(Guise::Stale(before));
+        for (node, address) in &moved.from {
+            self.end(*node, address, old, &stale)?;
         }
         Ok(moved)
     }
 
-    /// Ends an address.
-    fn end(&self, address: &Address, old: Old) -> Result<(), CommandError> {
+    pub(crate) fn advertise(&self, endpoints: &BTreeMap<NodeId, Address>) {
+        self.with(|cluster| {
+            for (node, address) in endpoints {
+                cluster.advertise(*node, address.clone());
+            }
+        });
+    }
+
+    /// The other cluster: as many brokers, other addresses. It is started when it is first asked for.
+    pub(crate) fn other(&self) -> Result<Embedded, CommandError> {
+        if let Some(other) = self.other_cluster() {
+            return Ok(other);
+        }
+        let cluster =
+            ClusterId::from(format!("{}-other", self.with(|cluster| cluster.id().clone())).as_str());
+        let spec = Spec { brokers: 0, cluster, seed: !self.0.seed };
+        let other = Embedded::at_new_addresses(&spec, self.0.medium.clone())?;
+        self.0.state().other = Some(other.clone());
+        Ok(other)
+    }
+
+    /// Ends an address that a broker had.
+    fn end(&self, node: NodeId, address: &Address, old: Old, stale: &Arc<Guise>) -> Result<(), CommandError> {
         let door = match old {
             Old::Refuse => Door::Refuse,
             Old::BlackHole => Door::BlackHole,
             Old::Drop => Door::Drop,
-            Old::Grace(time) => {
-                let (house, address) = (Arc::downgrade(&self.0), address.clone());
-                tokio::spawn(async move {
-                    tokio::time::sleep(time).await;
-                    if let Some(house) = house.upgrade() {
-                        drop(house.medium.lead(&address, Door::Refuse));
-                    }
-                });
-                return Ok(());
-            }
+            Old::Stale(_) => Door::Open(self.machine(node)?, Some(stale.clone())),
+            Old::Grace(_) => Door::Open(self.machine(node)?, None),
         };
-        Ok(self.0.medium.lead(address, door)?)
+        self.0.medium.lead(address, door)?;
+        if let Old::Stale(time) | Old::Grace(time) = old {
+            let (house, address) = (Arc::downgrade(&self.0), address.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                if let Some(house) = house.upgrade() {
+                    house.refuse_former(node, &address);
+                }
+            });
+        }
+        Ok(())
     }
 }
 
-/// A cluster without brokers, and no machines.
-fn parts(spec: &Spec) -> (Arc<Served>, Arc<Machines>) {
-    (Served::start(Cluster::new(spec.cluster.clone(), [])), Arc::default())
+impl House {
+    /// The time of an address is over, unless somebody else has it meanwhile.
+    fn refuse_former(&self, node: NodeId, address: &Address) {
+        let Door::Open(machine, _) = self.medium.door(address) else { return };
+        let same = Arc::ptr_eq(machine.served(), &self.served) && machine.node() == node;
+        if same && let Err(error) = self.medium.lead(address, Door::Refuse) {
+            tracing::error!(%address, %error, "an old address could not be closed");
+        }
+    }
+
+    pub(crate) fn latency(&self) -> (Duration, Duration) {
+        self.state().latency
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -10,6 +10,7 @@ use steadfast_core::ids::{LeaderEpoch, Offset};
 
 use crate::batch::{self, Header};
 use crate::producers::Sequences;
+use crate::transactions::Session;
 
 /// A partition's log.
 #[derive(Debug, Clone)]
@@ -118,26 +119,16 @@ impl Log {
     }
 
     /// Ends a producer's transaction by a marker. Returns false, and writes nothing, if it has none open here.
-    pub(crate) fn end_transaction(
-        &mut self,
-        producer_id: i64,
-        epoch: i16,
-        commit: bool,
-        time_ms: i64,
-    ) -> bool {
+    pub(crate) fn end_transaction(&mut self, session: Session, commit: bool, time_ms: i64) -> bool {
+        let Session { producer_id, epoch } = session;
         let Some(first) = self.open.remove(&producer_id) else { return false };
-        self.mark(producer_id, epoch, commit, time_ms);
+        let marker = batch::marker(producer_id, epoch, commit, time_ms);
+        let Ok(header) = Header::read(&marker) else { return false };
+        let marker = self.append(header, &marker);
         if !commit {
-            self.aborted.push(Aborted { producer_id, first, marker: Offset(self.end.0 - 1) });
+            self.aborted.push(Aborted { producer_id, first, marker });
         }
         true
-    }
-
-    fn mark(&mut self, producer_id: i64, epoch: i16, commit: bool, time_ms: i64) {
-        let marker = batch::marker(producer_id, epoch, commit, time_ms);
-        if let Ok(header) = Header::read(&marker) {
-            self.append(header, &marker);
-        }
     }
 
     /// The batches from the one that holds `from` on, as far as they end before `until`. As from Kafka, the last one

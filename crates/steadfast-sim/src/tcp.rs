@@ -83,6 +83,11 @@ impl Loopback {
         Ok(())
     }
 
+    /// Where a port leads; one that was not opened here refuses.
+    pub fn door(&self, address: &Address) -> Door {
+        self.doors().get(address).map_or(Door::Refuse, |hung| hung.get().door)
+    }
+
     fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, Watched<Hung>>> {
         self.0.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,7 +10,7 @@ use kafka_protocol::ResponseError;
 use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
 use thiserror::Error;
 
-use crate::api::fetch;
+use crate::api::{fetch, produce};
 use crate::cluster::Cluster;
 use crate::log::Log;
 
@@ -252,8 +252,14 @@ pub(crate) fn brokers_changed(cluster: &mut Cluster) {
         .filter_map(|(partition, replicas)| replicas.elect(alive).then_some(partition))
         .collect();
     for partition in moved {
-        fetch::wake(cluster, &partition);
+        changed(cluster, &partition);
     }
+}
+
+/// Something about the partition is different: whoever waits for that is answered.
+pub(crate) fn changed(cluster: &mut Cluster, partition: &Partition) {
+    produce::waiting::wake(cluster);
+    fetch::wake(cluster, partition);
 }
 
 /// Whether Kafka allows the name.

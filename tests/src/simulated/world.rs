@@ -159,6 +159,8 @@ impl World {
         let (tally, world) = (Arc::clone(&self.0.tally), self.clone());
         self.0.journal.tell(Box::new(move |happening| locked(&tally).count(happening)));
         self.0.journal.tell(Box::new(move |happening| check(&world, happening)));
+        let journal = self.0.journal.clone();
+        self.0.cluster.served().on_notice(move |notice| journal.note(What::Noticed(notice)));
     }
 
     /// What it was made from.

@@ -61,7 +61,8 @@ pub enum Damage {
     ResetMidFrame,
     /// Half of its frame is sent, then the connection is closed in order.
     Truncated,
-    /// Bytes of its frame behind the correlation id are replaced.
+    /// The bytes of its frame behind the correlation id are replaced by such as no decoder takes for an answer (so that
+    /// it is not mistaken for another answer, which no client could help).
     Corrupt,
     /// It is never sent, nor is anything after it on its connection.
     Withheld,
@@ -150,11 +151,11 @@ impl Machine {
         link.latency + link.jitter.mul_f64(self.fate().dice.random::<f64>())
     }
 
-    /// Replaces some of these bytes.
+    /// Replaces these bytes by such that no decoder takes for an answer: lengths are negative or huge.
     pub(crate) fn corrupt(&self, bytes: &mut [u8]) {
         let mut fate = self.fate();
-        for byte in bytes.iter_mut().step_by(3) {
-            *byte ^= fate.dice.random_range(1..=u8::MAX);
+        for byte in bytes {
+            *byte = fate.dice.random_range(0x80..0xff);
         }
     }
 
