@@ -131,17 +131,18 @@ impl Log {
         true
     }
 
-    /// The batches from the one that holds `from` on, as far as they end before `until`. As from Kafka, the last one
-    /// may be cut off by the limit; a first one that would be comes whole or, without
+    /// The batches from the one that holds `from` on, as far as they end before `until`, and the offset after them. As
+    /// from Kafka, the last one may be cut off by the limit; a first one that would be comes whole or, without
     /// [`at_least_one`](Limit::at_least_one), not at all.
-    pub(crate) fn read(&self, from: Offset, until: Offset, limit: Limit) -> Bytes {
+    pub(crate) fn read(&self, from: Offset, until: Offset, limit: Limit) -> (Bytes, Offset) {
         let begin = self.batches.partition_point(|batch| batch.last < from);
         let mut readable = self.batches.range(begin..).take_while(|batch| batch.last < until);
-        let Some(first) = readable.next() else { return Bytes::new() };
+        let nothing = (Bytes::new(), from);
+        let Some(first) = readable.next() else { return nothing };
         if first.bytes.len() > limit.bytes {
-            return if limit.at_least_one { first.bytes.clone() } else { Bytes::new() };
+            return if limit.at_least_one { (first.bytes.clone(), first.last.next()) } else { nothing };
         }
-        let mut read = Joined::new(first.bytes.clone());
+        let (mut read, mut end) = (Joined::new(first.bytes.clone()), first.last.next());
         for batch in readable {
             let room = limit.bytes - read.len();
             if batch.bytes.len() > room {
@@ -149,8 +150,9 @@ impl Log {
                 break;
             }
             read.push(&batch.bytes);
+            end = batch.last.next();
         }
-        read.into_bytes()
+        (read.into_bytes(), end)
     }
 
     /// The aborted transactions that touch `[from, until)`.
