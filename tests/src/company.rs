@@ -259,14 +259,37 @@ fn given_by(lines: &[Line]) -> Checker {
 /// together those of every partition.
 pub fn await_sharing(members: &[(&dyn Member, usize)]) {
     let since = SystemTime::now();
+    let shared = within(LIMIT, || sharing(members, since));
+    expect_shared(members, shared);
+}
+
+/// The same from some moment on: for members that don't tell when a round is over.
+pub fn await_settling(members: &[(&dyn Member, usize)]) {
+    let mut since = SystemTime::now();
     let shared = within(LIMIT, || {
-        let given = members.iter().map(|(member, _)| member.given().first_after(since));
-        let given: Vec<BTreeSet<i32>> = given.map(|first| first.into_keys().collect()).collect();
-        let as_wanted = given.iter().zip(members).all(|(given, (_, wanted))| given.len() == *wanted);
-        let distinct: BTreeSet<&i32> = given.iter().flatten().collect();
-        let wanted: usize = members.iter().map(|(_, wanted)| *wanted).sum();
-        if as_wanted && distinct.len() == wanted { Ok(()) } else { Err(given) }
+        sharing(members, since).inspect_err(|given| {
+            if given.iter().zip(members).any(|(given, (_, wanted))| given.len() > *wanted) {
+                since = SystemTime::now();
+            }
+        })
     });
+    expect_shared(members, shared);
+}
+
+/// The partitions that each was given records of.
+type Given = Vec<BTreeSet<i32>>;
+
+/// Whether they share as wanted, by what each was given since then.
+fn sharing(members: &[(&dyn Member, usize)], since: SystemTime) -> Result<(), Given> {
+    let given = members.iter().map(|(member, _)| member.given().first_after(since));
+    let given: Given = given.map(|first| first.into_keys().collect()).collect();
+    let as_wanted = given.iter().zip(members).all(|(given, (_, wanted))| given.len() == *wanted);
+    let distinct: BTreeSet<&i32> = given.iter().flatten().collect();
+    let wanted: usize = members.iter().map(|(_, wanted)| *wanted).sum();
+    if as_wanted && distinct.len() == wanted { Ok(()) } else { Err(given) }
+}
+
+fn expect_shared(members: &[(&dyn Member, usize)], shared: Result<(), Given>) {
     let stories = || members.iter().map(|(member, _)| member.story()).collect::<Vec<_>>().join("\n--\n");
     assert_eq!(shared, Ok(()), "{}", stories());
 }

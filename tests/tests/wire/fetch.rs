@@ -317,7 +317,7 @@ fn follower(brokers: &Brokers) {
         }
         let found = within(LIMIT, || {
             let found = fetch.ask_at(topic.follower(0));
-            if found.high_watermark == 6 { Ok(found) } else { Err(found) }
+            if found.high_watermark == 6 { Ok(found) } else { Err(found.high_watermark) }
         });
         let found = found.unwrap();
         assert_eq!((error(found.error_code), given(&found)), (None, expected(0)), "version {version}");

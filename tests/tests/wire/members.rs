@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use steadfast_tests::brokers::Brokers;
-use steadfast_tests::company::{ALL, Company, LIMIT, Ours, PARTITIONS, await_sharing, partitions};
+use steadfast_tests::company::{
+    ALL, Company, LIMIT, Ours, PARTITIONS, await_settling, await_sharing, partitions,
+};
 use steadfast_tests::either::Scene;
 
 pub(crate) const SCENES: &[Scene] = &[
@@ -247,15 +249,15 @@ fn fenced(brokers: &Brokers) {
 fn foreigners(brokers: &Brokers) {
     let mut company = Company::gather(brokers, "members-foreigners");
     let librdkafka = company.librdkafka("range");
-    await_sharing(&[(&librdkafka, ALL)]);
+    await_settling(&[(&librdkafka, ALL)]);
     let java = company.java("range");
-    await_sharing(&[(&librdkafka, HALF), (&java, HALF)]);
+    await_settling(&[(&librdkafka, HALF), (&java, HALF)]);
     let third = company.java("range");
-    await_sharing(&[(&librdkafka, ALL / 3), (&java, ALL / 3), (&third, ALL / 3)]);
+    await_settling(&[(&librdkafka, ALL / 3), (&java, ALL / 3), (&third, ALL / 3)]);
     company.see_off_reader(librdkafka);
-    await_sharing(&[(&java, HALF), (&third, HALF)]);
+    await_settling(&[(&java, HALF), (&third, HALF)]);
     company.kill(java);
-    await_sharing(&[(&third, ALL)]);
+    await_settling(&[(&third, ALL)]);
     company.disband_java(third);
 }
 
@@ -263,16 +265,16 @@ fn foreigners(brokers: &Brokers) {
 fn all_three(brokers: &Brokers) {
     let mut company = Company::gather(brokers, "members-all-three");
     let ours = company.ours(RANGE);
-    await_sharing(&[(&ours, ALL)]);
+    await_settling(&[(&ours, ALL)]);
     let (librdkafka, java) = (company.librdkafka("range"), company.java("range"));
-    await_sharing(&[(&ours, ALL / 3), (&librdkafka, ALL / 3), (&java, ALL / 3)]);
+    await_settling(&[(&ours, ALL / 3), (&librdkafka, ALL / 3), (&java, ALL / 3)]);
     company.retire(ours);
-    await_sharing(&[(&librdkafka, HALF), (&java, HALF)]);
+    await_settling(&[(&librdkafka, HALF), (&java, HALF)]);
     company.see_off_reader(librdkafka);
-    await_sharing(&[(&java, ALL)]);
+    await_settling(&[(&java, ALL)]);
     let ours = company.ours(RANGE);
-    await_sharing(&[(&java, HALF), (&ours, HALF)]);
+    await_settling(&[(&java, HALF), (&ours, HALF)]);
     company.see_off(java);
-    await_sharing(&[(&ours, ALL)]);
+    await_settling(&[(&ours, ALL)]);
     company.disband(vec![ours]);
 }

@@ -23,7 +23,8 @@ pub(crate) const SCENES: &[Scene] = &[
     ("versions::bytes_that_are_no_request_close_the_connection", no_request),
 ];
 
-/// What Kafka 4.2 announces, as far as kafka-protocol knows the versions: a broker may announce newer ones.
+/// What Kafka 4.2 announces, as far as kafka-protocol knows the versions and clients need them (of transactions, not
+/// what KIP-890 lets them do when they ask for it). A broker may announce newer ones.
 const KAFKA: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::Produce, 0..=13),
     (ApiKey::Fetch, 4..=18),
@@ -44,10 +45,10 @@ const KAFKA: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::DeleteRecords, 0..=2),
     (ApiKey::InitProducerId, 0..=5),
     (ApiKey::OffsetForLeaderEpoch, 2..=4),
-    (ApiKey::AddPartitionsToTxn, 0..=5),
+    (ApiKey::AddPartitionsToTxn, 0..=3),
     (ApiKey::AddOffsetsToTxn, 0..=4),
-    (ApiKey::EndTxn, 0..=5),
-    (ApiKey::TxnOffsetCommit, 0..=5),
+    (ApiKey::EndTxn, 0..=4),
+    (ApiKey::TxnOffsetCommit, 0..=4),
     (ApiKey::DescribeConfigs, 1..=4),
     (ApiKey::CreatePartitions, 0..=3),
     (ApiKey::DeleteGroups, 0..=2),
