@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
@@ -22,16 +23,27 @@ const LIMIT_MS: i32 = 10_000;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 
+/// Has a broker lead a partition, named by its topic and index, from the next leader epoch on.
+pub type Elect = Arc<dyn Fn(&str, i32, i32) -> io::Result<()> + Send + Sync>;
+
 /// The running brokers of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Brokers {
     addresses: BTreeMap<i32, SocketAddr>,
+    /// No request does this in one step on both kinds of clusters.
+    elect: Elect,
+}
+
+impl std::fmt::Debug for Brokers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Brokers").field(&self.addresses).finish()
+    }
 }
 
 impl Brokers {
     /// The brokers at these addresses, by node id.
-    pub fn at(addresses: BTreeMap<i32, SocketAddr>) -> Brokers {
-        Brokers { addresses }
+    pub fn at(addresses: BTreeMap<i32, SocketAddr>, elect: Elect) -> Brokers {
+        Brokers { addresses, elect }
     }
 
     /// Where they are, by node id.
@@ -102,6 +114,23 @@ impl Brokers {
             return Err(refused("deleting", name, deleted.error_code, deleted.error_message));
         }
         self.addresses.values().try_for_each(|at| within(LIMIT, || gone(*at, name)))
+    }
+
+    /// Has a broker that has a copy of the partition lead it, and waits until every broker knows.
+    ///
+    /// # Errors
+    /// The cluster refuses, or it is not known within 30 s.
+    pub fn move_leader(&self, topic: &str, partition: i32, node: i32) -> io::Result<()> {
+        (self.elect)(topic, partition, node)?;
+        self.addresses.values().try_for_each(|at| {
+            within(LIMIT, || {
+                let found = metadata(*at, &[topic])?.topics.into_iter().flat_map(|topic| topic.partitions);
+                let leader = found.into_iter().find(|found| found.partition_index == partition);
+                let leader = leader.map(|found| found.leader_id.0);
+                let told = io::Error::other(format!("{at} says that {leader:?} leads {topic}-{partition}"));
+                if leader == Some(node) { Ok(()) } else { Err(told) }
+            })
+        })
     }
 
     fn first(&self) -> io::Result<SocketAddr> {

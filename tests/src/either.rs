@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Completion, Conclusion, Trial};
+use steadfast_core::ids::{NodeId, Partition};
 use steadfast_sim::embedded::{Embedded, Spec};
 use tokio::runtime::Runtime;
 
@@ -56,7 +57,13 @@ impl Memory {
             let address: SocketAddr = address.to_string().parse().map_err(io::Error::other)?;
             addresses.insert(node.0, address);
         }
-        Ok(Brokers::at(addresses))
+        let cluster = self.cluster.clone();
+        let elect = move |topic: &str, partition, node| {
+            let moved =
+                cluster.with(|cluster| cluster.move_leader(&Partition::new(topic, partition), NodeId(node)));
+            moved.map_err(io::Error::other)
+        };
+        Ok(Brokers::at(addresses, Arc::new(elect)))
     }
 }
 

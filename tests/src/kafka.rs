@@ -1,6 +1,7 @@
 //! A cluster of real Apache Kafka brokers, as child processes of the test.
 
 mod ask;
+mod election;
 pub(crate) mod jars;
 mod ports;
 mod process;
@@ -12,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -163,7 +165,15 @@ impl Cluster {
 
     /// The running brokers, as clients see them.
     pub fn brokers(&self) -> Brokers {
-        Brokers::at(self.addresses())
+        let addresses = self.addresses();
+        let first = addresses.values().next().copied();
+        Brokers::at(
+            addresses,
+            Arc::new(move |topic, partition, node| {
+                let at = first.ok_or_else(|| io::Error::other("no broker is running"))?;
+                election::elect(at, topic, partition, node)
+            }),
+        )
     }
 
     /// Creates a topic, as [`Brokers::create_topic`].

@@ -13,7 +13,7 @@ use steadfast_tests::either::Scene;
 use steadfast_tests::kafka::{Connection, ask};
 use steadfast_tests::within;
 
-use crate::records::{Batch, values, whole_batches};
+use crate::records::{Batch, decoded, values, whole_batches};
 use crate::topic::{FETCH_BY_ID, Fetch, LIMIT, Topic, error, topic_name};
 
 pub(crate) const SCENES: &[Scene] = &[
@@ -26,6 +26,8 @@ pub(crate) const SCENES: &[Scene] = &[
     ("fetch::beyond_the_end_is_out_of_range", beyond_the_end),
     ("fetch::below_the_start_is_out_of_range", below_the_start),
     ("fetch::another_leader_epoch_is_refused", leader_epochs),
+    ("fetch::the_epoch_of_an_earlier_leader_is_fenced", earlier_epoch),
+    ("fetch::who_was_given_what_was_lost_is_told_where_the_logs_part", diverging),
     ("fetch::a_first_batch_over_the_limits_is_given_whole", first_batch),
     ("fetch::the_limit_of_a_partition_is_kept", partition_limit),
     ("fetch::the_limit_of_the_request_is_kept_over_partitions", request_limit),
@@ -190,6 +192,55 @@ fn leader_epochs(brokers: &Brokers) {
         assert_eq!(given(&fetch(0)), expected(0));
         let found = fetch(1);
         assert_eq!(bounds(&found), (Some(ResponseError::UnknownLeaderEpoch), -1, -1, -1));
+    }
+}
+
+fn earlier_epoch(brokers: &Brokers) {
+    let topic = three_batches(brokers, "fetch-earlier-epoch");
+    let epoch = topic.move_leader(0);
+    topic.fill(0, &Batch::of(&["g"]));
+    for version in VERSIONS.into_iter().filter(|version| *version >= 9) {
+        let fetch = |leader_epoch| Fetch { leader_epoch, ..Fetch::from(&topic, version, 3) }.ask();
+        for known in 0..epoch {
+            let found = fetch(known);
+            assert_eq!(bounds(&found), (Some(ResponseError::FencedLeaderEpoch), -1, -1, -1));
+            let told = (found.current_leader.leader_id.0, found.current_leader.leader_epoch);
+            let expected = if version >= 16 { (topic.partition(0).leader_id.0, epoch) } else { (-1, -1) };
+            assert_eq!(told, expected, "version {version}");
+        }
+        let records = decoded(&fetch(epoch).records.unwrap());
+        let epochs: Vec<(i64, i32)> =
+            records.iter().map(|record| (record.offset, record.partition_leader_epoch)).collect();
+        assert_eq!(epochs, [(2, 0), (3, 0), (4, 0), (5, 0), (6, epoch)], "version {version}");
+        let error = error(fetch(epoch + 1).error_code);
+        assert_eq!(error, Some(ResponseError::UnknownLeaderEpoch), "version {version}");
+    }
+}
+
+/// KIP-595: what the consumer read last, in which epoch, is not what the leader has there.
+fn diverging(brokers: &Brokers) {
+    let topic = three_batches(brokers, "fetch-diverging");
+    let epoch = topic.move_leader(0);
+    topic.fill(0, &Batch::of(&["g", "h"]));
+    for version in VERSIONS.into_iter().filter(|version| *version >= 12) {
+        let fetch = |offset, last_fetched_epoch| {
+            Fetch { last_fetched_epoch, leader_epoch: epoch, ..Fetch::from(&topic, version, offset) }.ask()
+        };
+        let parting = |found: &PartitionData| (found.diverging_epoch.epoch, found.diverging_epoch.end_offset);
+        for (offset, last) in [(0, 0), (6, 0), (7, epoch), (8, epoch)] {
+            let found = fetch(offset, last);
+            assert_eq!(
+                (error(found.error_code), parting(&found)),
+                (None, (-1, -1)),
+                "{offset}, epoch {last}"
+            );
+        }
+        let found = fetch(7, 0);
+        assert_eq!((error(found.error_code), parting(&found)), (None, (0, 6)), "version {version}");
+        assert!(is_empty(&found));
+        // The leader never heard of this epoch.
+        let found = fetch(7, epoch + 1);
+        assert_eq!(error(found.error_code), Some(ResponseError::OffsetOutOfRange), "version {version}");
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) const SCENES: &[Scene] = &[
     ("offsets::an_unknown_topic_is_refused", unknown),
     ("epochs::the_end_of_the_current_epoch_is_the_end_of_the_log", current_epoch),
     ("epochs::an_epoch_that_was_never_has_no_end", never),
+    ("epochs::an_earlier_epoch_ends_where_the_next_begins", earlier_epoch),
     ("epochs::another_leader_epoch_is_refused", epochs_of_other_leaders),
     ("epochs::only_the_leader_tells", epochs_of_followers),
 ];
@@ -179,6 +180,25 @@ fn never(brokers: &Brokers) {
     for version in 2..=4 {
         assert_eq!(end_of(topic.leader(0), version, &topic, 0, 5), (None, -1, -1), "version {version}");
         assert_eq!(end_of(topic.leader(0), version, &topic, 0, -1), (None, -1, -1), "version {version}");
+    }
+}
+
+fn earlier_epoch(brokers: &Brokers) {
+    let topic = timed(brokers, "epochs-earlier");
+    let epoch = topic.move_leader(0);
+    topic.fill(0, &Batch::timed(&[(500, "f")]));
+    for version in 2..=4 {
+        let end_of = |known, wanted| end_of(topic.leader(0), version, &topic, known, wanted);
+        assert_eq!(end_of(epoch, 0), (None, 0, 5), "version {version}");
+        assert_eq!(end_of(epoch, epoch), (None, epoch, 6), "version {version}");
+        assert_eq!(end_of(0, 0), (Some(ResponseError::FencedLeaderEpoch), -1, -1), "version {version}");
+    }
+    for version in VERSIONS.into_iter().filter(|version| *version >= 4) {
+        assert_eq!(listed(&topic, version, LATEST), (None, 6, -1, epoch), "version {version}");
+        assert_eq!(listed(&topic, version, EARLIEST), (None, 0, -1, 0), "version {version}");
+        assert_eq!(listed(&topic, version, 400), (None, 3, 400, 0), "version {version}");
+        let fenced = list(topic.leader(0), version, &topic.name, 0, LATEST, 0);
+        assert_eq!(fenced, (Some(ResponseError::FencedLeaderEpoch), -1, -1, -1), "version {version}");
     }
 }
 

@@ -82,6 +82,16 @@ impl Topic {
         *self.brokers.addresses().iter().find(|(node, _)| **node != leader).unwrap().1
     }
 
+    /// Another broker leads the partition from now on: its leader epoch.
+    pub(crate) fn move_leader(&self, index: i32) -> i32 {
+        let before = self.partition(index);
+        let next = self.brokers.addresses().keys().find(|node| **node != before.leader_id.0).unwrap();
+        self.brokers.move_leader(&self.name, index, *next).unwrap();
+        let after = self.partition(index);
+        assert!(after.leader_epoch > before.leader_epoch, "{after:?}");
+        after.leader_epoch
+    }
+
     /// The question of a producer.
     pub(crate) fn write_request(
         &self,
