@@ -25,7 +25,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { runs, seed } = Arguments::parse();
-    println!("{:#}\n1 h, 12 partitions, {RATE} records/s, {MOVES} moves of every endpoint\n", machine::describe());
+    println!(
+        "{:#}\n1 h, 12 partitions, {RATE} records/s, {MOVES} moves of every endpoint\n",
+        machine::describe()
+    );
     println!("seed   real s   records   lost   redelivered   respawns   lines");
     let (mut took, mut bad) = (Vec::new(), false);
     for seed in seed..seed + runs.max(1) {
