@@ -21,6 +21,14 @@ deny:
 fmt:
     cargo fmt --all
 
+# The main job in one process, on a cluster in memory: just demo [--mode blackhole] (--help has the rest).
+demo *options:
+    cargo run --quiet --release --package steadfast -- demo {{options}}
+
+# Draws the README's picture from a real run.
+picture:
+    cargo run --quiet --release --package steadfast -- demo --rate 6000 --records 24000 --picture docs/recovery.svg
+
 # The main job on a real Kafka: every endpoint moves in mid-flow (old ports refuse; or: just drift blackhole).
 drift how="refuse":
     cargo build --quiet --release --package steadfast --package steadfast-bench

@@ -7,6 +7,7 @@ pub mod deeds;
 pub mod doors;
 pub mod drawn;
 pub mod handler;
+pub mod hour;
 mod inhabitant;
 pub mod journal;
 pub mod judge;

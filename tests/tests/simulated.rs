@@ -1,21 +1,25 @@
 //! The whole service under virtual time, against a cluster in memory: its real actors in their real wiring.
+#![expect(clippy::unwrap_used, reason = "a scenario that cannot be played fails its test")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use steadfast::exit::Exit;
 use steadfast_core::ids::NodeId;
 use steadfast_sim::embedded::{Nodes, Old};
 use steadfast_tests::simulated::handler::Conduct;
+use steadfast_tests::simulated::hour;
+use steadfast_tests::simulated::journal::{Happening, Line, What};
 use steadfast_tests::simulated::world::{GROUP, Plan, Report, World, simulate};
 use tracing::Level;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn nothing_checked(_: &World, _: &steadfast_tests::simulated::journal::Happening) {}
+fn nothing_checked(_: &World, _: &Happening) {}
 
 /// Everything that was appended was processed, nothing was delivered twice, and the service ended in order.
 fn all_went_well(report: &Report) {
@@ -125,8 +129,11 @@ const LOG_TO: &str = "STEADFAST_SIMULATED_LOG";
 fn turbulence_in_another_process(directory: &Path, number: usize) -> Vec<u8> {
     let log = directory.join(format!("{number}.log"));
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let played =
-        command.args(["--exact", "a_run_is_reproducible_from_its_seed"]).env(LOG_TO, &log).output().unwrap();
+    let played = command
+        .args(["--exact", "world::a_run_is_reproducible_from_its_seed"])
+        .env(LOG_TO, &log)
+        .output()
+        .unwrap();
     assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
     fs::read(log).unwrap()
 }
@@ -155,4 +162,26 @@ fn same(one: &[u8], other: &[u8]) {
         panic!("line {line} differs:\n{}\n\n{}", around(&one), around(&other));
     }
     assert_eq!(one.len(), other.len());
+}
+
+/// Three respawns in ten minutes are the budget; the other moves are taken in place.
+#[test]
+fn an_hour_with_a_move_every_minute() {
+    let (respawned, respawns) =
+        (Arc::new(Mutex::new(Vec::new())), |line: &Line| line.name() == "consumer.respawned");
+    let seen = Arc::clone(&respawned);
+    let report = hour::an_hour_with_a_move_every_minute(5, move |_, happening| match &happening.what {
+        What::Logged(line) if respawns(line) && line.json()["reason"] == "drift" => {
+            seen.lock().unwrap().push(happening.at);
+        }
+        _ => {}
+    });
+    all_went_well(&report);
+    assert!(report.tally.appended() > 30_000, "{}", report.tally.appended());
+    assert_eq!(report.tally.events("endpoint.drifted"), u64::from(hour::MOVES));
+    assert_eq!(report.tally.events("group.rebalanced"), 1);
+    let respawned = respawned.lock().unwrap();
+    assert_eq!(respawned.len(), 18, "{respawned:?}");
+    let crowded = respawned.windows(4).find(|four| four[3].since(four[0]) < 600 * SECOND);
+    assert_eq!(crowded, None, "more than three in ten minutes");
 }

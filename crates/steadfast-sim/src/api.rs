@@ -1,5 +1,7 @@
 //! What brokers answer: one file per API key.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -9,6 +11,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -22,8 +25,9 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
-mod produce;
+pub(crate) mod produce;
 mod sync_group;
+mod txn_offset_commit;
 
 use std::ops::RangeInclusive;
 
@@ -54,6 +58,12 @@ pub(crate) const SERVED: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::DeleteGroups, 0..=2),
     (ApiKey::OffsetDelete, 0..=0),
     (ApiKey::CreateTopics, 2..=7),
+    // From version 4 on, only brokers ask this.
+    (ApiKey::AddPartitionsToTxn, 0..=3),
+    (ApiKey::AddOffsetsToTxn, 0..=4),
+    // From version 5 on, the end gives a new epoch (KIP-890), which clients may not ask for without the feature.
+    (ApiKey::EndTxn, 0..=4),
+    (ApiKey::TxnOffsetCommit, 0..=4),
     (ApiKey::DeleteTopics, 1..=6),
     (ApiKey::DeleteRecords, 0..=2),
     (ApiKey::DescribeConfigs, 1..=4),
@@ -90,7 +100,14 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: RequestKind) -
         RequestKind::DescribeConfigs(request) => describe_configs::handle(cluster, call, &request),
         RequestKind::CreatePartitions(request) => create_partitions::handle(cluster, call, &request),
         RequestKind::DescribeCluster(request) => describe_cluster::handle(cluster, call, &request),
+        RequestKind::AddPartitionsToTxn(request) => add_partitions_to_txn::handle(cluster, call, &request),
+        RequestKind::AddOffsetsToTxn(request) => add_offsets_to_txn::handle(cluster, call, &request),
+        RequestKind::EndTxn(request) => end_txn::handle(cluster, call, &request),
+        RequestKind::TxnOffsetCommit(request) => txn_offset_commit::handle(cluster, call, &request),
         // Not served, and not announced by ApiVersions either: Kafka closes the connection.
         _ => Reply::Close,
     }
 }
+
+#[cfg(test)]
+mod tests;

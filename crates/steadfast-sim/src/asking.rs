@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{NodeId, Partition};
@@ -49,10 +49,13 @@ pub(crate) fn at(ms: u64) -> Tick {
     Tick::at(Duration::from_millis(ms))
 }
 
-/// What the cluster answers at once.
+/// What the cluster answers at once; it can be written in the version it was asked in.
 pub(crate) fn ask(cluster: &mut Cluster, node: i32, version: i16, request: RequestKind) -> ResponseKind {
     match cluster.request(&call(node, version, 0), request, Tick::ZERO) {
-        Reply::Now(answer) => *answer,
+        Reply::Now(answer) => {
+            answer.encode(&mut BytesMut::new(), version).unwrap();
+            *answer
+        }
         other => panic!("expected an answer at once, found {other:?}"),
     }
 }

@@ -14,11 +14,13 @@ use steadfast_core::tick::Tick;
 
 use crate::api;
 use crate::api::fetch::Fetches;
+use crate::api::produce::waiting::{self, Produces};
 use crate::call::{Call, Reply, Ticket};
 use crate::groups::{self, Groups};
 use crate::notice::Notice;
 use crate::producers::Producers;
 use crate::topics::{self, Topics};
+use crate::transactions::{self, Transactions};
 
 /// One broker as the cluster's metadata has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,9 @@ pub struct Cluster {
     pub(crate) brokers: BTreeMap<NodeId, Broker>,
     pub(crate) topics: Topics,
     pub(crate) producers: Producers,
+    pub(crate) transactions: Transactions,
     pub(crate) fetches: Fetches,
+    pub(crate) produces: Produces,
     pub(crate) groups: Groups,
     answers: Vec<(Ticket, ResponseKind)>,
     notices: Vec<Notice>,
@@ -57,7 +61,9 @@ impl Cluster {
             brokers,
             topics: Topics::default(),
             producers: Producers::default(),
+            transactions: Transactions::default(),
             fetches: Fetches::default(),
+            produces: Produces::default(),
             groups: Groups::default(),
             answers: Vec::new(),
             notices: Vec::new(),
@@ -97,18 +103,27 @@ impl Cluster {
     /// Lets time pass: what is due by `now` happens.
     pub fn advance(&mut self, now: Tick) {
         self.now = self.now.max(now);
+        transactions::advance(self);
         api::fetch::advance(self);
+        waiting::advance(self);
         groups::advance(self);
     }
 
     /// When something is due next, if anything is.
     pub fn next_deadline(&self) -> Option<Tick> {
-        [self.fetches.next_deadline(), self.groups.next_deadline()].into_iter().flatten().min()
+        let due = [
+            self.fetches.next_deadline(),
+            self.produces.next_deadline(),
+            self.groups.next_deadline(),
+            self.transactions.next_deadline(),
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// Nobody waits for this request any more: its connection is gone.
     pub fn abandon(&mut self, ticket: Ticket) {
         self.fetches.abandon(ticket);
+        self.produces.abandon(ticket);
     }
 
     /// The answers to parked requests that are due.

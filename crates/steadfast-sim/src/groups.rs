@@ -16,7 +16,7 @@ use crate::group::{Group, GroupSettings, GroupView};
 use crate::offsets::{CommittedOffset, Offsets};
 
 pub use commits::HungCommits;
-pub(crate) use commits::{commit, hung};
+pub(crate) use commits::{admit_in_transaction, commit, hung};
 use placement::Placement;
 
 /// A group and what it has committed.
@@ -86,12 +86,18 @@ impl Groups {
 
     /// Whether the broker may answer for the group now.
     ///
-    /// Errors: INVALID_GROUP_ID without a name, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR,
+    /// Errors: COORDINATOR_NOT_AVAILABLE, INVALID_GROUP_ID without a name, NOT_COORDINATOR,
     /// COORDINATOR_LOAD_IN_PROGRESS.
     pub(crate) fn admit(&self, node: NodeId, group: &str, now: Tick) -> Result<(), ResponseError> {
-        if group.is_empty() {
+        if group.is_empty() && !self.is_unavailable(now) {
             return Err(ResponseError::InvalidGroupId);
         }
+        self.admit_nameless(node, group, now)
+    }
+
+    /// The same where Kafka lets a group be without a name, for the sake of old consumers: to commit, to read what
+    /// was committed, to describe and to delete it.
+    pub(crate) fn admit_nameless(&self, node: NodeId, group: &str, now: Tick) -> Result<(), ResponseError> {
         if self.is_unavailable(now) {
             return Err(ResponseError::CoordinatorNotAvailable);
         }

@@ -26,4 +26,5 @@ pub mod schedule;
 pub mod serve;
 pub mod tcp;
 pub mod topics;
+mod transactions;
 mod watched;

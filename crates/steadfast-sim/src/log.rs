@@ -10,6 +10,7 @@ use steadfast_core::ids::{LeaderEpoch, Offset};
 
 use crate::batch::{self, Header};
 use crate::producers::Sequences;
+use crate::transactions::Session;
 
 /// A partition's log.
 #[derive(Debug, Clone)]
@@ -118,39 +119,30 @@ impl Log {
     }
 
     /// Ends a producer's transaction by a marker. Returns false, and writes nothing, if it has none open here.
-    pub(crate) fn end_transaction(
-        &mut self,
-        producer_id: i64,
-        epoch: i16,
-        commit: bool,
-        time_ms: i64,
-    ) -> bool {
+    pub(crate) fn end_transaction(&mut self, session: Session, commit: bool, time_ms: i64) -> bool {
+        let Session { producer_id, epoch } = session;
         let Some(first) = self.open.remove(&producer_id) else { return false };
-        self.mark(producer_id, epoch, commit, time_ms);
+        let marker = batch::marker(producer_id, epoch, commit, time_ms);
+        let Ok(header) = Header::read(&marker) else { return false };
+        let marker = self.append(header, &marker);
         if !commit {
-            self.aborted.push(Aborted { producer_id, first, marker: Offset(self.end.0 - 1) });
+            self.aborted.push(Aborted { producer_id, first, marker });
         }
         true
     }
 
-    fn mark(&mut self, producer_id: i64, epoch: i16, commit: bool, time_ms: i64) {
-        let marker = batch::marker(producer_id, epoch, commit, time_ms);
-        if let Ok(header) = Header::read(&marker) {
-            self.append(header, &marker);
-        }
-    }
-
-    /// The batches from the one that holds `from` on, as far as they end before `until`. As from Kafka, the last one
-    /// may be cut off by the limit; a first one that would be comes whole or, without
+    /// The batches from the one that holds `from` on, as far as they end before `until`, and the offset after them. As
+    /// from Kafka, the last one may be cut off by the limit; a first one that would be comes whole or, without
     /// [`at_least_one`](Limit::at_least_one), not at all.
-    pub(crate) fn read(&self, from: Offset, until: Offset, limit: Limit) -> Bytes {
+    pub(crate) fn read(&self, from: Offset, until: Offset, limit: Limit) -> (Bytes, Offset) {
         let begin = self.batches.partition_point(|batch| batch.last < from);
         let mut readable = self.batches.range(begin..).take_while(|batch| batch.last < until);
-        let Some(first) = readable.next() else { return Bytes::new() };
+        let nothing = (Bytes::new(), from);
+        let Some(first) = readable.next() else { return nothing };
         if first.bytes.len() > limit.bytes {
-            return if limit.at_least_one { first.bytes.clone() } else { Bytes::new() };
+            return if limit.at_least_one { (first.bytes.clone(), first.last.next()) } else { nothing };
         }
-        let mut read = Joined::new(first.bytes.clone());
+        let (mut read, mut end) = (Joined::new(first.bytes.clone()), first.last.next());
         for batch in readable {
             let room = limit.bytes - read.len();
             if batch.bytes.len() > room {
@@ -158,8 +150,9 @@ impl Log {
                 break;
             }
             read.push(&batch.bytes);
+            end = batch.last.next();
         }
-        read.into_bytes()
+        (read.into_bytes(), end)
     }
 
     /// The aborted transactions that touch `[from, until)`.

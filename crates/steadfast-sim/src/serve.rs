@@ -6,7 +6,8 @@ mod guard;
 mod request;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use steadfast_core::ids::NodeId;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::call::{Call, ConnectionId, Reply, Ticket};
 use crate::cluster::Cluster;
+use crate::notice::Notice;
 
 pub(crate) use connection::{Ending, converse, swallow};
 
@@ -26,6 +28,16 @@ pub struct Served {
     started: Instant,
     state: Mutex<State>,
     rearm: Arc<Notify>,
+    noticed: OnceLock<Noticed>,
+}
+
+/// Whom the cluster's notices are told.
+struct Noticed(Box<dyn Fn(Notice) + Send + Sync>);
+
+impl fmt::Debug for Noticed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Noticed")
+    }
 }
 
 #[derive(Debug)]
@@ -63,6 +75,7 @@ impl Served {
             started: Instant::now(),
             state: Mutex::new(state),
             rearm: Arc::new(Notify::new()),
+            noticed: OnceLock::new(),
         });
         tokio::spawn(pass_time(Arc::downgrade(&served), served.rearm.clone()));
         served
@@ -73,12 +86,18 @@ impl Served {
         Tick::at(self.started.elapsed())
     }
 
+    /// Tells `noticed` of every notice from now on, as soon as what gave rise to it is done and the cluster can be
+    /// looked at. Only the first who asks is told; while there is nobody, notices are forgotten.
+    pub fn on_notice(&self, noticed: impl Fn(Notice) + Send + Sync + 'static) {
+        drop(self.noticed.set(Noticed(Box::new(noticed))));
+    }
+
     /// Changes or looks at the cluster at its present time; answers that this lets go are delivered.
     pub fn with<R>(&self, change: impl FnOnce(&mut Cluster) -> R) -> R {
         let mut state = self.state();
         state.cluster.advance(self.now());
         let result = change(&mut state.cluster);
-        self.settle(&mut state);
+        self.settle(state);
         result
     }
 
@@ -110,7 +129,7 @@ impl Served {
                 Outcome::Parked(ticket, awaited)
             }
         };
-        self.settle(&mut state);
+        self.settle(state);
         outcome
     }
 
@@ -119,7 +138,7 @@ impl Served {
         let mut state = self.state();
         if state.waiting.remove(&ticket).is_some() {
             state.cluster.abandon(ticket);
-            self.settle(&mut state);
+            self.settle(state);
         }
     }
 
@@ -127,8 +146,9 @@ impl Served {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers what is due, and has the driver wait for the deadline that is the next one now.
-    fn settle(&self, state: &mut State) {
+    /// Delivers what is due, and has the driver wait for the deadline that is the next one now. Then, the cluster
+    /// being unlocked, notices are told.
+    fn settle(&self, mut state: MutexGuard<'_, State>) {
         for (ticket, answer) in state.cluster.take_answers() {
             if let Some(waiting) = state.waiting.remove(&ticket) {
                 // Whoever waited may have gone in this very moment: then nobody misses the answer.
@@ -140,6 +160,11 @@ impl Served {
             state.armed = next;
             self.rearm.notify_one();
         }
+        let notices = state.cluster.take_notices();
+        drop(state);
+        if let Some(Noticed(noticed)) = self.noticed.get() {
+            notices.into_iter().for_each(noticed);
+        }
     }
 
     fn armed(&self) -> Option<Instant> {
@@ -150,7 +175,7 @@ impl Served {
         let mut state = self.state();
         state.cluster.advance(self.now());
         state.armed = None;
-        self.settle(&mut state);
+        self.settle(state);
     }
 }
 

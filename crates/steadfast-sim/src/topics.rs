@@ -10,7 +10,7 @@ use kafka_protocol::ResponseError;
 use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
 use thiserror::Error;
 
-use crate::api::fetch;
+use crate::api::{fetch, produce};
 use crate::cluster::Cluster;
 use crate::log::Log;
 
@@ -99,8 +99,19 @@ pub(crate) struct Asked {
 pub(crate) struct Topic {
     pub(crate) id: TopicId,
     pub(crate) partitions: Vec<Replicas>,
-    /// What it was created with. It is described, and has no effect.
+    /// What it was created with. It is described; only [`largest_batch`](Topic::largest_batch) has an effect.
     pub(crate) configs: BTreeMap<String, String>,
+}
+
+/// Kafka's default of `max.message.bytes`.
+const LARGEST_BATCH: usize = 1_048_588;
+
+impl Topic {
+    /// The largest batch that is taken, by the setting `max.message.bytes`.
+    pub(crate) fn largest_batch(&self) -> usize {
+        let set = self.configs.get("max.message.bytes").and_then(|set| set.parse().ok());
+        set.unwrap_or(LARGEST_BATCH)
+    }
 }
 
 /// One partition: where it is, who leads it, and its log.
@@ -182,7 +193,7 @@ impl Topics {
         }
     }
 
-    /// Keeps settings for the topic, to be described.
+    /// Keeps settings for the topic.
     pub(crate) fn configure(&mut self, name: &str, configs: BTreeMap<String, String>) {
         if let Some(topic) = self.by_name.get_mut(name) {
             topic.configs = configs;
@@ -252,8 +263,14 @@ pub(crate) fn brokers_changed(cluster: &mut Cluster) {
         .filter_map(|(partition, replicas)| replicas.elect(alive).then_some(partition))
         .collect();
     for partition in moved {
-        fetch::wake(cluster, &partition);
+        changed(cluster, &partition);
     }
+}
+
+/// Something about the partition is different: whoever waits for that is answered.
+pub(crate) fn changed(cluster: &mut Cluster, partition: &Partition) {
+    produce::waiting::wake(cluster);
+    fetch::wake(cluster, partition);
 }
 
 /// Whether Kafka allows the name.

@@ -94,6 +94,27 @@ fn watched_values_wake_in_order() {
     assert!(found.is_empty(), "use steadfast-watch in {found:#?}");
 }
 
+fn before_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or_default()
+}
+
+/// A second thread is not reproducible: under virtual time the service has none. Sinks that write have their own
+/// (docs/decisions), and are not part of a simulation.
+#[test]
+fn threads_begin_in_few_places() {
+    let allowed = ["placement.rs", "service.rs", "sinks/lines.rs", "cli/", "demo/"];
+    let begins = ["thread::spawn", "thread::Builder", "Arbiter::new(", "runtime::Builder"];
+    let rooms = ["crates/steadfast/src/", "crates/steadfast-kafka/src/", "crates/steadfast-supervision/src/"];
+    let elsewhere = |source: &&Source| {
+        let room = rooms.iter().find_map(|room| source.path.strip_prefix(room));
+        room.is_some_and(|room| !room.contains("tests") && !allowed.iter().any(|path| room.starts_with(path)))
+            && begins.iter().any(|begin| before_tests(&source.text).contains(begin))
+    };
+    let sources = production();
+    let found: Vec<&str> = sources.iter().filter(elsewhere).map(|source| source.path.as_str()).collect();
+    assert!(found.is_empty(), "threads begin in {found:#?}");
+}
+
 #[test]
 fn no_file_is_longer_than_500_lines() {
     let sources = production();

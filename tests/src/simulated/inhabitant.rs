@@ -10,7 +10,6 @@ use steadfast::env::{Dice, Env};
 use steadfast::exit::Exit;
 use steadfast::placement::Placement;
 use steadfast::service::{Control, Service};
-use steadfast_core::endpoints::view::Address;
 use steadfast_kafka::transport::Transport;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -83,7 +82,7 @@ impl Inhabitant {
     pub(super) fn start(
         &mut self,
         transport: Arc<dyn Transport>,
-        bootstrap: &Address,
+        bootstrap: &str,
         started: Instant,
         plan: &Plan,
         journal: &Journal,
@@ -114,6 +113,22 @@ impl Inhabitant {
         Some(async move { task.await.unwrap_or_else(|error| panic!("{name}: {error}")) }.boxed())
     }
 
+    /// Ends the life that lasts by the end of the supervisor of its actors; resolves when it has ended.
+    pub(super) fn crash(&mut self) -> Option<BoxFuture<'static, Exit>> {
+        let Life { control, stop, task } = self.life.take()?;
+        control.get()?.end("steadfast");
+        let name = Arc::clone(&self.name);
+        Some(
+            async move {
+                let exit = task.await.unwrap_or_else(|error| panic!("{name}: {error}"));
+                // It was not to end by being told to.
+                drop(stop);
+                exit
+            }
+            .boxed(),
+        )
+    }
+
     fn env(&mut self, transport: Arc<dyn Transport>, started: Instant) -> Env {
         let Some(placement) = Placement::here() else { panic!("a world is an actix system") };
         // Each life rolls other dice.
@@ -124,7 +139,7 @@ impl Inhabitant {
     fn service(
         &self,
         plan: &Plan,
-        bootstrap: &Address,
+        bootstrap: &str,
         journal: &Journal,
         control: Arc<OnceLock<Control>>,
     ) -> Service {
@@ -144,7 +159,7 @@ impl Inhabitant {
     }
 }
 
-fn config(plan: &Plan, bootstrap: &Address, name: &str) -> Config {
+fn config(plan: &Plan, bootstrap: &str, name: &str) -> Config {
     let text = format!(
         "topics = [\"{TOPIC}\"]\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
          \"group.id\" = \"{GROUP}\"\n\"client.id\" = \"{name}\"\n{}",

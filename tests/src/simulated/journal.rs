@@ -12,6 +12,7 @@ use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::progress::Lease;
 use steadfast_core::tick::Tick;
+use steadfast_sim::notice::Notice;
 use tokio::time::Instant;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -48,6 +49,8 @@ pub enum What {
     Wire(Wire),
     /// A fault, or the end of one, in words.
     Injected(String),
+    /// Something happened inside the cluster.
+    Noticed(Notice),
 }
 
 /// A batch, as its handler sees it.

@@ -123,9 +123,6 @@ impl Case {
 
     fn see(&mut self, world: &World, happening: &journal::Happening) {
         self.look_at_tables(happening.at);
-        for notice in world.cluster().with(|cluster| cluster.take_notices()) {
-            self.notice(happening.at, notice);
-        }
         self.what(world, happening.at, &happening.what);
     }
 
@@ -183,6 +180,7 @@ impl Case {
             What::Delivered(batch) => self.delivered(at, batch),
             What::Answered(batch, answer) => self.answered(at, batch, *answer),
             What::Wire(wire) => self.wire(world, at, wire),
+            What::Noticed(notice) => self.notice(at, notice.clone()),
             What::Injected(_) => {}
         }
     }

@@ -43,7 +43,8 @@ impl Tally {
                 Some(count) => *count += 1,
                 None => drop(self.events.insert(line.name().to_owned(), 1)),
             },
-            What::Answered(..) | What::Started(_) | What::Ended(..) | What::Wire(_) | What::Injected(_) => {}
+            What::Answered(..) | What::Started(_) | What::Ended(..) => {}
+            What::Wire(_) | What::Injected(_) | What::Noticed(_) => {}
         }
     }
 

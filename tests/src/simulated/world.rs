@@ -48,6 +48,8 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// The least important lines that the event log has.
     pub level: Level,
+    /// Whether services begin at the stable address; otherwise at those that the brokers have then, and at no other.
+    pub stable_bootstrap: bool,
 }
 
 /// The topic of every world.
@@ -67,6 +69,7 @@ impl Plan {
             conduct: Conduct::default(),
             latency: (Duration::ZERO, Duration::ZERO),
             level: Level::INFO,
+            stable_bootstrap: true,
         }
     }
 }
@@ -163,6 +166,8 @@ impl World {
         let (tally, world) = (Arc::clone(&self.0.tally), self.clone());
         self.0.journal.tell(Box::new(move |happening| locked(&tally).count(happening)));
         self.0.journal.tell(Box::new(move |happening| check(&world, happening)));
+        let journal = self.0.journal.clone();
+        self.0.cluster.served().on_notice(move |notice| journal.note(What::Noticed(notice)));
     }
 
     /// What it was made from.
@@ -279,6 +284,11 @@ impl World {
 
     /// Starts the service of this number, unless it runs. One that ran before finds what it stored.
     pub fn start_service(&self, number: usize) {
+        self.start_service_with(number, "");
+    }
+
+    /// The same with TOML of its own, after the plan's.
+    pub fn start_service_with(&self, number: usize, settings: &str) {
         let mut inhabitants = self.inhabitants();
         let inhabitant =
             inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
@@ -287,8 +297,25 @@ impl World {
             &self.0.journal,
             &self.0.connections,
         );
-        let bootstrap = self.0.cluster.bootstrap();
-        inhabitant.start(transport, &bootstrap, self.0.started, &self.0.plan, &self.0.journal);
+        let mut plan = self.0.plan.clone();
+        plan.settings.push_str(settings);
+        inhabitant.start(transport, &self.bootstrap(), self.0.started, &plan, &self.0.journal);
+    }
+
+    fn bootstrap(&self) -> String {
+        let of_brokers = || self.0.cluster.endpoints().into_values().collect();
+        let addresses = match self.0.plan.stable_bootstrap {
+            true => vec![self.0.cluster.bootstrap()],
+            false => of_brokers(),
+        };
+        addresses.iter().map(Address::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    /// Ends the service of this number as a failure of its own does: nothing is drained or committed, the group is
+    /// not left. None if it does not run.
+    pub async fn crash_service(&self, number: usize) -> Option<Exit> {
+        let running = self.inhabitants().get_mut(&number).and_then(Inhabitant::crash)?;
+        Some(running.await)
     }
 
     /// Cuts the service of this number off from all brokers, or connects it again. What was under way comes then.

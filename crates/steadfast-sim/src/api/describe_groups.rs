@@ -19,7 +19,7 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &DescribeGroup
 
 fn describe(cluster: &Cluster, call: &Call, group: &GroupId) -> DescribedGroup {
     let answer = DescribedGroup::default().with_group_id(group.clone());
-    if let Err(error) = cluster.groups.admit(call.node, group.as_str(), cluster.now()) {
+    if let Err(error) = cluster.groups.admit_nameless(call.node, group.as_str(), cluster.now()) {
         return answer.with_error_code(error.code());
     }
     let dead = || answer.with_group_state(text(GroupState::Dead.name()));

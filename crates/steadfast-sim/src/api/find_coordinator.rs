@@ -36,10 +36,12 @@ fn find(cluster: &Cluster, key: &str, key_type: i8) -> Result<(NodeId, Address),
     found.ok_or(ResponseError::CoordinatorNotAvailable)
 }
 
+/// Before version 4 the error is told in words too, even that there is none.
 fn single(found: Result<(NodeId, Address), ResponseError>) -> FindCoordinatorResponse {
     let answer = FindCoordinatorResponse::default();
     match found {
         Ok((node, address)) => answer
+            .with_error_message(Some(text("NONE")))
             .with_node_id(BrokerId(node.0))
             .with_host(text(&address.host))
             .with_port(i32::from(address.port)),
@@ -52,17 +54,12 @@ fn single(found: Result<(NodeId, Address), ResponseError>) -> FindCoordinatorRes
 }
 
 fn coordinator(key: &StrBytes, found: Result<(NodeId, Address), ResponseError>) -> Coordinator {
-    let answer = Coordinator::default().with_key(key.clone());
+    let answer = Coordinator::default().with_key(key.clone()).with_error_message(Some(text("")));
     match found {
         Ok((node, address)) => answer
             .with_node_id(BrokerId(node.0))
             .with_host(text(&address.host))
-            .with_port(i32::from(address.port))
-            .with_error_message(Some(text(""))),
-        Err(error) => answer
-            .with_error_code(error.code())
-            .with_error_message(Some(text(&error.to_string())))
-            .with_node_id(BrokerId(-1))
-            .with_port(-1),
+            .with_port(i32::from(address.port)),
+        Err(error) => answer.with_error_code(error.code()).with_node_id(BrokerId(-1)).with_port(-1),
     }
 }

@@ -21,7 +21,10 @@ const BATCHED: i16 = 8;
 /// From this version on an error is told once for the whole answer.
 const ONE_ERROR: i16 = 2;
 
-/// The partitions of a topic that are asked for, or answered.
+/// The partitions that are asked for, by topic.
+type Asked = Vec<(StrBytes, Vec<i32>)>;
+
+/// What was found of a topic.
 type Topic = (StrBytes, Vec<Found>);
 
 /// What was found of one partition.
@@ -38,14 +41,14 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &OffsetFetchRe
 }
 
 fn batch(cluster: &Cluster, call: &Call, request: &OffsetFetchRequest) -> OffsetFetchResponse {
-    let groups = request.groups.iter().map(|group| {
-        let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
-        let asked = group.topics.as_ref().map(|topics| {
-            let topics = topics.iter();
-            topics.map(|topic| (topic.name.0.clone(), topic.partition_indexes.clone())).collect()
+    let groups = request.groups.iter().map(|asked| {
+        let group = Group { cluster, name: asked.group_id.as_str(), stable: request.require_stable };
+        let topics = asked.topics.as_ref().map(|topics| {
+            topics.iter().map(|topic| (topic.name.0.clone(), topic.partition_indexes.clone())).collect()
         });
-        match admit(cluster, call, group.group_id.as_str()) {
-            Ok(offsets) => answer.with_topics(found(offsets, asked).into_iter().map(batched_topic).collect()),
+        let answer = OffsetFetchResponseGroup::default().with_group_id(asked.group_id.clone());
+        match group.admit(call) {
+            Ok(()) => answer.with_topics(group.found(topics).into_iter().map(batched_topic).collect()),
             Err(error) => answer.with_error_code(error.code()),
         }
     });
@@ -53,49 +56,62 @@ fn batch(cluster: &Cluster, call: &Call, request: &OffsetFetchRequest) -> Offset
 }
 
 fn one(cluster: &Cluster, call: &Call, request: &OffsetFetchRequest) -> OffsetFetchResponse {
-    let asked: Option<Vec<(StrBytes, Vec<i32>)>> = request.topics.as_ref().map(|topics| {
+    let group = Group { cluster, name: request.group_id.as_str(), stable: request.require_stable };
+    let asked: Option<Asked> = request.topics.as_ref().map(|topics| {
         topics.iter().map(|topic| (topic.name.0.clone(), topic.partition_indexes.clone())).collect()
     });
     let answer = OffsetFetchResponse::default();
     let topics = |found: Vec<Topic>| found.into_iter().map(single_topic).collect();
-    match admit(cluster, call, request.group_id.as_str()) {
-        Ok(offsets) => answer.with_topics(topics(found(offsets, asked))),
+    match group.admit(call) {
+        Ok(()) => answer.with_topics(topics(group.found(asked))),
         Err(error) if call.version < ONE_ERROR => answer.with_topics(topics(failed(error, asked))),
         Err(error) => answer.with_error_code(error.code()),
     }
 }
 
-/// The offsets of the group; none if there is no such group, which is no error.
-fn admit<'a>(cluster: &'a Cluster, call: &Call, group: &str) -> Result<Option<&'a Offsets>, ResponseError> {
-    cluster.groups.admit(call.node, group, cluster.now())?;
-    Ok(cluster.groups.get(group).map(|hosted| &hosted.offsets))
+/// The group that is asked for.
+struct Group<'a> {
+    cluster: &'a Cluster,
+    name: &'a str,
+    /// What an open transaction may change is to be waited for (KIP-447).
+    stable: bool,
 }
 
-/// What is asked for, or all that there is.
-fn found(offsets: Option<&Offsets>, asked: Option<Vec<(StrBytes, Vec<i32>)>>) -> Vec<Topic> {
-    let Some(asked) = asked else { return offsets.map(everything).unwrap_or_default() };
-    asked
-        .into_iter()
-        .map(|(topic, indexes)| {
-            let committed = |index| offsets?.get(&Partition::new(topic.as_str(), index)).cloned();
-            let found =
-                indexes.into_iter().map(|index| Found { index, committed: committed(index), error: 0 });
+impl Group<'_> {
+    fn admit(&self, call: &Call) -> Result<(), ResponseError> {
+        self.cluster.groups.admit_nameless(call.node, self.name, self.cluster.now())
+    }
+
+    /// What is asked for, or all that there is. A group that does not exist has committed nothing.
+    fn found(&self, asked: Option<Asked>) -> Vec<Topic> {
+        let offsets = self.cluster.groups.get(self.name).map(|hosted| &hosted.offsets);
+        let asked = asked.unwrap_or_else(|| offsets.map(everything).unwrap_or_default());
+        let topics = asked.into_iter().map(|(topic, indexes)| {
+            let found = indexes.into_iter().map(|index| {
+                let partition = Partition::new(topic.as_str(), index);
+                if self.stable && self.cluster.transactions.is_unstable(self.name, &partition) {
+                    let error = ResponseError::UnstableOffsetCommit.code();
+                    return Found { index, committed: None, error };
+                }
+                let committed = offsets.and_then(|offsets| offsets.get(&partition)).cloned();
+                Found { index, committed, error: 0 }
+            });
             let found = found.collect();
             (topic, found)
-        })
-        .collect()
-}
-
-fn everything(offsets: &Offsets) -> Vec<Topic> {
-    let mut topics: BTreeMap<&str, Vec<Found>> = BTreeMap::new();
-    for (partition, committed) in offsets.all() {
-        let found = Found { index: partition.index, committed: Some(committed.clone()), error: 0 };
-        topics.entry(&partition.topic).or_default().push(found);
+        });
+        topics.collect()
     }
-    topics.into_iter().map(|(topic, found)| (text(topic), found)).collect()
 }
 
-fn failed(error: ResponseError, asked: Option<Vec<(StrBytes, Vec<i32>)>>) -> Vec<Topic> {
+fn everything(offsets: &Offsets) -> Asked {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for partition in offsets.all().keys() {
+        topics.entry(&partition.topic).or_default().push(partition.index);
+    }
+    topics.into_iter().map(|(topic, indexes)| (text(topic), indexes)).collect()
+}
+
+fn failed(error: ResponseError, asked: Option<Asked>) -> Vec<Topic> {
     let asked = asked.unwrap_or_default().into_iter();
     asked
         .map(|(topic, indexes)| {

@@ -54,6 +54,21 @@ impl Group {
         Ok(())
     }
 
+    /// Whether this member may commit offsets in a transaction now (KIP-447). One without membership always may, and
+    /// the state is not asked for; it is no sign of life.
+    pub(crate) fn admit_transactional_commit(
+        &self,
+        member: &str,
+        instance: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ResponseError> {
+        if generation < 0 && (self.state == GroupState::Empty || (member.is_empty() && instance.is_none())) {
+            return Ok(());
+        }
+        self.validate(member, instance)?;
+        if generation == self.generation { Ok(()) } else { Err(ResponseError::IllegalGeneration) }
+    }
+
     fn renew(&mut self, member: &str, now: Tick) {
         if let Some(member) = self.members.get_mut(member) {
             member.renew(now);

@@ -1,7 +1,7 @@
 //! Commits on their way into a group's offsets.
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::OffsetCommitRequest;
+use kafka_protocol::messages::{OffsetCommitRequest, TxnOffsetCommitRequest};
 use steadfast_core::ids::{GroupGeneration, Partition};
 
 use super::act;
@@ -59,7 +59,7 @@ pub(crate) fn commit(
 fn admit(cluster: &mut Cluster, call: &Call, request: &OffsetCommitRequest) -> Result<(), ResponseError> {
     let group = request.group_id.as_str();
     let generation = request.generation_id_or_member_epoch;
-    cluster.groups.admit(call.node, group, cluster.now())?;
+    cluster.groups.admit_nameless(call.node, group, cluster.now())?;
     if cluster.groups.get(group).is_none() {
         if generation >= 0 {
             return Err(if call.version >= GROUP_ID_NOT_FOUND {
@@ -75,6 +75,26 @@ fn admit(cluster: &mut Cluster, call: &Call, request: &OffsetCommitRequest) -> R
         group.admit_commit(request.member_id.as_str(), instance, generation, now)
     })
     .unwrap_or(Err(ResponseError::UnknownMemberId))
+}
+
+/// Whether this member may commit offsets to the group in a transaction (KIP-447).
+pub(crate) fn admit_in_transaction(
+    cluster: &mut Cluster,
+    call: &Call,
+    request: &TxnOffsetCommitRequest,
+) -> Result<(), ResponseError> {
+    let group = request.group_id.as_str();
+    cluster.groups.admit(call.node, group, cluster.now())?;
+    if cluster.groups.get(group).is_none() {
+        if request.generation_id >= 0 {
+            return Err(ResponseError::IllegalGeneration);
+        }
+        cluster.groups.get_or_create(group);
+    }
+    let (member, generation) = (request.member_id.as_str(), request.generation_id);
+    let instance = request.group_instance_id.as_ref().map(|id| id.as_str());
+    act(cluster, group, |group, _| group.admit_transactional_commit(member, instance, generation))
+        .unwrap_or(Err(ResponseError::UnknownMemberId))
 }
 
 fn commit_one(

@@ -18,8 +18,9 @@ use crate::call::Ticket;
 use crate::guise::Guise;
 use crate::network::{Damage, Link, Machine, Standing, Watch};
 
-/// How many requests and answers of one connection may be under way; beyond that it is not read.
-const UNDER_WAY: usize = 1_000;
+/// How many requests or answers of one connection may be under way, and how many bytes of them (but always one): beyond
+/// that it is not read, or its requests wait.
+const UNDER_WAY: (usize, usize) = (1_000, 4 << 20);
 
 /// The part of a frame that even a corrupt answer has: its length and correlation id.
 const HEAD: usize = 8;
@@ -105,6 +106,12 @@ async fn answered(parked: &mut Option<Parked>) -> Option<ResponseKind> {
     }
 }
 
+/// Whether one more may be under way.
+fn room(queue: &VecDeque<(Instant, Bytes)>) -> bool {
+    let (frames, bytes) = UNDER_WAY;
+    queue.len() < frames && queue.iter().map(|(_, frame)| frame.len()).sum::<usize>() < bytes
+}
+
 struct Parked {
     head: Head,
     ticket: Ticket,
@@ -156,7 +163,7 @@ impl<'a> Talk<'a> {
 
     /// Takes the requests that have come to the broker, until one has to wait.
     fn go_on(&mut self, link: &Link, now: Instant) {
-        while self.parked.is_none() && self.ending.is_none() {
+        while self.parked.is_none() && self.ending.is_none() && room(&self.outbox) {
             match self.inbox.front() {
                 Some((due, _)) if *due <= now => {}
                 _ => return,
@@ -277,13 +284,12 @@ impl<'a> Talk<'a> {
     }
 
     fn may_read(&self, link: &Link) -> bool {
-        let room = self.inbox.len() + self.outbox.len() < UNDER_WAY;
-        link.requests && room && !self.hung_up && self.ending.is_none()
+        link.requests && room(&self.inbox) && !self.hung_up && self.ending.is_none()
     }
 
     /// When something under way gets there that is not there yet.
     fn wake(&self, link: &Link, now: Instant) -> Option<Instant> {
-        let takes = self.parked.is_none() && self.ending.is_none();
+        let takes = self.parked.is_none() && self.ending.is_none() && room(&self.outbox);
         let request = self.inbox.front().map(|(due, _)| *due).filter(|_| takes);
         let answer = self.outbox.front().map(|(due, _)| *due).filter(|due| link.answers && *due > now);
         request.into_iter().chain(answer).min()

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition, TopicId};
 
-use super::{Replicas, Topic, TopicError, valid_name};
-use crate::api::fetch;
+use super::{Replicas, Topic, TopicError, changed, valid_name};
 use crate::batch::{self, Header, NewRecord, Producer};
 use crate::cluster::Cluster;
 use crate::groups;
+use crate::transactions::Session;
 
 /// The most partitions of one topic: a request may ask for billions.
 pub(crate) const MOST_PARTITIONS: usize = 10_000;
@@ -79,7 +79,7 @@ impl Cluster {
     pub fn delete_topic(&mut self, name: &str) -> Result<(), TopicError> {
         let topic = self.topics.remove(name).ok_or_else(|| TopicError::NoTopic(name.into()))?;
         for index in 0..topic.partitions.len() {
-            fetch::wake(self, &Partition::new(name, index as i32));
+            changed(self, &Partition::new(name, index as i32));
         }
         groups::topic_deleted(self, name);
         Ok(())
@@ -122,26 +122,26 @@ impl Cluster {
         // The writer's batches are always readable but one without records, which is none.
         let Ok(header) = Header::read(batch) else { return Ok(replicas.log.end()) };
         let base = replicas.log.append(header, batch);
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(base)
     }
 
     /// Ends this producer's transaction: a marker goes to every partition where it is open.
     pub fn end_transaction(&mut self, producer_id: i64, commit: bool) {
-        self.mark_transaction(producer_id, 0, commit);
+        self.mark_transaction(Session { producer_id, epoch: 0 }, commit);
     }
 
-    pub(crate) fn mark_transaction(&mut self, producer_id: i64, epoch: i16, commit: bool) {
+    pub(crate) fn mark_transaction(&mut self, session: Session, commit: bool) {
         let time_ms = i64::try_from(self.now().since_start().as_millis()).unwrap_or(i64::MAX);
         let marked: Vec<Partition> = self
             .topics
             .partitions_mut()
             .filter_map(|(partition, replicas)| {
-                replicas.log.end_transaction(producer_id, epoch, commit, time_ms).then_some(partition)
+                replicas.log.end_transaction(session, commit, time_ms).then_some(partition)
             })
             .collect();
         for partition in marked {
-            fetch::wake(self, &partition);
+            changed(self, &partition);
         }
     }
 
@@ -153,7 +153,7 @@ impl Cluster {
             return Err(TopicError::CannotLead { partition: partition.clone(), node });
         }
         replicas.lead(Some(node));
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Cluster {
         let leader = replicas.leader;
         replicas.lead(leader);
         let end = replicas.log.end();
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(end)
     }
 
@@ -174,7 +174,7 @@ impl Cluster {
         let replicas = self.replicas_mut(partition)?;
         replicas.log.delete_before(offset);
         let start = replicas.log.start();
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(start)
     }
 
@@ -190,7 +190,7 @@ impl Cluster {
         at: Option<Offset>,
     ) -> Result<(), TopicError> {
         self.replicas_mut(partition)?.log.hold(at);
-        fetch::wake(self, partition);
+        changed(self, partition);
         Ok(())
     }
 

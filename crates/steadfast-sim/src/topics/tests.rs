@@ -161,8 +161,8 @@ fn after_deletion_and_compaction_offsets_stay_taken() {
         bases
     };
     // The batch across the start stays whole; of the one that was compacted away nothing is left.
-    assert_eq!(bases(log.read(Offset(7), Offset(20), all)), [5, 15]);
-    assert_eq!(bases(log.read(Offset(11), Offset(20), all)), [15]);
+    assert_eq!(bases(log.read(Offset(7), Offset(20), all).0), [5, 15]);
+    assert_eq!(bases(log.read(Offset(11), Offset(20), all).0), [15]);
     assert_eq!(cluster.log_end(&t(0)), Ok(Offset(20)));
 }
 

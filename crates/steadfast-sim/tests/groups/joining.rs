@@ -1,9 +1,10 @@
 //! Who comes in, and under which id.
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{JoinGroupRequest, RequestKind, ResponseKind};
 use steadfast_sim::group::{GroupSettings, GroupState};
 
-use crate::fixture::{GROUP, Join, Stage, assignment, secs, subscription};
+use crate::fixture::{GROUP, Join, Stage, assignment, commit, secs, subscription, text};
 
 #[test]
 fn a_dynamic_member_is_given_an_id_and_joins_with_it() {
@@ -102,4 +103,20 @@ fn a_group_that_is_full_takes_nobody_else() {
     let answer = stage.join(&Join::new());
     assert_eq!(answer.error_code, ResponseError::GroupMaxSizeReached.code());
     assert_eq!(stage.heartbeat(&member, 1), 0);
+}
+
+#[test]
+fn a_group_without_a_name_has_offsets_but_no_members() {
+    let mut stage = Stage::new();
+    let node = stage.cluster.coordinator("").unwrap();
+    let request = commit("", -1, &[("orders", 0, 5)]).with_group_id(text("").into());
+    assert!(stage.ask(node, 9, RequestKind::OffsetCommit(request)).is_ok());
+    assert_eq!(stage.cluster.committed("").len(), 1);
+    let request = JoinGroupRequest::default().with_session_timeout_ms(10_000);
+    match stage.ask(node, 9, RequestKind::JoinGroup(request)) {
+        Ok(ResponseKind::JoinGroup(answer)) => {
+            assert_eq!(answer.error_code, ResponseError::InvalidGroupId.code());
+        }
+        other => panic!("{other:?}"),
+    }
 }

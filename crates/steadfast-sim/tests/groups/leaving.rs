@@ -84,3 +84,12 @@ fn before_version_3_the_members_error_is_the_answers() {
     assert_eq!(leave("nobody"), (ResponseError::UnknownMemberId.code(), 0));
     assert_eq!(leave(&member), (0, 0));
 }
+
+#[test]
+fn one_that_was_given_an_id_and_leaves_an_empty_group_begins_nothing() {
+    let mut stage = Stage::new();
+    let invited = stage.invite();
+    assert_eq!(stage.leave(&[(&invited, None)]), [0]);
+    assert_eq!((stage.state(), stage.generation()), (GroupState::Empty, 0));
+    assert_eq!(stage.cluster.next_deadline(), None);
+}

@@ -11,4 +11,5 @@ mod offsets;
 mod protocols;
 mod rounds;
 mod statics;
+mod transactions;
 mod versions;

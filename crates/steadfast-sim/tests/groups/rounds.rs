@@ -224,3 +224,41 @@ fn silence_is_noticed_as_such() {
     assert!(stage.notices.contains(&removed));
     assert_eq!(stage.cluster.next_deadline(), None);
 }
+
+#[test]
+fn a_new_member_that_nobody_answers_for_five_minutes_has_to_ask_again() {
+    let mut stage = Stage::new();
+    let patient = Join { rebalance: secs(600), session: secs(600), ..Join::new() };
+    let first = stage.invite();
+    let answer = stage.join(&Join { member: first.clone(), ..patient.clone() });
+    stage.sync(&first, answer.generation_id, &[]);
+    let second = stage.invite();
+    let parked = stage.park(&Join { member: second, ..patient });
+    stage.pass(secs(299));
+    assert_eq!(stage.answer(parked), None);
+    stage.pass(secs(1));
+    assert_eq!(stage.joined(parked).error_code, ResponseError::UnknownMemberId.code());
+    assert_eq!(stage.member_ids(), [first].into());
+}
+
+#[test]
+fn after_the_assignment_every_member_has_a_whole_session() {
+    let mut stage = Stage::new();
+    let (leader, second) = stage.stable_pair();
+    let parked = stage.park(&Join::of(&leader));
+    stage.join(&Join::of(&second));
+    stage.joined(parked);
+    let waiting = stage.try_sync(&second, 3, &[]).unwrap_err();
+    // Longer than the session of the one that waits.
+    for _ in 0..3 {
+        stage.pass(secs(5));
+        assert_eq!(stage.heartbeat(&leader, 3), 0);
+    }
+    stage.sync(&leader, 3, &[(&leader, &[0]), (&second, &[1])]);
+    assert_eq!(stage.synced(waiting).error_code, 0);
+    stage.pass(secs(9));
+    assert_eq!(stage.heartbeat(&leader, 3), 0);
+    assert_eq!(stage.cluster.group(GROUP).unwrap().members.len(), 2);
+    stage.pass(secs(1));
+    assert_eq!(stage.member_ids(), [leader].into());
+}

@@ -150,3 +150,13 @@ fn a_round_that_only_absent_static_members_could_join_waits_for_them() {
     stage.pass(secs(100));
     assert_eq!((stage.state(), stage.generation()), (GroupState::Empty, 3));
 }
+
+#[test]
+fn one_that_comes_back_has_a_whole_session() {
+    let mut stage = Stage::new();
+    stable(&mut stage);
+    stage.pass(secs(9));
+    let new = stage.join(&Join::instance("one")).member_id;
+    stage.pass(secs(9));
+    assert_eq!(stage.heartbeat_as(&new, Some("one"), 1), 0);
+}

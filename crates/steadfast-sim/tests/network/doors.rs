@@ -59,6 +59,19 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_sends_and_does_not_read_is_not_read_either() {
+    let cluster = started();
+    let mut stream = cluster.connect(&cluster.bootstrap()).await.unwrap();
+    let question = question(NEWEST, 7);
+    let flood = async {
+        loop {
+            stream.write_all(&question).await.unwrap();
+        }
+    };
+    assert!(timeout(LIMIT, flood).await.is_err(), "the writer is held up by a full window");
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_brokers_move_the_old_addresses_refuse_and_their_connections_are_reset() {
     let cluster = started();
     let (old, mut stream) = at_node_1(&cluster).await;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::DateTime;
+use futures::TryFutureExt;
+use futures::future::try_join_all;
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use rskafka::record::Record;
@@ -29,7 +31,7 @@ pub(crate) struct Load {
     wall_clock: WallClock,
     /// Keeps the connections that the writers share.
     _client: Client,
-    partitions: BTreeMap<i32, PartitionClient>,
+    partitions: Vec<(i32, PartitionClient)>,
 }
 
 /// Why there is no load, or not all of it.
@@ -68,13 +70,12 @@ impl Load {
         };
         let client = timeout_at(limit, ClientBuilder::new(bootstrap.clone()).build());
         let client = client.await.map_err(|late| wrong(&late))?.map_err(|error| wrong(&error))?;
-        let mut partitions = BTreeMap::new();
-        for partition in 0..plan.partitions {
-            let its =
-                timeout_at(limit, client.partition_client(topic, partition, UnknownTopicHandling::Retry));
-            let its = its.await.map_err(|late| wrong(&late))?.map_err(|error| wrong(&error))?;
-            partitions.insert(partition, its);
-        }
+        let connect = |partition| {
+            let its = client.partition_client(topic, partition, UnknownTopicHandling::Retry);
+            its.map_ok(move |its| (partition, its))
+        };
+        let partitions = timeout_at(limit, try_join_all((0..plan.partitions).map(connect)));
+        let partitions = partitions.await.map_err(|late| wrong(&late))?.map_err(|error| wrong(&error))?;
         Ok(Load { plan, wall_clock, _client: client, partitions })
     }
 

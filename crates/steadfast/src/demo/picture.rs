@@ -60,8 +60,8 @@ impl Chart {
         let partitions = seen.plan.partitions;
         Chart {
             zero: moved.at,
-            from: moved.at.saturating_sub(span.mul_f64(0.45)),
-            until: moved.at + span.mul_f64(1.55),
+            from: moved.at.saturating_sub(span.mul_f64(0.8)),
+            until: moved.at + span.mul_f64(1.8),
             partitions,
             lane: (LANES_HEIGHT / f64::from(partitions)).clamp(5.0, 22.0),
             stretches,
@@ -131,12 +131,14 @@ impl Chart {
         while ms <= after {
             let x = LEFT + (ms + before) / (before + after) * (RIGHT - LEFT);
             write!(svg, r#"<line class="grid" x1="{x:.1}" y1="{LANES}" x2="{x:.1}" y2="{bottom:.1}"/>"#)?;
-            let sign = if ms > 0.0 { "+" } else { "" };
-            let y = bottom + 16.0;
-            write!(
-                svg,
-                r#"<text class="dim" x="{x:.1}" y="{y:.1}" text-anchor="middle">{sign}{ms:.0} ms</text>"#
-            )?;
+            // At the very edge a label would not fit.
+            if x < RIGHT - 20.0 {
+                let (sign, y) = (if ms > 0.0 { "+" } else { "" }, bottom + 16.0);
+                write!(
+                    svg,
+                    r#"<text class="dim" x="{x:.1}" y="{y:.1}" text-anchor="middle">{sign}{ms:.0} ms</text>"#
+                )?;
+            }
             ms += step;
         }
         Ok(())
@@ -234,7 +236,7 @@ fn heading(svg: &mut String, seen: &Seen, outcome: &Outcome) -> std::fmt::Result
     write!(svg, r#"<text class="title" id="title" x="24" y="32">{title}</text>"#)?;
     write!(
         svg,
-        r#"<text class="dim" x="24" y="52">{} brokers, {} records a second, {old}. Each tick is a delivery to the sink; a dot is the first record written after the move.</text>"#,
+        r#"<text class="dim" x="24" y="52">Embedded cluster, brokers: {}, {} records/s; {old}. A tick is a delivery, a dot the first record written after the move.</text>"#,
         plan.brokers, plan.rate
     )
 }

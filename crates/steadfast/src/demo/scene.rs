@@ -26,7 +26,7 @@ use crate::service::Service;
 const TOPIC: &str = "demo";
 const GROUP: &str = "demo";
 /// Connections that stand end as soon as the cluster's runtime gets to them, not at once.
-const UNTIL_CLOSED: Duration = Duration::from_millis(2);
+const UNTIL_CLOSED: Duration = Duration::from_millis(5);
 /// A respawn ends with the first answer for its last partition, which may be an empty one.
 const RESPAWN_ENDS: Duration = Duration::from_secs(2);
 

@@ -33,11 +33,12 @@ fn opening(plan: &Plan, moved: Option<&Move>) -> Vec<String> {
         "Every endpoint of a cluster moves while steadfast consumes from it.".to_owned(),
         String::new(),
         format!(
-            "{}, {}, {} records at {} a second; times are from the move.",
+            "{}, {}, {} records at {} a second, to each partition one every {} ms.",
             count(plan.brokers, "broker"),
             count(plan.partitions, "partition"),
             plan.records,
-            plan.rate
+            plan.rate,
+            millis(plan.beat())
         ),
     ];
     if let Some(moved) = moved {
@@ -130,6 +131,7 @@ fn verdict(outcome: &Outcome) -> String {
             let recovery = millis(recovery);
             format!("IT DID NOT KEEP ITS PLACE, though every partition flowed again after {recovery} ms.")
         }
+        None if outcome.written_after.is_empty() => "It was not played to its end.".to_owned(),
         None => {
             let (back, awaited) = (outcome.resumed.len(), outcome.written_after.len());
             format!("IT DID NOT KEEP ITS PLACE: {back} of {awaited} partitions flowed again.")
@@ -151,7 +153,7 @@ mod tests {
         let expected = "\
 Every endpoint of a cluster moves while steadfast consumes from it.
 
-2 brokers, 2 partitions, 8 records at 1000 a second; times are from the move.
+2 brokers, 2 partitions, 8 records at 1000 a second, to each partition one every 2.0 ms.
 The bootstrap address 127.0.0.1:4100 stays, as a DNS name or a load balancer does.
 The producer has listeners of its own, which stay: only the consumer is put to the test.
 
@@ -203,5 +205,6 @@ It kept its place: every partition flowed again 52 ms after the move.";
         seen.trouble.push("nothing moved".to_owned());
         let told = told(&seen);
         assert!(told.contains("   +0.902 s  2 partitions flow") && !told.contains("bootstrap"), "{told}");
+        assert!(told.ends_with("\ntrouble: nothing moved\nIt was not played to its end."), "{told}");
     }
 }

@@ -248,6 +248,24 @@ fn committed_readers_stop_at_the_first_open_transaction_and_are_told_of_aborted_
 }
 
 #[test]
+fn aborted_transactions_are_told_as_far_as_records_come() {
+    let mut cluster = cluster();
+    for producer in 1..=3 {
+        cluster.append_transactional(&t(0), producer, records(1)).unwrap();
+        cluster.end_transaction(producer, false);
+    }
+    let told = |cluster: &mut Cluster, offset, bytes| {
+        let asked = from(offset).with_partition_max_bytes(bytes);
+        let request = of(vec![asked]).with_isolation_level(READ_COMMITTED);
+        let answer = fetched(ask(cluster, 1, 12, RequestKind::Fetch(request)));
+        let aborted = answer.responses[0].partitions[0].aborted_transactions.clone().unwrap();
+        aborted.iter().map(|aborted| aborted.producer_id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut cluster, 0, 1), [1]);
+    assert_eq!(told(&mut cluster, 2, BIG), [2, 3]);
+}
+
+#[test]
 fn a_session_that_was_never_given_is_refused() {
     let request = of(vec![from(0)]).with_session_id(5);
     let answer = fetched(ask(&mut cluster(), 1, 12, RequestKind::Fetch(request)));
