@@ -21,27 +21,31 @@ use steadfast_sim::faults::{Nodes, Old};
 /// How many partitions the topic of a scenario has.
 pub const PARTITIONS: usize = 12;
 
-/// A cluster of three brokers, and what can be put on it.
+/// A cluster of three brokers that a service can be rehearsed on.
 pub trait Stage {
     /// A service under load.
     type Rehearsal: Rehearsal;
-    /// Members of one group under load.
-    type Company: Company;
 
     /// Begins a rehearsal: its service consumes all partitions when this returns.
     async fn open(&mut self, opening: Opening<'_>) -> Self::Rehearsal;
-
-    /// Makes a topic and its load. `name` names topic and group.
-    async fn gather(&mut self, name: &str, endpoints: Endpoints) -> Self::Company;
-
-    /// The topic has so many partitions from now on.
-    async fn add_partitions(&mut self, topic: &str, total: usize);
 
     /// Ends a broker in order.
     async fn stop_broker(&mut self, node: NodeId);
 
     /// Has a broker back, with all that it led.
     async fn restart_broker(&mut self, node: NodeId);
+}
+
+/// A cluster of three brokers that members of a group can gather on.
+pub trait Gathering {
+    /// Members of one group under load.
+    type Company: Company;
+
+    /// Makes a topic and its load. `name` names topic and group.
+    async fn gather(&mut self, name: &str, endpoints: Endpoints) -> Self::Company;
+
+    /// The topic has so many partitions from now on.
+    async fn add_partitions(&mut self, topic: &str, total: usize);
 }
 
 /// Whether the endpoints of a company's cluster may move.

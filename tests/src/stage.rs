@@ -11,19 +11,25 @@ use crate::kafka::{Cluster, missing};
 #[derive(Clone, Default)]
 pub struct Stage {
     cluster: Arc<Mutex<Option<Cluster>>>,
+    properties: &'static [(&'static str, &'static str)],
 }
 
 impl Stage {
+    /// The same with further properties for every broker.
+    pub fn with(properties: &'static [(&'static str, &'static str)]) -> Stage {
+        Stage { properties, ..Stage::default() }
+    }
+
     /// A trial on the shared cluster, which is whole when the trial begins, whatever the one before did to it. It
     /// fails by a panic. Trials run one after the other; each uses topics and groups of its own.
     pub fn trial(&self, name: &str, run: impl FnOnce(&mut Cluster) + Send + 'static) -> Trial {
-        let shared = self.cluster.clone();
+        let (shared, properties) = (self.cluster.clone(), self.properties);
         Trial::ignorable_test(name, move || {
-            if let Some(reason) = missing() {
-                return unable(reason);
+            if let Some(unable) = without_java() {
+                return unable;
             }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            let cluster = ready(&mut shared)?;
+            let cluster = ready(&mut shared, properties)?;
             run(cluster);
             Ok(Completion::Completed)
         })
@@ -39,20 +45,21 @@ impl Stage {
     }
 }
 
-/// Under CI a trial that cannot run has failed.
-fn unable(reason: String) -> Result<Completion, libtest_mimic::Failed> {
+/// What becomes of a trial that needs Java where there is none. Under CI it has failed.
+pub(crate) fn without_java() -> Option<Result<Completion, libtest_mimic::Failed>> {
+    let reason = missing()?;
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
-        return Err(reason.into());
+        return Some(Err(reason.into()));
     }
-    Ok(Completion::ignored_with(reason))
+    Some(Ok(Completion::ignored_with(reason)))
 }
 
-fn ready(shared: &mut Option<Cluster>) -> io::Result<&mut Cluster> {
+fn ready<'a>(shared: &'a mut Option<Cluster>, properties: &[(&str, &str)]) -> io::Result<&'a mut Cluster> {
     match shared {
         Some(cluster) => {
             cluster.heal()?;
             Ok(cluster)
         }
-        None => Ok(shared.insert(Cluster::start(3, &[])?)),
+        None => Ok(shared.insert(Cluster::start(3, properties)?)),
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use steadfast_sim::faults::Old;
 
-use super::{Company, Endpoints, Member, PARTITIONS, Stage, named, partitions, story};
+use super::{Company, Endpoints, Gathering, Member, PARTITIONS, named, partitions, story};
 
-/// Hands the names of this room's scenarios to a macro: the one list that all stages play.
+/// Hands the names of this room's scenarios to a macro, but of those in which endpoints move: the one list that all
+/// stages play.
 #[macro_export]
 macro_rules! members_scenarios {
     ($play:ident) => {
@@ -19,6 +20,15 @@ macro_rules! members_scenarios {
             a_static_member_that_restarts_is_not_noticed,
             a_static_member_restarts_in_mid_round,
             who_takes_an_instance_s_place_fences_it,
+        }
+    };
+}
+
+/// The same of the scenarios in which endpoints move.
+#[macro_export]
+macro_rules! moved_members_scenarios {
+    ($play:ident) => {
+        $play! { members:
             every_endpoint_moves_in_an_eager_round,
             every_endpoint_moves_in_a_cooperative_round,
         }
@@ -31,7 +41,7 @@ const RANGE: &str = "\"partition.assignment.strategy\" = \"range\"\n";
 const COOPERATIVE: &str = "\"partition.assignment.strategy\" = \"cooperative-sticky\"\n";
 
 /// Everything is given up in each round, and taken from where it was.
-pub async fn two_of_ours_share_with_range(stage: &mut impl Stage) {
+pub async fn two_of_ours_share_with_range(stage: &mut impl Gathering) {
     let mut company = stage.gather("members-two-range", Endpoints::Fixed).await;
     let (first, second) = pair(&mut company, RANGE).await;
     assert_eq!(given_up(&first).len(), ALL, "{}", story(&first.events()));
@@ -48,7 +58,7 @@ pub async fn two_of_ours_share_with_range(stage: &mut impl Stage) {
 }
 
 /// Only what changes hands is given up.
-pub async fn two_of_ours_share_with_cooperative_sticky(stage: &mut impl Stage) {
+pub async fn two_of_ours_share_with_cooperative_sticky(stage: &mut impl Gathering) {
     let mut company = stage.gather("members-two-cooperative", Endpoints::Fixed).await;
     let (first, second) = pair(&mut company, COOPERATIVE).await;
     assert_eq!(rounds(&first)[0]["assignor"], "cooperative-sticky");
@@ -68,7 +78,7 @@ pub async fn two_of_ours_share_with_cooperative_sticky(stage: &mut impl Stage) {
 }
 
 /// It is missed when its session ends; who is left takes over from what it had committed.
-pub async fn one_of_ours_that_crashes_is_replaced(stage: &mut impl Stage) {
+pub async fn one_of_ours_that_crashes_is_replaced(stage: &mut impl Gathering) {
     let prompt = format!("{COOPERATIVE}\"session.timeout.ms\" = 6000\n");
     let mut company = stage.gather("members-crash", Endpoints::Fixed).await;
     let (first, second) = pair(&mut company, &prompt).await;
@@ -81,7 +91,7 @@ pub async fn one_of_ours_that_crashes_is_replaced(stage: &mut impl Stage) {
 }
 
 /// A poll finds them, and the group's leader has them assigned.
-pub async fn partitions_that_are_added_are_consumed(stage: &mut impl Stage) {
+pub async fn partitions_that_are_added_are_consumed(stage: &mut impl Gathering) {
     let topic = "members-added";
     let mut company = stage.gather(topic, Endpoints::Fixed).await;
     let ours = company.joins(&format!("{COOPERATIVE}\n[drift]\npoll_interval = \"500ms\"\n")).await;
@@ -98,7 +108,7 @@ pub async fn partitions_that_are_added_are_consumed(stage: &mut impl Stage) {
 }
 
 /// A static member is back before its session ends.
-pub async fn a_static_member_that_restarts_is_not_noticed(stage: &mut impl Stage) {
+pub async fn a_static_member_that_restarts_is_not_noticed(stage: &mut impl Gathering) {
     let mut company = stage.gather("members-static-restart", Endpoints::Fixed).await;
     let (first, second, before) = static_pair(&mut company).await;
     let had = owned(&first);
@@ -112,7 +122,7 @@ pub async fn a_static_member_that_restarts_is_not_noticed(stage: &mut impl Stage
 
 /// The second hears of the third only by its next heartbeat; until then the first one's join is parked, and its
 /// heartbeats go out without a member id.
-pub async fn a_static_member_restarts_in_mid_round(stage: &mut impl Stage) {
+pub async fn a_static_member_restarts_in_mid_round(stage: &mut impl Gathering) {
     let mut company = stage.gather("members-static-in-round", Endpoints::Fixed).await;
     let first = company.joins(&static_settings("first")).await;
     await_owned(&company, &first, ALL).await;
@@ -130,7 +140,7 @@ pub async fn a_static_member_restarts_in_mid_round(stage: &mut impl Stage) {
 }
 
 /// Two processes under one instance id: the later one stays.
-pub async fn who_takes_an_instance_s_place_fences_it(stage: &mut impl Stage) {
+pub async fn who_takes_an_instance_s_place_fences_it(stage: &mut impl Gathering) {
     let mut company = stage.gather("members-fenced", Endpoints::Fixed).await;
     let (first, second, before) = static_pair(&mut company).await;
     let had = owned(&first);
@@ -147,12 +157,12 @@ pub async fn who_takes_an_instance_s_place_fences_it(stage: &mut impl Stage) {
 }
 
 /// In mid-round of `range`, into black holes.
-pub async fn every_endpoint_moves_in_an_eager_round(stage: &mut impl Stage) {
+pub async fn every_endpoint_moves_in_an_eager_round(stage: &mut impl Gathering) {
     moved_in_round(stage, "members-moved-eager", RANGE, Old::BlackHole).await;
 }
 
 /// In mid-round of `cooperative-sticky`, and the old ports refuse.
-pub async fn every_endpoint_moves_in_a_cooperative_round(stage: &mut impl Stage) {
+pub async fn every_endpoint_moves_in_a_cooperative_round(stage: &mut impl Gathering) {
     moved_in_round(stage, "members-moved-cooperative", COOPERATIVE, Old::Refuse).await;
 }
 
@@ -160,7 +170,7 @@ pub async fn every_endpoint_moves_in_a_cooperative_round(stage: &mut impl Stage)
 /// join is parked.
 const SLOW_BEAT: &str = "\"heartbeat.interval.ms\" = 15000\n";
 
-async fn moved_in_round(stage: &mut impl Stage, name: &str, strategy: &str, old: Old) {
+async fn moved_in_round(stage: &mut impl Gathering, name: &str, strategy: &str, old: Old) {
     let mut company = stage.gather(name, Endpoints::Movable).await;
     let first = company.joins(&format!("{strategy}{SLOW_BEAT}")).await;
     await_owned(&company, &first, ALL).await;

@@ -1,5 +1,6 @@
 //! One service of a world, through all its lives.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use super::doors::{self, MemoryStore, dice};
 use super::handler::Witness;
 use super::journal::{Journal, What};
+use super::tap::{Cable, Tap};
 use super::world::{Manner, Plan};
 
 /// A service, whether it runs or not.
@@ -26,6 +28,7 @@ pub(super) struct Inhabitant {
     seed: u64,
     store: MemoryStore,
     dice: Dice,
+    cable: Cable,
     life: Option<Life>,
 }
 
@@ -47,8 +50,34 @@ impl Inhabitant {
             seed,
             store: MemoryStore::default(),
             dice: dice(seed),
+            cable: Cable::default(),
             life: None,
         }
+    }
+
+    /// What connects it with the brokers.
+    pub(super) fn cable(&self) -> &Cable {
+        &self.cable
+    }
+
+    /// The transport with the journal listening.
+    pub(super) fn tapped(
+        &self,
+        inner: Arc<dyn Transport>,
+        journal: &Journal,
+        connections: &Arc<AtomicU64>,
+    ) -> Arc<dyn Transport> {
+        Arc::new(Tap {
+            inner,
+            cable: self.cable.clone(),
+            service: Arc::clone(&self.name),
+            journal: journal.clone(),
+            connections: Arc::clone(connections),
+        })
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     pub(super) fn control(&self) -> Option<Control> {

@@ -12,7 +12,7 @@ use super::ear::Ear;
 use super::journal::{Answer, Happening, What};
 use super::rehearsal::Rehearsed;
 use super::world::{Manner, Plan, TOPIC, World, simulate};
-use crate::scenarios::{Endpoints, Opening, PARTITIONS, Shifted, Stage};
+use crate::scenarios::{Endpoints, Gathering, Opening, PARTITIONS, Shifted, Stage};
 
 /// A scenario's longest wait: as on a real Kafka, though nothing is slow here.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
@@ -103,7 +103,6 @@ pub(super) fn listed(addresses: BTreeMap<NodeId, steadfast_core::endpoints::view
 
 impl Stage for Simulated {
     type Rehearsal = Rehearsed;
-    type Company = Members;
 
     async fn open(&mut self, opening: Opening<'_>) -> Rehearsed {
         let place = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
@@ -117,6 +116,18 @@ impl Stage for Simulated {
         Rehearsed::begin(self, manner, place).await
     }
 
+    async fn stop_broker(&mut self, node: NodeId) {
+        self.befall(&Fault::Kill { node });
+    }
+
+    async fn restart_broker(&mut self, node: NodeId) {
+        self.befall(&Fault::Restart { node });
+    }
+}
+
+impl Gathering for Simulated {
+    type Company = Members;
+
     async fn gather(&mut self, _: &str, _: Endpoints) -> Members {
         Members::gather(self)
     }
@@ -124,13 +135,5 @@ impl Stage for Simulated {
     async fn add_partitions(&mut self, _: &str, total: usize) {
         let added = self.world.cluster().with(|cluster| cluster.add_partitions(TOPIC, total));
         added.unwrap_or_else(|error| panic!("{error}"));
-    }
-
-    async fn stop_broker(&mut self, node: NodeId) {
-        self.befall(&Fault::Kill { node });
-    }
-
-    async fn restart_broker(&mut self, node: NodeId) {
-        self.befall(&Fault::Restart { node });
     }
 }

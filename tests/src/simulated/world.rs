@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, fs, io};
@@ -22,6 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
+use super::content::value;
 use super::doors::{EPOCH_MS, dice};
 use super::ear::Ear;
 use super::handler::Conduct;
@@ -96,6 +98,7 @@ struct Inner {
     tally: Arc<Mutex<Tally>>,
     dice: Dice,
     inhabitants: Mutex<BTreeMap<usize, Inhabitant>>,
+    connections: Arc<AtomicU64>,
 }
 
 /// What is left of a world.
@@ -164,6 +167,7 @@ impl World {
             tally: Arc::default(),
             dice: seeds,
             inhabitants: Mutex::default(),
+            connections: Arc::default(),
             plan,
             started,
             cluster,
@@ -223,11 +227,21 @@ impl World {
         self.inhabitants().iter().map(|(number, inhabitant)| (*number, inhabitant.control())).collect()
     }
 
+    /// A handle to the service of this name, once its actors run.
+    pub(super) fn control_of(&self, name: &str) -> Option<Control> {
+        let inhabitants = self.inhabitants();
+        inhabitants.values().find(|inhabitant| &**inhabitant.name() == name)?.control()
+    }
+
     /// Appends one batch of `count` records to a partition.
     pub fn append(&self, partition: &Partition, count: usize) {
         let timestamp_ms = EPOCH_MS + i64::try_from(self.now().since_start().as_millis()).unwrap_or(i64::MAX);
-        let records = (0..count).map(|number| NewRecord::new(timestamp_ms, format!("{partition} {number}")));
-        let appended = self.0.cluster.with(|cluster| cluster.append(partition, records.collect()));
+        let appended = self.0.cluster.with(|cluster| {
+            let end = cluster.log_end(partition)?;
+            let records = (0..).map(|number| Offset(end.0 + number)).take(count);
+            let records = records.map(|offset| NewRecord::new(timestamp_ms, value(partition, offset)));
+            cluster.append(partition, records.collect())
+        });
         // A partition without a leader takes nothing: then nothing was acknowledged either.
         if let Ok(from) = appended {
             let next = Offset(from.0 + i64::try_from(count).unwrap_or(i64::MAX));
@@ -290,7 +304,11 @@ impl World {
         let mut inhabitants = self.inhabitants();
         let inhabitant =
             inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
-        let transport = Arc::new(InMemory(self.0.cluster.clone()));
+        let transport = inhabitant.tapped(
+            Arc::new(InMemory(self.0.cluster.clone())),
+            &self.0.journal,
+            &self.0.connections,
+        );
         let config = self.config(number, manner);
         if let Some(file) = &manner.file
             && let Err(error) = fs::write(file, &config)
@@ -327,6 +345,13 @@ impl World {
     pub async fn crash_service(&self, number: usize) -> Option<Exit> {
         let running = self.inhabitants().get_mut(&number).and_then(Inhabitant::crash)?;
         Some(running.await)
+    }
+
+    /// Cuts the service of this number off from all brokers, or connects it again. What was under way comes then.
+    pub fn cut_off(&self, number: usize, cut: bool) {
+        if let Some(inhabitant) = self.inhabitants().get(&number) {
+            inhabitant.cable().pull(cut);
+        }
     }
 
     /// Ends the service of this number in order, as a signal does. None if it does not run.

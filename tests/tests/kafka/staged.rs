@@ -2,7 +2,6 @@
 //! waits here blocks: nothing else is to run meanwhile.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use futures::executor::block_on;
@@ -10,16 +9,15 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::NodeId;
-use steadfast_sim::proxy::{self, DriftProxy, Moved};
+use steadfast_sim::proxy::{self, Moved};
 use steadfast_sim::{faults, faults::Nodes, faults::Old};
+use steadfast_tests::company::Company;
+use steadfast_tests::gathered::{Gathered, old_of};
 use steadfast_tests::kafka::{Cluster, Signal};
 use steadfast_tests::scenarios::{self, Endpoints, Shifted};
-use steadfast_tests::service::Workplace;
 use steadfast_tests::stage::Stage;
 use steadfast_tests::within;
-use tokio::runtime::Runtime;
 
-use crate::company::{Company, Ours, await_sharing};
 use crate::rehearsal::{LIMIT, Opening, Rehearsal, expect_clean, proxied};
 
 /// A trial that plays this scenario.
@@ -45,36 +43,18 @@ macro_rules! play_each {
 }
 
 steadfast_tests::recovery_scenarios!(play_each);
-steadfast_tests::members_scenarios!(play_each);
+steadfast_tests::moved_members_scenarios!(play_each);
 
 /// The cluster of all trials.
 pub(crate) struct Staged<'a>(&'a mut Cluster);
 
 impl scenarios::Stage for Staged<'_> {
     type Rehearsal = Rehearsal;
-    type Company = Gathered;
 
     async fn open(&mut self, opening: scenarios::Opening<'_>) -> Rehearsal {
         let begin = Opening::new(opening.name);
         let begin = if opening.stable_bootstrap { begin } else { begin.only_old_addresses() };
         begin.begin(self.0)
-    }
-
-    async fn gather(&mut self, name: &str, endpoints: Endpoints) -> Gathered {
-        match endpoints {
-            Endpoints::Fixed => Gathered { company: Company::gather(self.0, name), moving: None },
-            Endpoints::Movable => {
-                let (runtime, proxy) = proxied(self.0);
-                let company = Company::gather(self.0, name).behind(&proxy);
-                Gathered { company, moving: Some((runtime, proxy)) }
-            }
-        }
-    }
-
-    async fn add_partitions(&mut self, topic: &str, total: usize) {
-        let (bootstrap, total) = (self.0.bootstrap(), total.to_string());
-        let alter = ["--bootstrap-server", &bootstrap, "--alter", "--topic", topic, "--partitions", &total];
-        self.0.tool("org.apache.kafka.tools.TopicCommand", &alter).unwrap();
     }
 
     async fn stop_broker(&mut self, node: NodeId) {
@@ -87,6 +67,25 @@ impl scenarios::Stage for Staged<'_> {
     }
 }
 
+impl scenarios::Gathering for Staged<'_> {
+    type Company = Gathered;
+
+    async fn gather(&mut self, name: &str, endpoints: Endpoints) -> Gathered {
+        let company = Company::gather(&self.0.brokers(), name);
+        match endpoints {
+            Endpoints::Fixed => Gathered::at(company),
+            Endpoints::Movable => {
+                let (runtime, proxy) = proxied(self.0);
+                Gathered::behind(company, runtime, proxy)
+            }
+        }
+    }
+
+    async fn add_partitions(&mut self, topic: &str, total: usize) {
+        self.0.brokers().add_partitions(topic, i32::try_from(total).unwrap()).unwrap();
+    }
+}
+
 /// Moments are counted from 1970.
 fn moment(at: SystemTime) -> Duration {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap()
@@ -96,15 +95,6 @@ fn nodes(nodes: &Nodes) -> proxy::Nodes {
     match nodes {
         Nodes::All => proxy::Nodes::All,
         Nodes::Some(nodes) => proxy::Nodes::Some(nodes.iter().map(|node| node.0).collect()),
-    }
-}
-
-fn old(old: Old) -> proxy::Old {
-    match old {
-        Old::Refuse => proxy::Old::Refuse,
-        Old::BlackHole => proxy::Old::BlackHole,
-        Old::Grace(time) => proxy::Old::Grace(time),
-        Old::Drop | Old::Stale(_) => panic!("the drift proxy cannot do this: {old}"),
     }
 }
 
@@ -122,7 +112,7 @@ impl scenarios::Rehearsal for Rehearsal {
     }
 
     async fn shift(&mut self, moving: &faults::Nodes, end: Old) -> Shifted {
-        shifted(Rehearsal::shift(self, nodes(moving), old(end)))
+        shifted(Rehearsal::shift(self, nodes(moving), old_of(end)))
     }
 
     async fn reconfigure(&mut self, bootstrap: &[Address]) -> Duration {
@@ -146,85 +136,5 @@ impl scenarios::Rehearsal for Rehearsal {
     async fn finish(self) {
         let (verdict, service) = Rehearsal::finish(self);
         expect_clean(&verdict, &service);
-    }
-}
-
-/// A company, and the proxy between it and the brokers, if there is one.
-pub(crate) struct Gathered {
-    company: Company,
-    moving: Option<(Runtime, DriftProxy)>,
-}
-
-const JOIN_GROUP: i16 = 11;
-
-impl scenarios::Company for Gathered {
-    type Member = Ours;
-    type Place = Workplace;
-
-    async fn joins(&mut self, settings: &str) -> Ours {
-        self.company.ours(settings)
-    }
-
-    async fn joins_into_a_round(&mut self, settings: &str) -> Ours {
-        let (_, proxy) = self.moving.as_ref().unwrap();
-        let joins = proxy.requests_of(JOIN_GROUP);
-        let member = self.company.ours(settings);
-        // The first of them is answered with a member id.
-        let parked = || (proxy.requests_of(JOIN_GROUP) >= joins + 2).then_some(()).ok_or(());
-        within(LIMIT, parked).unwrap();
-        member
-    }
-
-    async fn rejoins(&mut self, place: Workplace) -> Ours {
-        Ours::at(place)
-    }
-
-    async fn retire(&mut self, member: Ours) -> Workplace {
-        self.company.retire(member)
-    }
-
-    async fn crash(&mut self, member: Ours) {
-        self.company.cut_off(member);
-    }
-
-    async fn fenced(&mut self, member: Ours) {
-        self.company.fenced(member);
-    }
-
-    async fn extend_load(&mut self, partitions: Range<usize>) {
-        let number = |partition: usize| i32::try_from(partition).unwrap();
-        self.company.extend_load(number(partitions.start)..number(partitions.end));
-    }
-
-    async fn shift(&mut self, end: Old) -> Duration {
-        let (runtime, proxy) = self.moving.as_ref().unwrap();
-        moment(runtime.block_on(proxy.move_endpoints(proxy::Nodes::All, old(end))).unwrap().at)
-    }
-
-    async fn until<T>(&self, wanted: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-        within(LIMIT, || answer().ok_or(())).unwrap_or_else(|()| panic!("no {wanted}"))
-    }
-
-    async fn await_sharing(&self, members: &[(&Ours, usize)]) {
-        let members: Vec<(&dyn crate::company::Member, usize)> = members
-            .iter()
-            .map(|(member, wanted)| (*member as &dyn crate::company::Member, *wanted))
-            .collect();
-        await_sharing(&members);
-    }
-
-    async fn disband(self, last: Vec<Ours>) {
-        self.company.disband(last);
-    }
-}
-
-impl scenarios::Member for Ours {
-    fn events(&self) -> Vec<Value> {
-        self.service.events().into_iter().map(|event| event.json).collect()
-    }
-
-    fn first_told(&self, name: &str, since: Duration) -> Option<Duration> {
-        let mut events = self.service.events_named(name).into_iter().map(|event| moment(event.at));
-        events.find(|at| *at >= since)
     }
 }

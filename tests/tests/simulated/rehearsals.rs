@@ -1,4 +1,4 @@
-//! The scenarios that are played on a real Kafka too (tests/tests/kafka), each under the same name.
+//! The scenarios that are played on a real Kafka too (tests/tests/kafka, tests/tests/wire), each under the same name.
 
 use steadfast_tests::simulated::stage::rehearse;
 
@@ -8,20 +8,26 @@ const SEEDS: u64 = 3;
 /// One test for each scenario of a room.
 macro_rules! test_each {
     ($room:ident: $($scenario:ident),+ $(,)?) => {
-        mod $room {
-            use steadfast_tests::scenarios::$room as scenarios;
-
-            $(
-                #[test]
-                fn $scenario() {
-                    for seed in 1..=super::SEEDS {
-                        super::rehearse(seed, async |stage| scenarios::$scenario(stage).await);
-                    }
+        $(
+            #[test]
+            fn $scenario() {
+                for seed in 1..=super::SEEDS {
+                    super::rehearse(seed, async |stage| scenarios::$room::$scenario(stage).await);
                 }
-            )+
-        }
+            }
+        )+
     };
 }
 
-steadfast_tests::recovery_scenarios!(test_each);
-steadfast_tests::members_scenarios!(test_each);
+mod recovery {
+    use steadfast_tests::scenarios;
+
+    steadfast_tests::recovery_scenarios!(test_each);
+}
+
+mod members {
+    use steadfast_tests::scenarios;
+
+    steadfast_tests::members_scenarios!(test_each);
+    steadfast_tests::moved_members_scenarios!(test_each);
+}
