@@ -298,7 +298,8 @@ impl<I: Intake> LeaderLoop<I> {
             );
         }
         let nothing = |part: &FetchedPartition| {
-            part.error == ErrorCode::NONE && part.records.as_ref().is_none_or(|records| records.is_empty())
+            let silent = part.error == ErrorCode::NONE && part.diverging.is_none();
+            silent && part.records.as_ref().is_none_or(|records| records.is_empty())
         };
         // As long as the position is past the end that a new leader knows, it answers at once.
         if early && matched.answered.iter().all(|(_, part)| nothing(part)) {
