@@ -151,8 +151,11 @@ impl Inhabitant {
         journal: &Journal,
         control: Arc<OnceLock<Control>>,
     ) -> Service {
-        let (name, conduct, dice) =
-            (Arc::clone(&self.name), Arc::new(plan.conduct.clone()), self.dice.clone());
+        let (name, conduct, dice) = (
+            Arc::clone(&self.name),
+            Arc::new(manner.conduct.as_ref().unwrap_or(&plan.conduct).clone()),
+            self.dice.clone(),
+        );
         let (to_handlers, to_start) = (journal.clone(), (journal.clone(), Arc::clone(&name)));
         let parsed = Config::from_toml_str(&config).unwrap_or_else(|error| panic!("{error}"));
         let source = Source { path: manner.file.clone(), ..Source::default() };

@@ -89,8 +89,8 @@ fn told(drawn: Drawn, lines: usize) -> Verdict {
     Verdict { seed, outcome }
 }
 
-/// A panic that a deed or a handler asked for needs no word.
-fn expect_panics() {
+/// From now on a panic that a deed or a handler asked for prints no word.
+pub fn expect_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();

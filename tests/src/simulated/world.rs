@@ -84,6 +84,8 @@ pub struct Manner {
     pub file: Option<PathBuf>,
     /// Who is told its events.
     pub ear: Option<Ear>,
+    /// How its handlers behave; none: as the plan says.
+    pub conduct: Option<Conduct>,
 }
 
 /// A handle to a running world. A clone is the same world.

@@ -6,11 +6,15 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails its test")]
 
 mod brokers;
+mod content;
 mod coordinators;
+mod coverage;
+mod crashes;
 mod endpoints;
 mod frames;
+mod handlers;
+mod members;
 mod play;
 mod rehearsals;
 mod views;
-#[path = "../simulated.rs"]
 mod world;

@@ -8,15 +8,18 @@ use serde_json::Value;
 use steadfast::exit::Exit;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::tick::Tick;
+use steadfast_sim::checker::{self, Limits, Summary, Violation};
 use steadfast_sim::faults::{Fault, Nodes};
 use steadfast_tests::simulated::journal::{Answer, Happening, What};
+use steadfast_tests::simulated::judge::Judge;
+use steadfast_tests::simulated::sweep::expect_panics;
 use steadfast_tests::simulated::world::{Plan, Report, World, simulate};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// Records a second, over all partitions.
-const RATE: f64 = 48.0;
+pub(crate) const RATE: f64 = 24.0;
 /// Before anything befalls a world, it is calm: the member heartbeats slowly again.
-const CALM: Duration = Duration::from_secs(15);
+const CALM: Duration = Duration::from_secs(12);
 /// Whatever befell it, a world has caught up so long after the load's end.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
@@ -42,14 +45,28 @@ pub(crate) struct Story {
     pub(crate) report: Report,
     /// When the scenario began, after the calm.
     pub(crate) began: Tick,
+    /// Whether all invariants held.
+    pub(crate) verdict: Result<Summary, Violation>,
 }
 
 /// Plays a scenario under load, in a world that is calm when it begins, and to the end: the load is over and
 /// everything is processed before the service is ended.
 pub(crate) fn play(plan: Plan, scenario: impl AsyncFnOnce(&World)) -> Story {
+    played(plan, true, scenario)
+}
+
+/// The same where not everything will be processed.
+pub(crate) fn play_unfinished(plan: Plan, scenario: impl AsyncFnOnce(&World)) -> Story {
+    played(plan, false, scenario)
+}
+
+fn played(plan: Plan, to_the_end: bool, scenario: impl AsyncFnOnce(&World)) -> Story {
+    expect_panics();
     let happenings: Arc<Mutex<Vec<Happening>>> = Arc::default();
-    let heard = Arc::clone(&happenings);
-    let hear = move |_: &World, happening: &Happening| {
+    let (heard, judge) = (Arc::clone(&happenings), judge());
+    let eyes = judge.clone();
+    let hear = move |world: &World, happening: &Happening| {
+        eyes.see(world, happening);
         heard.lock().unwrap_or_else(PoisonError::into_inner).push(happening.clone());
     };
     let (began, report) = simulate(plan, hear, async |world| {
@@ -58,11 +75,33 @@ pub(crate) fn play(plan: Plan, scenario: impl AsyncFnOnce(&World)) -> Story {
         let began = world.now();
         scenario(world).await;
         drop(load);
-        assert!(world.caught_up(CATCH_UP).await, "lost: {:?}", world.tally().missing());
+        if to_the_end && !world.caught_up(CATCH_UP).await {
+            let waits = judge.finish(world.now());
+            panic!("lost: {:?}, {waits:?}", world.tally().missing());
+        }
         began
     });
     let happenings = std::mem::take(&mut *happenings.lock().unwrap_or_else(PoisonError::into_inner));
-    Story { happenings, report, began }
+    let verdict = judge.finish(report.ended);
+    Story { happenings, report, began, verdict }
+}
+
+/// Whoever checks the invariants while a scenario is played. How fast the service recovers is stated by the scenarios
+/// themselves, so for the judge something is broken all the time.
+fn judge() -> Judge {
+    let minute = 60 * SECOND;
+    let judge = Judge::new(Limits {
+        request_timeout: minute / 2,
+        rebalance_timeout: 5 * minute,
+        respawn_budget: 3,
+        respawn_window: 10 * minute,
+        respawn_drain: SECOND,
+        commits: true,
+        catch_up: 60 * minute,
+        mend: 60 * minute,
+    });
+    judge.tell(Tick::ZERO, checker::Happening::Injected("a scenario".to_owned()));
+    judge
 }
 
 /// Has a fault happen.
@@ -152,9 +191,17 @@ impl Story {
         self
     }
 
-    /// Nothing was lost, and the services ended in order.
+    /// Nothing was lost, all invariants held, and the services ended in order.
     #[track_caller]
     pub(crate) fn lost_nothing(&self) -> &Story {
+        assert!(self.verdict.is_ok(), "{:?}\n{}", self.verdict, self.told());
+        self.processed_everything()
+    }
+
+    /// Nothing was lost, and the services ended in order. The judge is not asked: it is not told of logs that lose
+    /// records.
+    #[track_caller]
+    pub(crate) fn processed_everything(&self) -> &Story {
         assert_eq!(self.report.tally.missing(), BTreeMap::new(), "lost\n{}", self.told());
         let exits = &self.report.exits;
         assert!(exits.values().all(|exit| *exit == Exit::Fine), "{exits:?}\n{}", self.told());
