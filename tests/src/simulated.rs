@@ -2,10 +2,17 @@
 //! memory. A run is reproducible from its seed alone, byte for byte in its event log.
 #![deny(clippy::disallowed_methods)]
 
+pub mod content;
+pub mod deeds;
 pub mod doors;
+pub mod drawn;
 pub mod handler;
 pub mod hour;
 mod inhabitant;
 pub mod journal;
+pub mod judge;
+mod said;
+pub mod sweep;
 pub mod tally;
+pub mod tap;
 pub mod world;

@@ -1,5 +1,6 @@
 //! One service of a world, through all its lives.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
@@ -9,7 +10,6 @@ use steadfast::env::{Dice, Env};
 use steadfast::exit::Exit;
 use steadfast::placement::Placement;
 use steadfast::service::{Control, Service};
-use steadfast_core::endpoints::view::Address;
 use steadfast_kafka::transport::Transport;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::doors::{self, MemoryStore, dice};
 use super::handler::Witness;
 use super::journal::{Journal, What};
+use super::tap::{Cable, Tap};
 use super::world::{GROUP, Plan, TOPIC};
 
 /// A service, whether it runs or not.
@@ -26,6 +27,7 @@ pub(super) struct Inhabitant {
     seed: u64,
     store: MemoryStore,
     dice: Dice,
+    cable: Cable,
     life: Option<Life>,
 }
 
@@ -42,8 +44,34 @@ impl Inhabitant {
             seed,
             store: MemoryStore::default(),
             dice: dice(seed),
+            cable: Cable::default(),
             life: None,
         }
+    }
+
+    /// What connects it with the brokers.
+    pub(super) fn cable(&self) -> &Cable {
+        &self.cable
+    }
+
+    /// The transport with the journal listening.
+    pub(super) fn tapped(
+        &self,
+        inner: Arc<dyn Transport>,
+        journal: &Journal,
+        connections: &Arc<AtomicU64>,
+    ) -> Arc<dyn Transport> {
+        Arc::new(Tap {
+            inner,
+            cable: self.cable.clone(),
+            service: Arc::clone(&self.name),
+            journal: journal.clone(),
+            connections: Arc::clone(connections),
+        })
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     pub(super) fn control(&self) -> Option<Control> {
@@ -54,7 +82,7 @@ impl Inhabitant {
     pub(super) fn start(
         &mut self,
         transport: Arc<dyn Transport>,
-        bootstrap: &Address,
+        bootstrap: &str,
         started: Instant,
         plan: &Plan,
         journal: &Journal,
@@ -85,6 +113,22 @@ impl Inhabitant {
         Some(async move { task.await.unwrap_or_else(|error| panic!("{name}: {error}")) }.boxed())
     }
 
+    /// Ends the life that lasts by the end of the supervisor of its actors; resolves when it has ended.
+    pub(super) fn crash(&mut self) -> Option<BoxFuture<'static, Exit>> {
+        let Life { control, stop, task } = self.life.take()?;
+        control.get()?.end("steadfast");
+        let name = Arc::clone(&self.name);
+        Some(
+            async move {
+                let exit = task.await.unwrap_or_else(|error| panic!("{name}: {error}"));
+                // It was not to end by being told to.
+                drop(stop);
+                exit
+            }
+            .boxed(),
+        )
+    }
+
     fn env(&mut self, transport: Arc<dyn Transport>, started: Instant) -> Env {
         let Some(placement) = Placement::here() else { panic!("a world is an actix system") };
         // Each life rolls other dice.
@@ -95,7 +139,7 @@ impl Inhabitant {
     fn service(
         &self,
         plan: &Plan,
-        bootstrap: &Address,
+        bootstrap: &str,
         journal: &Journal,
         control: Arc<OnceLock<Control>>,
     ) -> Service {
@@ -115,7 +159,7 @@ impl Inhabitant {
     }
 }
 
-fn config(plan: &Plan, bootstrap: &Address, name: &str) -> Config {
+fn config(plan: &Plan, bootstrap: &str, name: &str) -> Config {
     let text = format!(
         "topics = [\"{TOPIC}\"]\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
          \"group.id\" = \"{GROUP}\"\n\"client.id\" = \"{name}\"\n{}",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
+use super::content::value;
 use super::doors::{EPOCH_MS, dice};
 use super::handler::Conduct;
 use super::inhabitant::Inhabitant;
@@ -46,6 +48,8 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// The least important lines that the event log has.
     pub level: Level,
+    /// Whether services begin at the stable address; otherwise at those that the brokers have then, and at no other.
+    pub stable_bootstrap: bool,
 }
 
 /// The topic of every world.
@@ -65,6 +69,7 @@ impl Plan {
             conduct: Conduct::default(),
             latency: (Duration::ZERO, Duration::ZERO),
             level: Level::INFO,
+            stable_bootstrap: true,
         }
     }
 }
@@ -81,6 +86,7 @@ struct Inner {
     tally: Arc<Mutex<Tally>>,
     dice: Dice,
     inhabitants: Mutex<BTreeMap<usize, Inhabitant>>,
+    connections: Arc<AtomicU64>,
 }
 
 /// What is left of a world.
@@ -149,6 +155,7 @@ impl World {
             tally: Arc::default(),
             dice: seeds,
             inhabitants: Mutex::default(),
+            connections: Arc::default(),
             plan,
             started,
             cluster,
@@ -208,11 +215,21 @@ impl World {
         self.inhabitants().iter().map(|(number, inhabitant)| (*number, inhabitant.control())).collect()
     }
 
+    /// A handle to the service of this name, once its actors run.
+    pub(super) fn control_of(&self, name: &str) -> Option<Control> {
+        let inhabitants = self.inhabitants();
+        inhabitants.values().find(|inhabitant| &**inhabitant.name() == name)?.control()
+    }
+
     /// Appends one batch of `count` records to a partition.
     pub fn append(&self, partition: &Partition, count: usize) {
         let timestamp_ms = EPOCH_MS + i64::try_from(self.now().since_start().as_millis()).unwrap_or(i64::MAX);
-        let records = (0..count).map(|number| NewRecord::new(timestamp_ms, format!("{partition} {number}")));
-        let appended = self.0.cluster.with(|cluster| cluster.append(partition, records.collect()));
+        let appended = self.0.cluster.with(|cluster| {
+            let end = cluster.log_end(partition)?;
+            let records = (0..).map(|number| Offset(end.0 + number)).take(count);
+            let records = records.map(|offset| NewRecord::new(timestamp_ms, value(partition, offset)));
+            cluster.append(partition, records.collect())
+        });
         // A partition without a leader takes nothing: then nothing was acknowledged either.
         if let Ok(from) = appended {
             let next = Offset(from.0 + i64::try_from(count).unwrap_or(i64::MAX));
@@ -267,12 +284,45 @@ impl World {
 
     /// Starts the service of this number, unless it runs. One that ran before finds what it stored.
     pub fn start_service(&self, number: usize) {
+        self.start_service_with(number, "");
+    }
+
+    /// The same with TOML of its own, after the plan's.
+    pub fn start_service_with(&self, number: usize, settings: &str) {
         let mut inhabitants = self.inhabitants();
         let inhabitant =
             inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
-        let transport = Arc::new(InMemory(self.0.cluster.clone()));
-        let bootstrap = self.0.cluster.bootstrap();
-        inhabitant.start(transport, &bootstrap, self.0.started, &self.0.plan, &self.0.journal);
+        let transport = inhabitant.tapped(
+            Arc::new(InMemory(self.0.cluster.clone())),
+            &self.0.journal,
+            &self.0.connections,
+        );
+        let mut plan = self.0.plan.clone();
+        plan.settings.push_str(settings);
+        inhabitant.start(transport, &self.bootstrap(), self.0.started, &plan, &self.0.journal);
+    }
+
+    fn bootstrap(&self) -> String {
+        let of_brokers = || self.0.cluster.endpoints().into_values().collect();
+        let addresses = match self.0.plan.stable_bootstrap {
+            true => vec![self.0.cluster.bootstrap()],
+            false => of_brokers(),
+        };
+        addresses.iter().map(Address::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    /// Ends the service of this number as a failure of its own does: nothing is drained or committed, the group is
+    /// not left. None if it does not run.
+    pub async fn crash_service(&self, number: usize) -> Option<Exit> {
+        let running = self.inhabitants().get_mut(&number).and_then(Inhabitant::crash)?;
+        Some(running.await)
+    }
+
+    /// Cuts the service of this number off from all brokers, or connects it again. What was under way comes then.
+    pub fn cut_off(&self, number: usize, cut: bool) {
+        if let Some(inhabitant) = self.inhabitants().get(&number) {
+            inhabitant.cable().pull(cut);
+        }
     }
 
     /// Ends the service of this number in order, as a signal does. None if it does not run.
