@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use steadfast::exit::Exit;
 use steadfast::service::Control;
-use steadfast_core::ids::Partition;
+use steadfast_core::ids::{GroupGeneration, Partition};
 use steadfast_core::progress::Progress;
 use steadfast_core::tick::Tick;
 use steadfast_sim::call::Ticket;
@@ -39,6 +39,7 @@ struct Case {
     /// Whose member ids these are.
     members: BTreeMap<Arc<str>, Service>,
     addresses: Addresses,
+    generation: Option<GroupGeneration>,
     violation: Option<Violation>,
 }
 
@@ -57,6 +58,7 @@ impl Judge {
             lives: BTreeMap::new(),
             members: BTreeMap::new(),
             addresses: Addresses::default(),
+            generation: None,
             violation: None,
         };
         Judge(Arc::new(Bench { case: Mutex::new(case), violated: Notify::new() }))
@@ -146,6 +148,16 @@ impl Case {
         }
         for (service, standings) in told {
             self.of(at, service, ServiceSide::Progress(standings));
+        }
+    }
+
+    /// A coordinator that takes a group over knows only the generations that were written down.
+    fn look_at_group(&mut self, world: &World, at: Tick) {
+        let group = world.cluster().with(|cluster| cluster.group(world::GROUP));
+        let generation = group.map(|group| group.generation);
+        if let Some(now) = generation.filter(|_| generation != self.generation) {
+            self.generation = generation;
+            self.tell(at, Happening::Broker(BrokerSide::GenerationBegan(now)));
         }
     }
 
@@ -254,7 +266,10 @@ impl Case {
                 let Some(service) = self.member(&member) else { return };
                 BrokerSide::CommitRefused { service, partition }
             }
-            Notice::RoundCompleted { generation, .. } => BrokerSide::RoundCompleted(generation),
+            Notice::RoundCompleted { generation, .. } => {
+                self.generation = Some(generation);
+                BrokerSide::GenerationBegan(generation)
+            }
             Notice::AssignmentGiven { member, partitions, .. } => {
                 let Some(service) = self.member(&member) else { return };
                 BrokerSide::Assigned { service, partitions }
