@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kafka_protocol::messages::ApiKey;
 use steadfast::exit::Exit;
 use steadfast::service::Control;
 use steadfast_core::ids::{GroupGeneration, Partition};
@@ -233,6 +234,9 @@ impl Case {
             WireEvent::Closed => ConnectionEvent::Closed,
             WireEvent::Answered { correlation } => ConnectionEvent::Answered(ticket(*correlation)),
             WireEvent::Asked { correlation, api, fetched } => {
+                if *api == ApiKey::OffsetCommit as i16 || *api == ApiKey::Heartbeat as i16 {
+                    self.look_at_group(world, at);
+                }
                 if let Some(partitions) = fetched.clone()
                     && let Some(node) = self.addresses.node(&wire.to, || world.cluster().endpoints())
                 {
