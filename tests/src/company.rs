@@ -155,6 +155,14 @@ impl Company {
         self.ended(ours, 77, Parting::Fenced);
     }
 
+    /// One of ours is killed.
+    pub fn cut_off(&mut self, mut ours: Ours) {
+        ours.service.signal("KILL").unwrap();
+        ours.service.wait(LIMIT).unwrap();
+        assert_eq!(ours.service.strange_lines(), Vec::<String>::new());
+        self.gone.push((Parting::CutOff, ours.given()));
+    }
+
     /// One of ours ends with this code, having kept the rules.
     fn ended(&mut self, mut ours: Ours, code: i32, parting: Parting) -> Workplace {
         let status = ours.service.wait(LIMIT).unwrap();

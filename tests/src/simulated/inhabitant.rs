@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use steadfast::config::Config;
+use steadfast::config::watcher::Source;
 use steadfast::env::{Dice, Env};
 use steadfast::exit::Exit;
 use steadfast::placement::Placement;
@@ -19,7 +20,7 @@ use super::doors::{self, MemoryStore, dice};
 use super::handler::Witness;
 use super::journal::{Journal, What};
 use super::tap::{Cable, Tap};
-use super::world::{GROUP, Plan, TOPIC};
+use super::world::{Manner, Plan};
 
 /// A service, whether it runs or not.
 pub(super) struct Inhabitant {
@@ -31,6 +32,11 @@ pub(super) struct Inhabitant {
     life: Option<Life>,
 }
 
+/// What the service of this number is called.
+pub(super) fn name(number: usize) -> String {
+    format!("service-{number}")
+}
+
 struct Life {
     control: Arc<OnceLock<Control>>,
     stop: oneshot::Sender<()>,
@@ -40,7 +46,7 @@ struct Life {
 impl Inhabitant {
     pub(super) fn new(number: usize, seed: u64) -> Inhabitant {
         Inhabitant {
-            name: format!("service-{number}").into(),
+            name: name(number).into(),
             seed,
             store: MemoryStore::default(),
             dice: dice(seed),
@@ -82,7 +88,8 @@ impl Inhabitant {
     pub(super) fn start(
         &mut self,
         transport: Arc<dyn Transport>,
-        bootstrap: &str,
+        config: String,
+        manner: &Manner,
         started: Instant,
         plan: &Plan,
         journal: &Journal,
@@ -93,7 +100,7 @@ impl Inhabitant {
         let env = self.env(transport, started);
         let control = Arc::new(OnceLock::new());
         let (stop, stopped) = oneshot::channel::<()>();
-        let service = self.service(plan, bootstrap, journal, Arc::clone(&control));
+        let service = self.service(config, manner, plan, journal, Arc::clone(&control));
         let (name, journal) = (Arc::clone(&self.name), journal.clone());
         let task = actix::spawn(async move {
             // Without a sender the world is gone, which ends it too.
@@ -138,15 +145,22 @@ impl Inhabitant {
 
     fn service(
         &self,
+        config: String,
+        manner: &Manner,
         plan: &Plan,
-        bootstrap: &str,
         journal: &Journal,
         control: Arc<OnceLock<Control>>,
     ) -> Service {
         let (name, conduct, dice) =
             (Arc::clone(&self.name), Arc::new(plan.conduct.clone()), self.dice.clone());
         let (to_handlers, to_start) = (journal.clone(), (journal.clone(), Arc::clone(&name)));
-        Service::new(config(plan, bootstrap, &name))
+        let parsed = Config::from_toml_str(&config).unwrap_or_else(|error| panic!("{error}"));
+        let source = Source { path: manner.file.clone(), ..Source::default() };
+        let mut service = Service::new(parsed).reload_from(source, false);
+        if let Some(ear) = manner.ear.clone() {
+            service = service.observe_with(move || ear.clone());
+        }
+        service
             .handle_with(move |_| {
                 Witness::new(Arc::clone(&name), Arc::clone(&conduct), dice.clone(), to_handlers.clone())
             })
@@ -157,13 +171,4 @@ impl Inhabitant {
                 journal.note(What::Started(name));
             })
     }
-}
-
-fn config(plan: &Plan, bootstrap: &str, name: &str) -> Config {
-    let text = format!(
-        "topics = [\"{TOPIC}\"]\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
-         \"group.id\" = \"{GROUP}\"\n\"client.id\" = \"{name}\"\n{}",
-        plan.settings
-    );
-    Config::from_toml_str(&text).unwrap_or_else(|error| panic!("{error}"))
 }

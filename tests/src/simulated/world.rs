@@ -1,10 +1,11 @@
 //! A world: a cluster in memory, services that consume from it, a load, faults; one seed, one thread, no real time.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fmt, fs, io};
 
 use futures::future::BoxFuture;
 use steadfast::env::Dice;
@@ -24,8 +25,9 @@ use tracing::Level;
 
 use super::content::value;
 use super::doors::{EPOCH_MS, dice};
+use super::ear::Ear;
 use super::handler::Conduct;
-use super::inhabitant::Inhabitant;
+use super::inhabitant::{self, Inhabitant};
 use super::journal::{Happening, Journal, What};
 use super::tally::Tally;
 
@@ -48,8 +50,6 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// The least important lines that the event log has.
     pub level: Level,
-    /// Whether services begin at the stable address; otherwise at those that the brokers have then, and at no other.
-    pub stable_bootstrap: bool,
 }
 
 /// The topic of every world.
@@ -69,9 +69,21 @@ impl Plan {
             conduct: Conduct::default(),
             latency: (Duration::ZERO, Duration::ZERO),
             level: Level::INFO,
-            stable_bootstrap: true,
         }
     }
+}
+
+/// How a service is started, where it is not as the plan says.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// TOML that is added to its configuration, after the plan's.
+    pub settings: String,
+    /// Where it looks for the cluster; none: at the stable address.
+    pub bootstrap: Option<String>,
+    /// Where its configuration is written to and read again from; none: it has no file.
+    pub file: Option<PathBuf>,
+    /// Who is told its events.
+    pub ear: Option<Ear>,
 }
 
 /// A handle to a running world. A clone is the same world.
@@ -266,7 +278,7 @@ impl World {
     }
 
     /// Waits until it is so, at most for `limit`. Says whether it is.
-    pub async fn until(&self, limit: Duration, so: impl Fn(&World) -> bool) -> bool {
+    pub async fn until(&self, limit: Duration, mut so: impl FnMut(&World) -> bool) -> bool {
         let end = Instant::now() + limit;
         while !so(self) {
             if Instant::now() >= end {
@@ -284,11 +296,11 @@ impl World {
 
     /// Starts the service of this number, unless it runs. One that ran before finds what it stored.
     pub fn start_service(&self, number: usize) {
-        self.start_service_with(number, "");
+        self.start_service_as(number, &Manner::default());
     }
 
-    /// The same with TOML of its own, after the plan's.
-    pub fn start_service_with(&self, number: usize, settings: &str) {
+    /// The same in a manner of its own.
+    pub fn start_service_as(&self, number: usize, manner: &Manner) {
         let mut inhabitants = self.inhabitants();
         let inhabitant =
             inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
@@ -297,18 +309,35 @@ impl World {
             &self.0.journal,
             &self.0.connections,
         );
-        let mut plan = self.0.plan.clone();
-        plan.settings.push_str(settings);
-        inhabitant.start(transport, &self.bootstrap(), self.0.started, &plan, &self.0.journal);
+        let config = self.config(number, manner);
+        if let Some(file) = &manner.file
+            && let Err(error) = fs::write(file, &config)
+        {
+            panic!("{file:?}: {error}");
+        }
+        inhabitant.start(transport, config, manner, self.0.started, &self.0.plan, &self.0.journal);
     }
 
-    fn bootstrap(&self) -> String {
-        let of_brokers = || self.0.cluster.endpoints().into_values().collect();
-        let addresses = match self.0.plan.stable_bootstrap {
-            true => vec![self.0.cluster.bootstrap()],
-            false => of_brokers(),
-        };
-        addresses.iter().map(Address::to_string).collect::<Vec<_>>().join(",")
+    /// Writes the configuration file of the service of this number, and has it read: says whether the service runs.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be written.
+    pub fn reconfigure(&self, number: usize, manner: &Manner) -> io::Result<bool> {
+        let file = manner.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        fs::write(file, self.config(number, manner))?;
+        let control = self.inhabitants().get(&number).and_then(Inhabitant::control);
+        Ok(control.is_some_and(|control| control.reload()))
+    }
+
+    fn config(&self, number: usize, manner: &Manner) -> String {
+        let stable = || self.0.cluster.bootstrap().to_string();
+        let bootstrap = manner.bootstrap.clone().unwrap_or_else(stable);
+        let settings = format!("{}\n{}", self.0.plan.settings, manner.settings);
+        format!(
+            "topics = [\"{TOPIC}\"]\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
+             \"group.id\" = \"{GROUP}\"\n\"client.id\" = \"{}\"\n{settings}",
+            inhabitant::name(number),
+        )
     }
 
     /// Ends the service of this number as a failure of its own does: nothing is drained or committed, the group is

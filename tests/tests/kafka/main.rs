@@ -12,6 +12,7 @@ mod proxy;
 mod recovery;
 mod rehearsal;
 mod sinks;
+mod staged;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_sim::faults::{Fault, Nodes, Old};
-use steadfast_tests::simulated::world::Plan;
+use steadfast_tests::simulated::world::{Manner, Plan};
 
 use crate::play::{SECOND, Story, all, befall, ms, node, only, play, under};
 
@@ -112,8 +112,12 @@ fn another_cluster_at_the_old_addresses_is_never_read() {
 
 #[test]
 fn with_only_the_old_addresses_another_cluster_there_is_refused_until_ours_is_back() {
-    let plan = Plan { stable_bootstrap: false, ..Plan::new(108) };
+    let plan = Plan { services: 0, ..Plan::new(108) };
     let story = play(plan, async |world| {
+        let known = world.cluster().endpoints().into_values().map(|address| address.to_string());
+        let bootstrap = Some(known.collect::<Vec<_>>().join(","));
+        world.start_service_as(1, &Manner { bootstrap, ..Manner::default() });
+        world.elapse(10 * SECOND).await;
         befall(world, Fault::MoveEndpoints { nodes: all(), old: Old::Refuse });
         for number in 1..=3 {
             befall(world, Fault::AddressTakenByOtherCluster { node: node(number) });
@@ -131,7 +135,8 @@ fn with_only_the_old_addresses_another_cluster_there_is_refused_until_ours_is_ba
         }
         world.elapse(30 * SECOND).await;
     });
-    story.lost_nothing().cost(1, 0);
+    // The first round is the start.
+    story.lost_nothing().cost(1, 1);
     let refused = story.events("witness.failed");
     assert_eq!(refused.len(), 3, "{}", story.told());
     assert_eq!(story.times("service.degraded").len(), 1, "{}", story.told());

@@ -10,6 +10,7 @@ mod coordinators;
 mod endpoints;
 mod frames;
 mod play;
+mod rehearsals;
 mod views;
 #[path = "../simulated.rs"]
 mod world;

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use steadfast_tests::either::{Either, Needs, Scene};
 
 /// Both halves with nothing but the cluster.
-const SCENES: [&[Scene]; 13] = [
+const SCENES: [&[Scene]; 14] = [
     versions::SCENES,
     metadata::SCENES,
     produce::SCENES,
@@ -40,6 +40,7 @@ const SCENES: [&[Scene]; 13] = [
     clients::SCENES,
     content::SCENES,
     members::SCENES,
+    members::OF_OURS,
 ];
 /// Both halves with Java programs beside the cluster.
 const WITH_JAVA: [&[Scene]; 3] = [clients::WITH_JAVA, content::WITH_JAVA, members::WITH_JAVA];
