@@ -42,7 +42,7 @@ simulate *options:
 mutants *options:
     tests/mutations/run {{options}}
 
-# Measures and asserts times: just bench recovery [--moves N] [--case NAME].
+# Measures times: just bench recovery [--moves N] [--case NAME], just bench peers [--case NAME] [--runs N] [--limit SECONDS].
 bench what *options:
-    cargo build --quiet --release --package steadfast --package steadfast-bench
+    cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what == "peers" { "--features steadfast-bench/librdkafka" } else { "" } }}
     "${CARGO_TARGET_DIR:-target}/release/{{what}}" {{options}}
