@@ -39,6 +39,14 @@ impl Stage {
     }
 }
 
+/// What stands for trials with librdkafka where it is not built in: an ignored one that says why.
+pub fn left_out(name: &str) -> Option<Trial> {
+    let why = "built without librdkafka, whose build takes a C++ compiler and make: \
+               cargo test -p steadfast-tests --features librdkafka -- librdkafka";
+    let trial = || Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why)));
+    (!cfg!(feature = "librdkafka")).then(trial)
+}
+
 /// What becomes of a trial that needs Java where there is none. Under CI it has failed.
 pub(crate) fn without_java() -> Option<Result<Completion, libtest_mimic::Failed>> {
     let reason = missing()?;
