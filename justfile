@@ -1,14 +1,18 @@
+librdkafka := "steadfast-tests/librdkafka,steadfast-bench/librdkafka"
+
 # What continuous integration runs; .ci/run installs what it needs.
 ci: lint test doc deny
 
 # Formatting and lints.
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --features {{librdkafka}} -- -D warnings
 
-# Every suite, that on a real Apache Kafka included (it needs JDK 17 and Maven; without them it is ignored).
+# Every suite. Those on a real Apache Kafka need JDK 17 and Maven (without them they are ignored), those with librdkafka
+# a C++ compiler and make.
 test:
     cargo test --workspace
+    cargo test --package steadfast-tests --features librdkafka --test wire --test kafka -- librdkafka
 
 # The documentation, with every link in it.
 doc:
@@ -42,7 +46,7 @@ simulate *options:
 mutants *options:
     tests/mutations/run {{options}}
 
-# Measures and asserts times: just bench recovery [--moves N] [--case NAME].
+# Measures times: just bench recovery [--moves N] [--case NAME], just bench peers [--case NAME] [--runs N] [--limit SECONDS].
 bench what *options:
-    cargo build --quiet --release --package steadfast --package steadfast-bench
+    cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what == "peers" { "--features " + librdkafka } else { "" } }}
     "${CARGO_TARGET_DIR:-target}/release/{{what}}" {{options}}

@@ -10,8 +10,9 @@ use std::time::Duration;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, TopicName,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -20,6 +21,10 @@ use crate::within;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const LIMIT_MS: i32 = 10_000;
+/// Who asks for offsets.
+const CONSUMER: i32 = -1;
+/// Which offset.
+const LATEST: i64 = -1;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 
@@ -58,10 +63,10 @@ impl Brokers {
     }
 
     /// Creates a topic with a copy of each partition on as many brokers as is usual in the cluster, and waits
-    /// until every broker knows a leader of each partition.
+    /// until every broker knows a leader of each partition, and these lead.
     ///
     /// # Errors
-    /// The cluster refuses, or the leaders are not known within 30 s.
+    /// The cluster refuses, or there are no leaders within 30 s.
     pub fn create_topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> io::Result<()> {
         let config = |(key, value): &(&str, &str)| {
             CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
@@ -86,7 +91,7 @@ impl Brokers {
     /// Gives a topic more partitions, `total` in all, and waits as [`create_topic`](Brokers::create_topic) does.
     ///
     /// # Errors
-    /// The cluster refuses, or the leaders are not known within 30 s.
+    /// The cluster refuses, or there are no leaders within 30 s.
     pub fn add_partitions(&self, name: &str, total: i32) -> io::Result<()> {
         let topic = CreatePartitionsTopic::default()
             .with_name(TopicName(text(name)))
@@ -116,7 +121,8 @@ impl Brokers {
         self.addresses.values().try_for_each(|at| within(LIMIT, || gone(*at, name)))
     }
 
-    /// Has a broker that has a copy of the partition lead it, and waits until every broker knows.
+    /// Has a broker that has a copy of the partition lead it, and waits until every broker knows
+    /// and it leads.
     ///
     /// # Errors
     /// The cluster refuses, or it is not known within 30 s.
@@ -124,13 +130,12 @@ impl Brokers {
         (self.elect)(topic, partition, node)?;
         self.addresses.values().try_for_each(|at| {
             within(LIMIT, || {
-                let found = metadata(*at, &[topic])?.topics.into_iter().flat_map(|topic| topic.partitions);
-                let leader = found.into_iter().find(|found| found.partition_index == partition);
-                let leader = leader.map(|found| found.leader_id.0);
+                let leader = leaders(*at, topic)?.get(&partition).copied();
                 let told = io::Error::other(format!("{at} says that {leader:?} leads {topic}-{partition}"));
                 if leader == Some(node) { Ok(()) } else { Err(told) }
             })
-        })
+        })?;
+        within(LIMIT, || self.lead(topic))
     }
 
     fn first(&self) -> io::Result<SocketAddr> {
@@ -138,19 +143,44 @@ impl Brokers {
     }
 
     fn await_leaders(&self, topic: &str, partitions: i32) -> io::Result<()> {
-        self.addresses.values().try_for_each(|at| within(LIMIT, || led(*at, topic, partitions)))
+        self.addresses.values().try_for_each(|at| {
+            within(LIMIT, || match leaders(*at, topic)?.len() {
+                led if usize::try_from(partitions) == Ok(led) => Ok(()),
+                led => Err(io::Error::other(format!("{at} knows {led} leaders of {partitions} of {topic}"))),
+            })
+        })?;
+        within(LIMIT, || self.lead(topic))
+    }
+
+    /// Whether those who are said to lead do. A broker tells of itself a moment before it does.
+    fn lead(&self, topic: &str) -> io::Result<()> {
+        let mut asked: BTreeMap<i32, Vec<ListOffsetsPartition>> = BTreeMap::new();
+        for (partition, leader) in leaders(self.first()?, topic)? {
+            let partition =
+                ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(LATEST);
+            asked.entry(leader).or_default().push(partition);
+        }
+        for (leader, partitions) in asked {
+            let at = self.addresses.get(&leader).ok_or_else(|| io::Error::other("an unknown leader"))?;
+            let topics =
+                ListOffsetsTopic::default().with_name(TopicName(text(topic))).with_partitions(partitions);
+            let request =
+                ListOffsetsRequest::default().with_replica_id(CONSUMER.into()).with_topics(vec![topics]);
+            let answer = ask(*at, 6, &request)?;
+            let mut told = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            if let Some(wrong) = told.find(|told| told.error_code != 0) {
+                return Err(refused("asking for offsets of", topic, wrong.error_code, None));
+            }
+        }
+        Ok(())
     }
 }
 
-fn led(at: SocketAddr, topic: &str, partitions: i32) -> io::Result<()> {
-    let found = metadata(at, &[topic])?.topics.into_iter().next().map(|topic| topic.partitions);
-    let led = found.unwrap_or_default().iter().filter(|partition| partition.leader_id.0 >= 0).count();
-    if usize::try_from(partitions) == Ok(led) {
-        return Ok(());
-    }
-    Err(io::Error::other(format!(
-        "topic {topic}: {at} knows the leaders of {led} of {partitions} partitions"
-    )))
+/// Who leads which partition, as far as the broker at `at` knows.
+fn leaders(at: SocketAddr, topic: &str) -> io::Result<BTreeMap<i32, i32>> {
+    let found = metadata(at, &[topic])?.topics.into_iter().flat_map(|topic| topic.partitions);
+    let led = found.filter(|partition| partition.leader_id.0 >= 0);
+    Ok(led.map(|partition| (partition.partition_index, partition.leader_id.0)).collect())
 }
 
 fn gone(at: SocketAddr, topic: &str) -> io::Result<()> {

@@ -10,6 +10,7 @@ use crate::brokers::Brokers;
 use crate::checker::{Acked, Checker, Delivered, Mark};
 use crate::java::{Line, Program};
 use crate::load::{Load, Plan};
+#[cfg(feature = "librdkafka")]
 use crate::reader::Reader;
 use crate::service::{Event, Service, Workplace, usual_config};
 use crate::within;
@@ -112,15 +113,16 @@ impl Company {
     }
 
     /// A librdkafka consumer joins.
+    #[cfg(feature = "librdkafka")]
     pub fn librdkafka(&self, assignor: &str) -> Reader {
         let settings = [&PROMPT[..], &[("partition.assignment.strategy", assignor)]].concat();
         Reader::start(&self.bootstrap, &self.name, &self.name, &settings).unwrap()
     }
 
-    /// A reader in a group of its own, which is given everything.
-    pub fn bystander(&self) -> Reader {
+    /// A Java consumer in a group of its own, which is given everything.
+    pub fn bystander(&self) -> Program {
         let group = format!("{}-bystander", self.name);
-        Reader::start(&self.bootstrap, &group, &self.name, &[]).unwrap()
+        Program::start("GroupMember", &[&self.bootstrap, &group, &self.name, "range"]).unwrap()
     }
 
     /// A Java member commits and leaves. One that says that a commit was refused could not commit what it was
@@ -134,6 +136,7 @@ impl Company {
     }
 
     /// A librdkafka member commits and leaves.
+    #[cfg(feature = "librdkafka")]
     pub fn see_off_reader(&mut self, reader: Reader) {
         self.gone.push((Parting::InOrder, reader.leave(LIMIT).unwrap()));
     }
@@ -417,6 +420,7 @@ impl Member for Program {
     }
 }
 
+#[cfg(feature = "librdkafka")]
 impl Member for Reader {
     fn given(&self) -> Checker {
         self.checker()

@@ -5,23 +5,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use libtest_mimic::{Completion, Conclusion, Trial};
+use libtest_mimic::{Arguments, Completion, Conclusion, Trial};
 use steadfast_core::ids::{NodeId, Partition};
 use steadfast_sim::embedded::{Embedded, Spec};
 use tokio::runtime::Runtime;
 
 use crate::brokers::Brokers;
-use crate::stage::{Stage, without_java};
+use crate::kafka::Cluster;
+use crate::stage::without_java;
 
-/// A trial by its name, `room::what_is_so`. It fails by a panic, and uses topics and groups of its own.
+/// A trial by its name, `room::what_is_so`. It fails by a panic, leaves the brokers as they are, and uses topics and
+/// groups of its own: others are played on the same cluster meanwhile.
 pub type Scene = (&'static str, fn(&Brokers));
 
+/// So many at a time: most of them mostly wait.
+const THREADS: usize = 3;
 /// No broker is given up because the machine is slow for a moment: then leaders and epochs would change.
 const CALM: [(&str, &str); 1] = [("broker.session.timeout.ms", "18000")];
 
 /// Both kinds of clusters, three brokers each, started when the first trial on it begins.
+#[derive(Default)]
 pub struct Either {
-    kafka: Stage,
+    kafka: Arc<Mutex<Option<Cluster>>>,
     embedded: Arc<Mutex<Option<Memory>>>,
 }
 
@@ -67,42 +72,57 @@ impl Memory {
     }
 }
 
-impl Default for Either {
-    fn default() -> Either {
-        Either { kafka: Stage::with(&CALM), embedded: Arc::default() }
-    }
-}
-
 impl Either {
     /// The scene on each of the clusters.
-    pub fn trials(&self, (name, play): Scene, needs: Needs) -> [Trial; 2] {
+    pub fn trials(&self, scene: Scene, needs: Needs) -> [Trial; 2] {
+        let (name, play) = scene;
         let embedded = self.embedded.clone();
-        let embedded = move || {
+        let embedded = Trial::ignorable_test(format!("embedded::{name}"), move || {
             if needs == Needs::Java
                 && let Some(unable) = without_java()
             {
                 return unable;
             }
-            let mut shared = embedded.lock().unwrap_or_else(PoisonError::into_inner);
-            let brokers = match &mut *shared {
-                Some(memory) => memory.brokers()?,
-                None => shared.insert(Memory::start()?).brokers()?,
-            };
-            play(&brokers);
+            play(&brokers_of(&embedded, Memory::start, Memory::brokers)?);
             Ok(Completion::Completed)
-        };
-        [Trial::ignorable_test(format!("embedded::{name}"), embedded), self.on_kafka((name, play))]
+        });
+        [embedded, self.on_kafka(scene)]
     }
 
     /// A scene that needs what only the real brokers do.
     pub fn on_kafka(&self, (name, play): Scene) -> Trial {
-        self.kafka.trial(&format!("kafka::{name}"), move |cluster| play(&cluster.brokers()))
+        let kafka = self.kafka.clone();
+        Trial::ignorable_test(format!("kafka::{name}"), move || {
+            if let Some(unable) = without_java() {
+                return unable;
+            }
+            let brokers = |cluster: &Cluster| Ok(cluster.brokers());
+            play(&brokers_of(&kafka, || Cluster::start(3, &CALM), brokers)?);
+            Ok(Completion::Completed)
+        })
     }
 
     /// Runs the trials and ends the clusters.
     pub fn run(self, trials: Vec<Trial>) -> Conclusion {
-        let conclusion = self.kafka.run(trials);
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads.get_or_insert(THREADS);
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        drop(self.kafka.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(self.embedded.lock().unwrap_or_else(PoisonError::into_inner).take());
         conclusion
     }
+}
+
+/// The brokers of a cluster, which is started if that has not happened yet. It stays unlocked while a trial plays.
+fn brokers_of<T>(
+    shared: &Mutex<Option<T>>,
+    start: impl FnOnce() -> io::Result<T>,
+    brokers: impl FnOnce(&T) -> io::Result<Brokers>,
+) -> io::Result<Brokers> {
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = match shared.take() {
+        Some(cluster) => cluster,
+        None => start()?,
+    };
+    brokers(shared.insert(cluster))
 }

@@ -76,6 +76,12 @@ impl Program {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The lines from the `from`th on.
+    pub fn lines_from(&self, from: usize) -> Vec<Line> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().skip(from).cloned().collect()
+    }
+
     /// Waits for the first line that `wanted` takes.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub mod java;
 pub mod kafka;
 pub mod load;
 pub mod offsets;
+#[cfg(feature = "librdkafka")]
 pub mod reader;
 pub mod scenarios;
 pub mod service;

@@ -1,5 +1,6 @@
 //! A producer that knows what was acknowledged.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +34,21 @@ pub struct Plan {
     pub per_second: u32,
 }
 
+/// One acknowledged record.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    mark: Mark,
+    /// Taken just before it was sent.
+    sent: SystemTime,
+    /// When its acknowledgement was read.
+    acknowledged: SystemTime,
+}
+
 /// A running load on a thread and runtime of its own. Each partition has one record in flight at most, so
 /// offsets follow sequences. Dropping it ends it.
 pub struct Load {
     acked: Arc<Mutex<Acked>>,
-    answers: Arc<Mutex<Vec<(Mark, SystemTime)>>>,
+    answers: Arc<Mutex<Vec<Answer>>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -82,9 +93,16 @@ impl Load {
     /// The records that were acknowledged from `since` on, each with the time at which its acknowledgement was read.
     pub fn acked_since(&self, since: SystemTime) -> Vec<(Mark, SystemTime)> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut late: Vec<_> = answers.iter().rev().take_while(|(_, at)| *at >= since).copied().collect();
+        let late = answers.iter().rev().take_while(|answer| answer.acknowledged >= since);
+        let mut late: Vec<_> = late.map(|answer| (answer.mark, answer.acknowledged)).collect();
         late.reverse();
         late
+    }
+
+    /// The records that were sent after `since` and are acknowledged: none of them was under way before.
+    pub fn sent_after(&self, since: SystemTime) -> BTreeSet<Mark> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.iter().filter(|answer| answer.sent > since).map(|answer| answer.mark).collect()
     }
 
     /// Ends the load when what is in flight is decided: what was acknowledged in all.
@@ -109,7 +127,7 @@ impl Drop for Load {
 }
 
 /// What was acknowledged, and when.
-type Noted = (Arc<Mutex<Acked>>, Arc<Mutex<Vec<(Mark, SystemTime)>>>);
+type Noted = (Arc<Mutex<Acked>>, Arc<Mutex<Vec<Answer>>>);
 
 async fn write_all(plan: Plan, partitions: Range<i32>, acked: Noted, stopped: watch::Receiver<bool>) {
     let plan = Arc::new(plan);
@@ -143,12 +161,13 @@ async fn write(plan: Arc<Plan>, partition: i32, (acked, answers): Noted, mut sto
         let mark = Mark { partition, sequence };
         let record =
             Record { key: None, value: Some(mark.value()), headers: Default::default(), timestamp: now() };
+        let sent = SystemTime::now();
         match timeout(CALL_LIMIT, client.produce(vec![record], Compression::NoCompression)).await {
             Ok(Ok(_)) => {
                 let mut acked = acked.lock().unwrap_or_else(PoisonError::into_inner);
                 acked.entry(partition).or_default().insert(sequence);
-                let answered = (mark, SystemTime::now());
-                answers.lock().unwrap_or_else(PoisonError::into_inner).push(answered);
+                let answer = Answer { mark, sent, acknowledged: SystemTime::now() };
+                answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
             }
             Ok(Err(_)) | Err(_) => to = None,
         }

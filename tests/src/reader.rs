@@ -15,6 +15,11 @@ use crate::within;
 
 const POLL: Duration = Duration::from_millis(50);
 
+/// librdkafka's version.
+pub fn version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
+
 /// A librdkafka consumer on a thread of its own. Dropping it has it leave the group, but does not wait for that:
 /// after a drift librdkafka takes up to a minute to close.
 pub struct Reader {

@@ -11,25 +11,19 @@ use crate::kafka::{Cluster, missing};
 #[derive(Clone, Default)]
 pub struct Stage {
     cluster: Arc<Mutex<Option<Cluster>>>,
-    properties: &'static [(&'static str, &'static str)],
 }
 
 impl Stage {
-    /// The same with further properties for every broker.
-    pub fn with(properties: &'static [(&'static str, &'static str)]) -> Stage {
-        Stage { properties, ..Stage::default() }
-    }
-
     /// A trial on the shared cluster, which is whole when the trial begins, whatever the one before did to it. It
     /// fails by a panic. Trials run one after the other; each uses topics and groups of its own.
     pub fn trial(&self, name: &str, run: impl FnOnce(&mut Cluster) + Send + 'static) -> Trial {
-        let (shared, properties) = (self.cluster.clone(), self.properties);
+        let shared = self.cluster.clone();
         Trial::ignorable_test(name, move || {
             if let Some(unable) = without_java() {
                 return unable;
             }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            let cluster = ready(&mut shared, properties)?;
+            let cluster = ready(&mut shared)?;
             run(cluster);
             Ok(Completion::Completed)
         })
@@ -45,6 +39,14 @@ impl Stage {
     }
 }
 
+/// What stands for trials with librdkafka where it is not built in: an ignored one that says why.
+pub fn left_out(name: &str) -> Option<Trial> {
+    let why = "built without librdkafka, whose build takes a C++ compiler and make: \
+               cargo test -p steadfast-tests --features librdkafka -- librdkafka";
+    let trial = || Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why)));
+    (!cfg!(feature = "librdkafka")).then(trial)
+}
+
 /// What becomes of a trial that needs Java where there is none. Under CI it has failed.
 pub(crate) fn without_java() -> Option<Result<Completion, libtest_mimic::Failed>> {
     let reason = missing()?;
@@ -54,12 +56,12 @@ pub(crate) fn without_java() -> Option<Result<Completion, libtest_mimic::Failed>
     Some(Ok(Completion::ignored_with(reason)))
 }
 
-fn ready<'a>(shared: &'a mut Option<Cluster>, properties: &[(&str, &str)]) -> io::Result<&'a mut Cluster> {
+fn ready(shared: &mut Option<Cluster>) -> io::Result<&mut Cluster> {
     match shared {
         Some(cluster) => {
             cluster.heal()?;
             Ok(cluster)
         }
-        None => Ok(shared.insert(Cluster::start(3, properties)?)),
+        None => Ok(shared.insert(Cluster::start(3, &[])?)),
     }
 }

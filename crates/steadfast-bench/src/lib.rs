@@ -2,7 +2,9 @@
 //! everything measured from outside of it. docs/benchmarks.md says how to repeat them.
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+pub mod ground;
 pub mod machine;
+pub mod peers;
 pub mod recovery;
 pub mod scene;
 pub mod seen;

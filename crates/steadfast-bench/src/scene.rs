@@ -5,20 +5,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use steadfast_sim::proxy::{DriftProxy, Moved, Nodes, Old};
+use steadfast_sim::proxy::{Moved, Nodes, Old};
 use steadfast_tests::checker::{Acked, Mark};
-use steadfast_tests::kafka::{self, Cluster};
-use steadfast_tests::load::{Load, Plan};
+use steadfast_tests::kafka::Cluster;
 use steadfast_tests::service::{Event, Service, Workplace, usual_config};
 use steadfast_tests::within;
-use tokio::runtime::Runtime;
 
+use crate::ground::Ground;
 use crate::seen::{Seen, first_after, first_written_after};
 
-/// Partitions of the topic.
-pub const PARTITIONS: i32 = 12;
-/// Records per second, over all partitions.
-pub const RATE: u32 = 300;
+pub use crate::ground::{PARTITIONS, RATE, whole};
+
 /// How long anything is waited for.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -35,9 +32,7 @@ pub struct Opening<'a> {
 
 /// A proxy in front of a cluster, a load, and a service that consumes it through the proxy.
 pub struct Scene {
-    runtime: Runtime,
-    proxy: DriftProxy,
-    load: Load,
+    ground: Ground,
     workplace: Workplace,
     /// The service.
     pub service: Service,
@@ -91,23 +86,17 @@ impl Scene {
     /// # Errors
     /// Something does not start, or does not flow within a minute.
     pub fn begin(cluster: &Cluster, opening: Opening<'_>) -> io::Result<Scene> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let proxy = runtime.block_on(DriftProxy::start(cluster.addresses().into_values().collect()))?;
         let name = opening.name;
-        cluster.create_topic(name, PARTITIONS, &[])?;
-        let (bootstrap, topic) = (cluster.bootstrap(), name.to_owned());
-        let load = Load::start(Plan { bootstrap, topic, partitions: PARTITIONS, per_second: RATE })?;
-        // The proxy learns the brokers from their answers.
-        kafka::endpoints(proxy.bootstrap())?;
+        let ground = Ground::begin(cluster, name)?;
         let bootstrap = match opening.stable_bootstrap {
-            true => proxy.bootstrap().to_string(),
-            false => listed(&proxy),
+            true => ground.proxy.bootstrap().to_string(),
+            false => ground.listed(),
         };
         let workplace = Workplace::new()?;
         let config = usual_config(&bootstrap, name, name) + opening.settings;
         workplace.configure(&config)?;
         let service = Service::start(&binary()?, &workplace, &[])?;
-        let scene = Scene { runtime, proxy, load, workplace, service, config };
+        let scene = Scene { ground, workplace, service, config };
         scene.until("every partition flows", || {
             whole(&first_after(&scene.seen_from(0), SystemTime::UNIX_EPOCH))
         })?;
@@ -116,7 +105,7 @@ impl Scene {
 
     /// The stable bootstrap address.
     pub fn bootstrap(&self) -> SocketAddr {
-        self.proxy.bootstrap()
+        self.ground.proxy.bootstrap()
     }
 
     /// Moves endpoints.
@@ -125,8 +114,8 @@ impl Scene {
     /// The proxy cannot.
     pub fn shift(&self, nodes: Nodes, old: Old) -> io::Result<Shift> {
         let (records, events) = (self.service.count(), self.service.events().len());
-        let moved = self.runtime.block_on(self.proxy.move_endpoints(nodes, old))?;
-        Ok(Shift { moved, closed: SystemTime::now(), records, events })
+        let (moved, closed) = self.ground.shift(nodes, old)?;
+        Ok(Shift { moved, closed, records, events })
     }
 
     /// Has the configuration file name the brokers' addresses of now; says when the file was renamed.
@@ -134,7 +123,7 @@ impl Scene {
     /// # Errors
     /// It cannot be written.
     pub fn reconfigure(&self) -> io::Result<SystemTime> {
-        let fresh = format!("\"bootstrap.servers\" = \"{}\"", listed(&self.proxy));
+        let fresh = format!("\"bootstrap.servers\" = \"{}\"", self.ground.listed());
         let named =
             |line| if str::starts_with(line, "\"bootstrap.servers\"") { fresh.as_str() } else { line };
         let lines: Vec<&str> = self.config.lines().map(named).collect();
@@ -154,7 +143,7 @@ impl Scene {
 
     /// The records that the brokers acknowledged between two times, each with when.
     pub fn acked_between(&self, from: SystemTime, until: SystemTime) -> Vec<(Mark, SystemTime)> {
-        let acked = self.load.acked_since(from).into_iter();
+        let acked = self.ground.load.acked_since(from).into_iter();
         acked.take_while(|(_, at)| *at < until).collect()
     }
 
@@ -191,7 +180,7 @@ impl Scene {
     /// # Errors
     /// The load or the service does not end within a minute.
     pub fn finish(self) -> io::Result<(Proof, Service)> {
-        let Scene { load, mut service, proxy, runtime, workplace, .. } = self;
+        let Scene { ground: Ground { load, proxy, runtime }, mut service, workplace, .. } = self;
         let respawned = service.events_named("consumer.respawned");
         let acked = load.stop()?;
         // What does not come is lost: that is the verdict's to say.
@@ -215,22 +204,12 @@ impl Scene {
     }
 }
 
-/// Whether every partition is there.
-pub fn whole<T>(partitions: &std::collections::BTreeMap<i32, T>) -> bool {
-    i32::try_from(partitions.len()) == Ok(PARTITIONS)
-}
-
-fn listed(proxy: &DriftProxy) -> String {
-    let addresses: Vec<String> = proxy.endpoints().values().map(ToString::to_string).collect();
-    addresses.join(",")
-}
-
-fn count(acked: &Acked) -> usize {
+pub(crate) fn count(acked: &Acked) -> usize {
     acked.values().map(std::collections::BTreeSet::len).sum()
 }
 
 /// `steadfast` beside this program: of the same build.
-fn binary() -> io::Result<PathBuf> {
+pub(crate) fn binary() -> io::Result<PathBuf> {
     let steadfast = std::env::current_exe()?.with_file_name("steadfast");
     if steadfast.exists() {
         return Ok(steadfast);

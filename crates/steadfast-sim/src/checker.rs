@@ -86,7 +86,7 @@ pub struct Checker {
     views: Views,
     excuses: Excuses,
     respawns: BTreeMap<Service, VecDeque<Tick>>,
-    quarantined: BTreeMap<Partition, Service>,
+    quarantined: BTreeSet<Partition>,
     calm: Calm,
     looked: Tick,
     summary: Summary,
@@ -116,7 +116,7 @@ impl Checker {
             views: Views::default(),
             excuses: Excuses::default(),
             respawns: BTreeMap::new(),
-            quarantined: BTreeMap::new(),
+            quarantined: BTreeSet::new(),
             calm: Calm::default(),
             looked: Tick::ZERO,
             summary: Summary::default(),
@@ -187,7 +187,7 @@ impl Checker {
                 self.excuses.given_up(service, &partition, at);
                 Ok(())
             }
-            BrokerSide::RoundCompleted(generation) => {
+            BrokerSide::GenerationBegan(generation) => {
                 self.group.generation = Some(generation);
                 Ok(())
             }
@@ -219,7 +219,6 @@ impl Checker {
                 self.calm.alive.remove(&service);
                 self.calm.since = at;
                 self.connections.end(service);
-                self.quarantined.retain(|_, by| *by != service);
                 if !clean {
                     self.excuses.service(service, at);
                 }
@@ -258,7 +257,7 @@ impl Checker {
                 ensure(earned, Invariant::QuarantineEarned, || {
                     format!("{} quarantines {partition}, and nothing has failed", name(service))
                 })?;
-                self.quarantined.insert(partition, service);
+                self.quarantined.insert(partition);
                 Ok(())
             }
             Said::OutOfRange { partition } => {
@@ -307,7 +306,7 @@ impl Checker {
     }
 
     fn served_logs(&self) -> impl Iterator<Item = (&Partition, &History)> {
-        self.log.iter().filter(|(partition, _)| !self.quarantined.contains_key(*partition))
+        self.log.iter().filter(|(partition, _)| !self.quarantined.contains(*partition))
     }
 
     fn nothing_is_lost(&self) -> Result<(), Broken> {

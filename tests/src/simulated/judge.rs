@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kafka_protocol::messages::ApiKey;
 use steadfast::exit::Exit;
 use steadfast::service::Control;
-use steadfast_core::ids::Partition;
+use steadfast_core::ids::{GroupGeneration, Partition};
 use steadfast_core::progress::Progress;
 use steadfast_core::tick::Tick;
 use steadfast_sim::call::Ticket;
@@ -39,6 +40,7 @@ struct Case {
     /// Whose member ids these are.
     members: BTreeMap<Arc<str>, Service>,
     addresses: Addresses,
+    generation: Option<GroupGeneration>,
     violation: Option<Violation>,
 }
 
@@ -57,6 +59,7 @@ impl Judge {
             lives: BTreeMap::new(),
             members: BTreeMap::new(),
             addresses: Addresses::default(),
+            generation: None,
             violation: None,
         };
         Judge(Arc::new(Bench { case: Mutex::new(case), violated: Notify::new() }))
@@ -149,6 +152,16 @@ impl Case {
         }
     }
 
+    /// A coordinator that takes a group over knows only the generations that were written down.
+    fn look_at_group(&mut self, world: &World, at: Tick) {
+        let group = world.cluster().with(|cluster| cluster.group(world::GROUP));
+        let generation = group.map(|group| group.generation);
+        if let Some(now) = generation.filter(|_| generation != self.generation) {
+            self.generation = generation;
+            self.tell(at, Happening::Broker(BrokerSide::GenerationBegan(now)));
+        }
+    }
+
     fn what(&mut self, world: &World, at: Tick, what: &What) {
         match what {
             What::Started(name) => {
@@ -221,6 +234,9 @@ impl Case {
             WireEvent::Closed => ConnectionEvent::Closed,
             WireEvent::Answered { correlation } => ConnectionEvent::Answered(ticket(*correlation)),
             WireEvent::Asked { correlation, api, fetched } => {
+                if *api == ApiKey::OffsetCommit as i16 || *api == ApiKey::Heartbeat as i16 {
+                    self.look_at_group(world, at);
+                }
                 if let Some(partitions) = fetched.clone()
                     && let Some(node) = self.addresses.node(&wire.to, || world.cluster().endpoints())
                 {
@@ -254,7 +270,10 @@ impl Case {
                 let Some(service) = self.member(&member) else { return };
                 BrokerSide::CommitRefused { service, partition }
             }
-            Notice::RoundCompleted { generation, .. } => BrokerSide::RoundCompleted(generation),
+            Notice::RoundCompleted { generation, .. } => {
+                self.generation = Some(generation);
+                BrokerSide::GenerationBegan(generation)
+            }
             Notice::AssignmentGiven { member, partitions, .. } => {
                 let Some(service) = self.member(&member) else { return };
                 BrokerSide::Assigned { service, partitions }

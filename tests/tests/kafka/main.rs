@@ -1,5 +1,5 @@
 //! Suites on a real Apache Kafka. They need JDK 17 and Maven; without these they are reported as ignored, or,
-//! with CI=true, as failed.
+//! with CI=true, as failed. Those with librdkafka need the feature `librdkafka`.
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
@@ -8,6 +8,8 @@ mod faults;
 mod fixture;
 mod members;
 mod own_actors;
+#[cfg(feature = "librdkafka")]
+mod proxied_librdkafka;
 mod proxy;
 mod recovery;
 mod rehearsal;
@@ -16,7 +18,7 @@ mod staged;
 
 use std::process::ExitCode;
 
-use steadfast_tests::stage::Stage;
+use steadfast_tests::stage::{Stage, left_out};
 
 fn main() -> ExitCode {
     let stage = Stage::default();
@@ -29,6 +31,9 @@ fn main() -> ExitCode {
         cli::trials(&stage),
         members::trials(&stage),
         own_actors::trials(&stage),
+        #[cfg(feature = "librdkafka")]
+        proxied_librdkafka::trials(&stage),
+        left_out("librdkafka::behind_the_proxy").into_iter().collect(),
     ];
     stage.run(trials.into_iter().flatten().collect()).exit_code()
 }

@@ -1,9 +1,9 @@
 //! The drift proxy in front of a real cluster.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -14,25 +14,21 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 use libtest_mimic::Trial;
 use serde_json::Value;
-use steadfast_sim::proxy::{Door, DriftProxy, Nodes, Old};
+use steadfast_sim::proxy::{DriftProxy, Nodes, Old};
 use steadfast_tests::checker::{Checker, Delivered, Mark};
 use steadfast_tests::java::{Line, Program};
 use steadfast_tests::kafka::{Cluster, ask, endpoints, metadata};
 use steadfast_tests::load::{Load, Plan};
-use steadfast_tests::reader::Reader;
 use steadfast_tests::stage::Stage;
 use steadfast_tests::within;
 use tokio::runtime::Runtime;
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.trial("proxy::every_address_names_the_proxy_s_endpoints_only", endpoints_only),
-        stage.trial("proxy::a_consumer_is_given_every_record", every_record),
         stage.trial("proxy::java_s_members_are_given_every_record", java),
-        stage.trial("proxy::a_consumer_survives_old_ports_that_refuse", refuse),
-        stage.trial("proxy::a_consumer_survives_old_ports_that_are_black_holes", black_hole),
         stage.trial("proxy::old_ports_in_their_time_of_grace_name_the_new_ones", grace),
         stage.trial("proxy::a_broker_that_is_added_is_learnt", added),
         stage.trial("proxy::new_leaders_are_named_at_the_proxy_s_endpoints", new_leaders),
@@ -40,13 +36,13 @@ pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
 }
 
 /// A proxy in front of the cluster, and the runtime it lives on.
-fn proxied(cluster: &Cluster) -> (Runtime, DriftProxy) {
+pub(crate) fn proxied(cluster: &Cluster) -> (Runtime, DriftProxy) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let proxy = runtime.block_on(DriftProxy::start(cluster.addresses().into_values().collect())).unwrap();
     (runtime, proxy)
 }
 
-fn load(cluster: &Cluster, topic: &str) -> Load {
+pub(crate) fn load(cluster: &Cluster, topic: &str) -> Load {
     cluster.create_topic(topic, 12, &[]).unwrap();
     Load::start(Plan {
         bootstrap: cluster.bootstrap(),
@@ -57,22 +53,11 @@ fn load(cluster: &Cluster, topic: &str) -> Load {
     .unwrap()
 }
 
-/// Waits until the reader has been given something of every partition.
-fn flowing(reader: &Reader) {
-    resumed(reader, UNIX_EPOCH);
-}
-
-/// Waits until the reader has been given something of every partition after `since`.
-fn resumed(reader: &Reader, since: SystemTime) {
-    let partitions = || reader.checker().first_after(since).len();
-    within(LIMIT, || if partitions() == 12 { Ok(()) } else { Err(partitions()) }).unwrap();
-}
-
-fn expect_named(at: SocketAddr, expected: &BTreeMap<i32, SocketAddr>) {
+pub(crate) fn expect_named(at: SocketAddr, expected: &BTreeMap<i32, SocketAddr>) {
     assert_eq!(endpoints(at).unwrap(), *expected, "as {at} says");
 }
 
-fn refused(at: SocketAddr) -> bool {
+pub(crate) fn refused(at: SocketAddr) -> bool {
     TcpStream::connect_timeout(&at, LIMIT)
         .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
@@ -84,15 +69,6 @@ fn endpoints_only(cluster: &mut Cluster) {
     for at in endpoints.values().chain([&proxy.bootstrap()]) {
         expect_named(*at, &endpoints);
     }
-}
-
-fn every_record(cluster: &mut Cluster) {
-    let load = load(cluster, "every-record");
-    let (_runtime, proxy) = proxied(cluster);
-    let reader = Reader::start(&proxy.bootstrap().to_string(), "every-record", "every-record", &[]).unwrap();
-    flowing(&reader);
-    let verdict = reader.verdict_within(LIMIT, &load.stop().unwrap()).unwrap();
-    assert!(verdict.is_clean(), "{verdict:?}");
 }
 
 /// Java asks for the newest versions of everything: new leaders in Fetch answers, the protocol of KIP-848.
@@ -127,51 +103,6 @@ fn java(cluster: &mut Cluster) {
 
 fn mark(line: &Value) -> Option<Mark> {
     Mark::read(line["value"].as_str()?.as_bytes())
-}
-
-fn refuse(cluster: &mut Cluster) {
-    let load = load(cluster, "refuse");
-    let (runtime, proxy) = proxied(cluster);
-    let reader = Reader::start(&proxy.bootstrap().to_string(), "refuse", "refuse", &[]).unwrap();
-    flowing(&reader);
-
-    let moved = runtime.block_on(proxy.move_endpoints(Nodes::All, Old::Refuse)).unwrap();
-
-    for (node, old) in &moved.from {
-        assert!(refused(*old), "broker {node}");
-        expect_named(moved.to[node], &moved.to);
-    }
-    resumed(&reader, moved.at);
-    let verdict = reader.verdict_within(LIMIT, &load.stop().unwrap()).unwrap();
-    assert_eq!((verdict.lost, verdict.disordered), (vec![], vec![]));
-}
-
-fn black_hole(cluster: &mut Cluster) {
-    let load = load(cluster, "black-hole");
-    let (runtime, proxy) = proxied(cluster);
-    // By default librdkafka waits a minute for a broker that is silent.
-    let impatient = [
-        ("metadata.recovery.rebootstrap.trigger.ms", "2000"),
-        ("socket.timeout.ms", "2000"),
-        ("topic.metadata.refresh.interval.ms", "1000"),
-    ];
-    let reader =
-        Reader::start(&proxy.bootstrap().to_string(), "black-hole", "black-hole", &impatient).unwrap();
-    flowing(&reader);
-
-    let moved = runtime.block_on(proxy.move_endpoints(Nodes::All, Old::BlackHole)).unwrap();
-
-    assert!(proxy.connections().iter().any(|open| open.door == Door::Broker { node: 1, generation: 0 }));
-    for (node, old) in &moved.from {
-        let mut silent = TcpStream::connect_timeout(old, LIMIT).unwrap();
-        silent.write_all(b"\0\0\0\x0b\0\x12\0\0\0\0\0\x01\0\x01x").unwrap(); // ApiVersions
-        expect_named(moved.to[node], &moved.to);
-        silent.set_nonblocking(true).unwrap();
-        assert_eq!(silent.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-    }
-    resumed(&reader, moved.at);
-    let verdict = reader.verdict_within(LIMIT, &load.stop().unwrap()).unwrap();
-    assert_eq!((verdict.lost, verdict.disordered), (vec![], vec![]));
 }
 
 fn grace(cluster: &mut Cluster) {

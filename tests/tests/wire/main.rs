@@ -1,14 +1,19 @@
 //! What Kafka answers, stated once and asked twice: of the embedded cluster (`embedded::`), so that it cannot drift
 //! into fantasy, and of a real Apache Kafka (`kafka::`). The latter needs JDK 17 and Maven; without these its trials
-//! are reported as ignored, or, with CI=true, as failed.
+//! are reported as ignored, or, with CI=true, as failed. Those with librdkafka need the feature `librdkafka`.
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 #![expect(clippy::disallowed_methods, reason = "records have the time of the real brokers' clock")]
 
+#[cfg(feature = "librdkafka")]
 mod clients;
+#[cfg(feature = "librdkafka")]
+mod codecs;
 mod commits;
 mod content;
 mod coordinator;
 mod fetch;
+#[cfg(feature = "librdkafka")]
+mod foreigners;
 mod group;
 mod members;
 mod metadata;
@@ -24,9 +29,10 @@ mod versions;
 use std::process::ExitCode;
 
 use steadfast_tests::either::{Either, Needs, Scene};
+use steadfast_tests::stage::left_out;
 
 /// Both halves with nothing but the cluster.
-const SCENES: [&[Scene]; 14] = [
+const SCENES: &[&[Scene]] = &[
     versions::SCENES,
     metadata::SCENES,
     produce::SCENES,
@@ -37,19 +43,34 @@ const SCENES: [&[Scene]; 14] = [
     statics::SCENES,
     commits::SCENES,
     transactions::SCENES,
-    clients::SCENES,
     content::SCENES,
-    members::SCENES,
     members::OF_OURS,
+    #[cfg(feature = "librdkafka")]
+    clients::SCENES,
+    #[cfg(feature = "librdkafka")]
+    foreigners::SCENES,
 ];
 /// Both halves with Java programs beside the cluster.
-const WITH_JAVA: [&[Scene]; 3] = [clients::WITH_JAVA, content::WITH_JAVA, members::WITH_JAVA];
+const WITH_JAVA: &[&[Scene]] = &[
+    content::WITH_JAVA,
+    members::WITH_JAVA,
+    #[cfg(feature = "librdkafka")]
+    clients::WITH_JAVA,
+    #[cfg(feature = "librdkafka")]
+    codecs::WITH_JAVA,
+    #[cfg(feature = "librdkafka")]
+    foreigners::WITH_JAVA,
+];
 
 fn main() -> ExitCode {
     let either = Either::default();
-    let alone = SCENES.into_iter().flatten().flat_map(|scene| either.trials(*scene, Needs::Nothing));
-    let with_java = WITH_JAVA.into_iter().flatten().flat_map(|scene| either.trials(*scene, Needs::Java));
+    let alone = SCENES.iter().copied().flatten().flat_map(|scene| either.trials(*scene, Needs::Nothing));
+    let with_java = WITH_JAVA.iter().copied().flatten().flat_map(|scene| either.trials(*scene, Needs::Java));
     let on_kafka = content::ON_KAFKA.iter().map(|scene| either.on_kafka(*scene));
-    let trials = alone.chain(with_java).chain(on_kafka).collect();
+    let trials = alone
+        .chain(with_java)
+        .chain(on_kafka)
+        .chain(left_out("librdkafka::clients_members_and_codecs"))
+        .collect();
     either.run(trials).exit_code()
 }

@@ -119,8 +119,8 @@ pub enum BrokerSide {
         /// For which partition.
         partition: Partition,
     },
-    /// The members of a generation are known.
-    RoundCompleted(GroupGeneration),
+    /// The group is in another generation: a round has ended, or a new coordinator knows an older one.
+    GenerationBegan(GroupGeneration),
     /// The coordinator has a member's assignment.
     Assigned {
         /// Whose it is.

@@ -116,6 +116,7 @@ fn a_quarantined_partition_is_not_waited_for_if_its_handler_failed() {
     scene.fail();
     scene.sees(quarantined());
     scene.wait(CATCH_UP * 2);
+    scene.sees(ServiceSide::Ended { clean: true });
     scene.finish().unwrap();
 }
 
@@ -223,7 +224,7 @@ fn nobody_commits_what_another_was_given() {
 #[test]
 fn a_commit_of_an_older_generation_is_not_stored() {
     let mut scene = Scene::begun();
-    scene.tell(Happening::Broker(BrokerSide::RoundCompleted(GENERATION_AFTER)));
+    scene.tell(Happening::Broker(BrokerSide::GenerationBegan(GENERATION_AFTER)));
     scene.violates(Invariant::CommitInGeneration, |scene| scene.try_commit(0));
 }
 

@@ -64,7 +64,7 @@ impl Scene {
             },
         };
         scene.sees(ServiceSide::Began);
-        scene.tell(Happening::Broker(BrokerSide::RoundCompleted(GENERATION)));
+        scene.tell(Happening::Broker(BrokerSide::GenerationBegan(GENERATION)));
         scene.tell(Happening::Broker(BrokerSide::Assigned { service: ONE, partitions: only(orders()) }));
         scene
     }
@@ -111,7 +111,7 @@ impl Scene {
     /// Something harmless happens so much later.
     pub(super) fn later(&mut self, millis: u64) -> Result<(), Violation> {
         self.wait(Duration::from_millis(millis));
-        self.try_tell(Happening::Broker(BrokerSide::RoundCompleted(GENERATION)))
+        self.try_tell(Happening::Broker(BrokerSide::GenerationBegan(GENERATION)))
     }
 
     pub(super) fn finish(&mut self) -> Result<Summary, Violation> {

@@ -1,0 +1,11 @@
+//! steadfast beside today's clients: the same move, one client after the other, each measured from outside.
+
+pub mod case;
+pub mod client;
+mod java;
+#[cfg(feature = "librdkafka")]
+mod librdkafka;
+pub mod play;
+pub mod report;
+mod rskafka;
+mod steadfast;
