@@ -34,6 +34,14 @@ drift how="refuse":
     cargo build --quiet --release --package steadfast --package steadfast-bench
     "${CARGO_TARGET_DIR:-target}/release/drift" {{how}}
 
+# Simulated worlds with faults drawn at random, all invariants checked: just simulate --seeds 1000 [--from S], --seed S.
+simulate *options:
+    cargo run --quiet --release --package steadfast-tests --bin simulate -- {{options}}
+
+# The mutation check: ten deliberate defects, each against up to 300 simulated worlds (about half an hour).
+mutants *options:
+    tests/mutations/run {{options}}
+
 # Measures times: just bench recovery [--moves N] [--case NAME], just bench peers [--case NAME] [--runs N] [--limit SECONDS].
 bench what *options:
     cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what == "peers" { "--features steadfast-bench/librdkafka" } else { "" } }}

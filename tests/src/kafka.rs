@@ -1,6 +1,7 @@
 //! A cluster of real Apache Kafka brokers, as child processes of the test.
 
 mod ask;
+mod election;
 pub(crate) mod jars;
 mod ports;
 mod process;
@@ -12,28 +13,25 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{CreateTopicsRequest, TopicName};
-use kafka_protocol::protocol::StrBytes;
 use tempfile::TempDir;
 
+use crate::brokers::Brokers;
 use crate::within;
 use process::Process;
 use properties::{Node, Role};
 
-pub use ask::{ask, endpoints, metadata};
+pub use ask::{Connection, ask, endpoints, metadata};
 pub use jars::missing;
 
 const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 const START_LIMIT: Duration = Duration::from_secs(120);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const TOOL_LIMIT: Duration = Duration::from_secs(60);
-const TOPIC_LIMIT: Duration = Duration::from_secs(30);
 /// Brokers are short-lived here: the second compiler would work for a time that never comes.
 const JVM: [&str; 4] = ["-Xms384m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
-const TOPIC_ALREADY_EXISTS: i16 = 36;
 
 /// Which signal ends a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +94,7 @@ impl Cluster {
 
     /// The running brokers' addresses, as client libraries want them: `host:port,host:port`.
     pub fn bootstrap(&self) -> String {
-        let addresses: Vec<String> = self.addresses().values().map(SocketAddr::to_string).collect();
-        addresses.join(",")
+        self.brokers().bootstrap()
     }
 
     /// Ends a broker, and waits until it is gone.
@@ -166,34 +163,25 @@ impl Cluster {
         self.wait_until_whole()
     }
 
-    /// Creates a topic with a copy of each partition on up to three brokers, and waits until every broker knows a
-    /// leader of each partition.
+    /// The running brokers, as clients see them.
+    pub fn brokers(&self) -> Brokers {
+        let addresses = self.addresses();
+        let first = addresses.values().next().copied();
+        Brokers::at(
+            addresses,
+            Arc::new(move |topic, partition, node| {
+                let at = first.ok_or_else(|| io::Error::other("no broker is running"))?;
+                election::elect(at, topic, partition, node)
+            }),
+        )
+    }
+
+    /// Creates a topic, as [`Brokers::create_topic`].
     ///
     /// # Errors
     /// The cluster refuses, or the leaders are not known within 30 s.
     pub fn create_topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> io::Result<()> {
-        let config = |(key, value): &(&str, &str)| {
-            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
-        };
-        let topic = CreatableTopic::default()
-            .with_name(TopicName(text(name)))
-            .with_num_partitions(partitions)
-            .with_replication_factor(-1)
-            .with_configs(configs.iter().map(config).collect());
-        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
-        let addresses = self.addresses();
-        let first = addresses.values().next().ok_or_else(|| io::Error::other("no broker is running"))?;
-        within(TOPIC_LIMIT, || {
-            let created = ask(*first, 7, &request)?.topics.into_iter().next();
-            let created = created.ok_or_else(|| io::Error::other("an empty answer to CreateTopics"))?;
-            match created.error_code {
-                0 | TOPIC_ALREADY_EXISTS => Ok(()),
-                error => {
-                    Err(io::Error::other(format!("topic {name}: error {error}, {:?}", created.error_message)))
-                }
-            }
-        })?;
-        addresses.values().try_for_each(|at| within(TOPIC_LIMIT, || self.led(*at, name, partitions)))
+        self.brokers().create_topic(name, partitions, configs)
     }
 
     /// Runs one of Kafka's tools, for instance `org.apache.kafka.tools.TopicCommand`, and gives its output.
@@ -221,17 +209,6 @@ impl Cluster {
         let log = fs::read_to_string(self.path(id, "log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
-    }
-
-    fn led(&self, at: SocketAddr, topic: &str, partitions: i32) -> io::Result<()> {
-        let found = metadata(at, &[topic])?.topics.into_iter().next().map(|topic| topic.partitions);
-        let led = found.unwrap_or_default().iter().filter(|partition| partition.leader_id.0 >= 0).count();
-        if usize::try_from(partitions) == Ok(led) {
-            return Ok(());
-        }
-        Err(io::Error::other(format!(
-            "topic {topic}: {at} knows the leaders of {led} of {partitions} partitions"
-        )))
     }
 
     fn broker(&mut self, id: i32) -> io::Result<&mut Broker> {
@@ -320,8 +297,4 @@ fn address(broker: &Broker) -> SocketAddr {
 
 fn absent(id: i32) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("no broker {id} is running"))
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
 }

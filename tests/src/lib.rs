@@ -1,13 +1,20 @@
-//! What the suites on a real Apache Kafka are made of: a cluster of real brokers, Java programs beside it, a
-//! load whose acknowledged records are known, readers, and the checker that compares both.
+//! What the suites on a real Apache Kafka are made of, and those that are played on the embedded cluster too: a
+//! cluster of real brokers, Java programs beside it, a load whose acknowledged records are known, readers, and the
+//! checker that compares both.
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+pub mod brokers;
 pub mod checker;
+pub mod company;
+pub mod either;
+pub mod finished;
+pub mod gathered;
 pub mod java;
 pub mod kafka;
 pub mod load;
 pub mod offsets;
 pub mod reader;
+pub mod scenarios;
 pub mod service;
 pub mod simulated;
 pub mod stage;

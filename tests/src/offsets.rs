@@ -9,7 +9,8 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::kafka::{Cluster, ask};
+use crate::brokers::Brokers;
+use crate::kafka::ask;
 use crate::within;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -20,15 +21,14 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// # Errors
 /// No broker answers as the group's coordinator within 20 s.
 pub fn committed(
-    cluster: &Cluster,
+    brokers: &Brokers,
     group: &str,
     topic: &str,
     partitions: i32,
 ) -> io::Result<BTreeMap<i32, i64>> {
-    let addresses = cluster.addresses();
     within(LIMIT, || {
         let mut last = io::Error::other("no broker is running");
-        for at in addresses.values() {
+        for at in brokers.addresses().values() {
             match asked(*at, group, topic, partitions) {
                 Ok(committed) => return Ok(committed),
                 Err(error) => last = error,

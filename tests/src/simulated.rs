@@ -2,10 +2,21 @@
 //! memory. A run is reproducible from its seed alone, byte for byte in its event log.
 #![deny(clippy::disallowed_methods)]
 
+pub mod company;
+pub mod content;
+pub mod deeds;
 pub mod doors;
+pub mod drawn;
+pub mod ear;
 pub mod handler;
 pub mod hour;
 mod inhabitant;
 pub mod journal;
+pub mod judge;
+pub mod rehearsal;
+mod said;
+pub mod stage;
+pub mod sweep;
 pub mod tally;
+pub mod tap;
 pub mod world;

@@ -19,8 +19,8 @@ impl Stage {
     pub fn trial(&self, name: &str, run: impl FnOnce(&mut Cluster) + Send + 'static) -> Trial {
         let shared = self.cluster.clone();
         Trial::ignorable_test(name, move || {
-            if let Some(reason) = missing() {
-                return unable(reason);
+            if let Some(unable) = without_java() {
+                return unable;
             }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let cluster = ready(&mut shared)?;
@@ -39,12 +39,13 @@ impl Stage {
     }
 }
 
-/// Under CI a trial that cannot run has failed.
-fn unable(reason: String) -> Result<Completion, libtest_mimic::Failed> {
+/// What becomes of a trial that needs Java where there is none. Under CI it has failed.
+pub(crate) fn without_java() -> Option<Result<Completion, libtest_mimic::Failed>> {
+    let reason = missing()?;
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
-        return Err(reason.into());
+        return Some(Err(reason.into()));
     }
-    Ok(Completion::ignored_with(reason))
+    Some(Ok(Completion::ignored_with(reason)))
 }
 
 fn ready(shared: &mut Option<Cluster>) -> io::Result<&mut Cluster> {

@@ -129,8 +129,11 @@ const LOG_TO: &str = "STEADFAST_SIMULATED_LOG";
 fn turbulence_in_another_process(directory: &Path, number: usize) -> Vec<u8> {
     let log = directory.join(format!("{number}.log"));
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let played =
-        command.args(["--exact", "a_run_is_reproducible_from_its_seed"]).env(LOG_TO, &log).output().unwrap();
+    let played = command
+        .args(["--exact", "world::a_run_is_reproducible_from_its_seed"])
+        .env(LOG_TO, &log)
+        .output()
+        .unwrap();
     assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
     fs::read(log).unwrap()
 }

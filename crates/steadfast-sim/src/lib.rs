@@ -8,6 +8,7 @@ mod api;
 mod asking;
 pub mod batch;
 pub mod call;
+pub mod checker;
 pub mod cluster;
 pub mod embedded;
 pub mod faults;

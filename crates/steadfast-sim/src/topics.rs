@@ -99,8 +99,19 @@ pub(crate) struct Asked {
 pub(crate) struct Topic {
     pub(crate) id: TopicId,
     pub(crate) partitions: Vec<Replicas>,
-    /// What it was created with. It is described, and has no effect.
+    /// What it was created with. It is described; only [`largest_batch`](Topic::largest_batch) has an effect.
     pub(crate) configs: BTreeMap<String, String>,
+}
+
+/// Kafka's default of `max.message.bytes`.
+const LARGEST_BATCH: usize = 1_048_588;
+
+impl Topic {
+    /// The largest batch that is taken, by the setting `max.message.bytes`.
+    pub(crate) fn largest_batch(&self) -> usize {
+        let set = self.configs.get("max.message.bytes").and_then(|set| set.parse().ok());
+        set.unwrap_or(LARGEST_BATCH)
+    }
 }
 
 /// One partition: where it is, who leads it, and its log.
@@ -182,7 +193,7 @@ impl Topics {
         }
     }
 
-    /// Keeps settings for the topic, to be described.
+    /// Keeps settings for the topic.
     pub(crate) fn configure(&mut self, name: &str, configs: BTreeMap<String, String>) {
         if let Some(topic) = self.by_name.get_mut(name) {
             topic.configs = configs;

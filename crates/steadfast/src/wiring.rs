@@ -308,6 +308,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         actors: Arc::new(crash.0),
         consumer: supervisor_seat,
         supervisors: supervisors.clone(),
+        reload: reload.clone(),
     };
     Running {
         supervisors,

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::process::Process;
@@ -17,10 +18,13 @@ pub(crate) const LOGGING: &str =
 
 /// What the suites need and this machine lacks, if anything.
 pub fn missing() -> Option<String> {
-    ["java", "javac", "mvn"]
-        .iter()
-        .find(|tool| !runs(tool))
-        .map(|tool| format!("{tool} does not run: the suites on a real Kafka need JDK 17 or newer and Maven"))
+    // Asking Maven takes half a second, and every trial wants to know.
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    let missing = || {
+        let missing = ["java", "javac", "mvn"].into_iter().find(|tool| !runs(tool))?;
+        Some(format!("{missing} does not run: the suites on a real Kafka need JDK 17 or newer and Maven"))
+    };
+    MISSING.get_or_init(missing).clone()
 }
 
 fn runs(tool: &str) -> bool {
@@ -34,6 +38,9 @@ fn target() -> PathBuf {
 
 /// Where the jars are; they are fetched when they are not there, or others than the pom names.
 pub(crate) fn fetched() -> io::Result<PathBuf> {
+    // Not by two trials at once.
+    static FETCHING: Mutex<()> = Mutex::new(());
+    let _alone = FETCHING.lock();
     let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/pom.xml");
     let jars = target().join("kafka-libs");
     let wanted = fs::read(&pom)?;
@@ -56,6 +63,8 @@ pub(crate) fn fetched() -> io::Result<PathBuf> {
 
 /// The class path of the jars and our own Java programs, which are compiled when a source is newer.
 pub(crate) fn class_path() -> io::Result<String> {
+    static COMPILING: Mutex<()> = Mutex::new(());
+    let _alone = COMPILING.lock();
     let jars = fetched()?.display().to_string();
     let classes = target().join("kafka-java");
     let mut sources = Vec::new();

@@ -8,6 +8,7 @@ use actix::{Actor, AsyncContext, Context, Handler};
 use steadfast::consume::batch::Batch;
 use steadfast::env::Dice;
 
+use super::content::content;
 use super::journal::{Answer, Delivered, Journal, What};
 
 /// How handlers behave: each share is that of the batches, from 0 to 1.
@@ -52,6 +53,7 @@ impl Witness {
             leader: batch.leader(),
             span: batch.span(),
             offsets: batch.records().flatten().map(|record| record.offset).collect(),
+            contents: batch.records().flatten().map(|record| content(record.value.unwrap_or(&[]))).collect(),
             lease: batch.lease(),
             current: batch.is_current(),
         }

@@ -19,6 +19,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::doors::wall_clock;
+use super::tap::Wire;
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub enum What {
     Delivered(Delivered),
     /// A handler is done with a batch, in one way or another. Told before the service learns of it.
     Answered(Delivered, Answer),
+    /// Something crossed a connection of a service.
+    Wire(Wire),
     /// A fault, or the end of one, in words.
     Injected(String),
     /// Something happened inside the cluster.
@@ -63,6 +66,8 @@ pub struct Delivered {
     pub span: Span,
     /// The records in it.
     pub offsets: Arc<[Offset]>,
+    /// What tells their contents from others.
+    pub contents: Arc<[u64]>,
     /// The right under which it was delivered.
     pub lease: Lease,
     /// Whether that right was still alive.

@@ -1,9 +1,11 @@
 //! A world: a cluster in memory, services that consume from it, a load, faults; one seed, one thread, no real time.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fmt, fs, io};
 
 use futures::future::BoxFuture;
 use steadfast::env::Dice;
@@ -21,9 +23,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
+use super::content::value;
 use super::doors::{EPOCH_MS, dice};
+use super::ear::Ear;
 use super::handler::Conduct;
-use super::inhabitant::Inhabitant;
+use super::inhabitant::{self, Inhabitant};
 use super::journal::{Happening, Journal, What};
 use super::tally::Tally;
 
@@ -69,6 +73,19 @@ impl Plan {
     }
 }
 
+/// How a service is started, where it is not as the plan says.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// TOML that is added to its configuration, after the plan's.
+    pub settings: String,
+    /// Where it looks for the cluster; none: at the stable address.
+    pub bootstrap: Option<String>,
+    /// Where its configuration is written to and read again from; none: it has no file.
+    pub file: Option<PathBuf>,
+    /// Who is told its events.
+    pub ear: Option<Ear>,
+}
+
 /// A handle to a running world. A clone is the same world.
 #[derive(Clone)]
 pub struct World(Arc<Inner>);
@@ -81,6 +98,7 @@ struct Inner {
     tally: Arc<Mutex<Tally>>,
     dice: Dice,
     inhabitants: Mutex<BTreeMap<usize, Inhabitant>>,
+    connections: Arc<AtomicU64>,
 }
 
 /// What is left of a world.
@@ -149,6 +167,7 @@ impl World {
             tally: Arc::default(),
             dice: seeds,
             inhabitants: Mutex::default(),
+            connections: Arc::default(),
             plan,
             started,
             cluster,
@@ -208,11 +227,21 @@ impl World {
         self.inhabitants().iter().map(|(number, inhabitant)| (*number, inhabitant.control())).collect()
     }
 
+    /// A handle to the service of this name, once its actors run.
+    pub(super) fn control_of(&self, name: &str) -> Option<Control> {
+        let inhabitants = self.inhabitants();
+        inhabitants.values().find(|inhabitant| &**inhabitant.name() == name)?.control()
+    }
+
     /// Appends one batch of `count` records to a partition.
     pub fn append(&self, partition: &Partition, count: usize) {
         let timestamp_ms = EPOCH_MS + i64::try_from(self.now().since_start().as_millis()).unwrap_or(i64::MAX);
-        let records = (0..count).map(|number| NewRecord::new(timestamp_ms, format!("{partition} {number}")));
-        let appended = self.0.cluster.with(|cluster| cluster.append(partition, records.collect()));
+        let appended = self.0.cluster.with(|cluster| {
+            let end = cluster.log_end(partition)?;
+            let records = (0..).map(|number| Offset(end.0 + number)).take(count);
+            let records = records.map(|offset| NewRecord::new(timestamp_ms, value(partition, offset)));
+            cluster.append(partition, records.collect())
+        });
         // A partition without a leader takes nothing: then nothing was acknowledged either.
         if let Ok(from) = appended {
             let next = Offset(from.0 + i64::try_from(count).unwrap_or(i64::MAX));
@@ -249,7 +278,7 @@ impl World {
     }
 
     /// Waits until it is so, at most for `limit`. Says whether it is.
-    pub async fn until(&self, limit: Duration, so: impl Fn(&World) -> bool) -> bool {
+    pub async fn until(&self, limit: Duration, mut so: impl FnMut(&World) -> bool) -> bool {
         let end = Instant::now() + limit;
         while !so(self) {
             if Instant::now() >= end {
@@ -267,12 +296,62 @@ impl World {
 
     /// Starts the service of this number, unless it runs. One that ran before finds what it stored.
     pub fn start_service(&self, number: usize) {
+        self.start_service_as(number, &Manner::default());
+    }
+
+    /// The same in a manner of its own.
+    pub fn start_service_as(&self, number: usize, manner: &Manner) {
         let mut inhabitants = self.inhabitants();
         let inhabitant =
             inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
-        let transport = Arc::new(InMemory(self.0.cluster.clone()));
-        let bootstrap = self.0.cluster.bootstrap();
-        inhabitant.start(transport, &bootstrap, self.0.started, &self.0.plan, &self.0.journal);
+        let transport = inhabitant.tapped(
+            Arc::new(InMemory(self.0.cluster.clone())),
+            &self.0.journal,
+            &self.0.connections,
+        );
+        let config = self.config(number, manner);
+        if let Some(file) = &manner.file
+            && let Err(error) = fs::write(file, &config)
+        {
+            panic!("{file:?}: {error}");
+        }
+        inhabitant.start(transport, config, manner, self.0.started, &self.0.plan, &self.0.journal);
+    }
+
+    /// Writes the configuration file of the service of this number, and has it read: says whether the service runs.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be written.
+    pub fn reconfigure(&self, number: usize, manner: &Manner) -> io::Result<bool> {
+        let file = manner.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        fs::write(file, self.config(number, manner))?;
+        let control = self.inhabitants().get(&number).and_then(Inhabitant::control);
+        Ok(control.is_some_and(|control| control.reload()))
+    }
+
+    fn config(&self, number: usize, manner: &Manner) -> String {
+        let stable = || self.0.cluster.bootstrap().to_string();
+        let bootstrap = manner.bootstrap.clone().unwrap_or_else(stable);
+        let settings = format!("{}\n{}", self.0.plan.settings, manner.settings);
+        format!(
+            "topics = [\"{TOPIC}\"]\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
+             \"group.id\" = \"{GROUP}\"\n\"client.id\" = \"{}\"\n{settings}",
+            inhabitant::name(number),
+        )
+    }
+
+    /// Ends the service of this number as a failure of its own does: nothing is drained or committed, the group is
+    /// not left. None if it does not run.
+    pub async fn crash_service(&self, number: usize) -> Option<Exit> {
+        let running = self.inhabitants().get_mut(&number).and_then(Inhabitant::crash)?;
+        Some(running.await)
+    }
+
+    /// Cuts the service of this number off from all brokers, or connects it again. What was under way comes then.
+    pub fn cut_off(&self, number: usize, cut: bool) {
+        if let Some(inhabitant) = self.inhabitants().get(&number) {
+            inhabitant.cable().pull(cut);
+        }
     }
 
     /// Ends the service of this number in order, as a signal does. None if it does not run.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use steadfast_tests::checker::Checker;
+use steadfast_tests::finished::{run_to_the_end, stopped};
 use steadfast_tests::kafka::Cluster;
 use steadfast_tests::load::{Load, Plan};
 use steadfast_tests::offsets::committed;
@@ -14,8 +15,6 @@ use steadfast_tests::service::{Service, Workplace, binary, usual_config};
 use steadfast_tests::stage::Stage;
 use steadfast_tests::within;
 use steadfast_tests::writer::Filling;
-
-use crate::content::{run_to_the_end, stopped};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Discard: nobody listens there.
@@ -188,7 +187,7 @@ fn drain_exceeded(cluster: &mut Cluster) {
     end(&mut service, 75);
     assert!(stopped(&service)["unfinished"].as_u64().unwrap() > 0, "{}", service.story());
     drop(reader);
-    let stored = committed(cluster, TOPIC, TOPIC, 3).unwrap();
+    let stored = committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap();
     assert!(stored.values().any(|offset| *offset < 1000), "{stored:?}");
     // What was not acked comes again.
     let again = Service::run(&workplace, &["--until-end"]).unwrap();
@@ -315,7 +314,7 @@ fn interval(cluster: &mut Cluster) {
         events.iter().filter(|event| event.json["occasion"] == "interval").count()
     };
     within(LIMIT, || if by_interval() >= 5 { Ok(()) } else { Err(service.story()) }).unwrap();
-    let stored = committed(cluster, TOPIC, TOPIC, 3).unwrap();
+    let stored = committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap();
     assert!(stored.values().sum::<i64>() >= 300, "{stored:?}");
     load.stop().unwrap();
     end(&mut service, 0);
@@ -341,7 +340,7 @@ fn latest(cluster: &mut Cluster) {
     assert_eq!(service.records().len(), 90, "nothing from before");
     end(&mut service, 0);
     assert_eq!(
-        committed(cluster, TOPIC, TOPIC, 3).unwrap(),
+        committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap(),
         (0..3).map(|partition| (partition, 80)).collect()
     );
 }

@@ -4,8 +4,6 @@
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
 mod cli;
-mod company;
-mod content;
 mod faults;
 mod fixture;
 mod members;
@@ -14,6 +12,7 @@ mod proxy;
 mod recovery;
 mod rehearsal;
 mod sinks;
+mod staged;
 
 use std::process::ExitCode;
 
@@ -26,7 +25,6 @@ fn main() -> ExitCode {
         proxy::trials(&stage),
         recovery::trials(&stage),
         faults::trials(&stage),
-        content::trials(&stage),
         sinks::trials(&stage),
         cli::trials(&stage),
         members::trials(&stage),

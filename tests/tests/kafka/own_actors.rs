@@ -10,8 +10,8 @@ use steadfast_tests::service::{Service, example};
 use steadfast_tests::stage::Stage;
 use steadfast_tests::within;
 
-use crate::company::{ALL, Company, Ours, await_sharing};
 use crate::rehearsal::{LIMIT, proxied};
+use steadfast_tests::company::{ALL, Company, Ours, await_sharing};
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
@@ -30,7 +30,7 @@ fn launch(company: &Company, program: impl AsRef<std::ffi::OsStr>) -> Ours {
 
 /// The example counts by key; the load's records have none. Who counts beside it reads in a group of its own.
 fn own_actors(cluster: &mut Cluster) {
-    let mut company = Company::gather(cluster, "members-own-actors");
+    let mut company = Company::gather(&cluster.brokers(), "members-own-actors");
     let mut example = launch(&company, example("totals").unwrap());
     example.await_owned(ALL);
     let bystander = company.bystander();
@@ -59,7 +59,7 @@ fn own_actors(cluster: &mut Cluster) {
 
 fn misbehaving_observers(cluster: &mut Cluster) {
     let (runtime, proxy) = proxied(cluster);
-    let company = Company::gather(cluster, "members-misbehaving-observers").behind(&proxy);
+    let company = Company::gather(&cluster.brokers(), "members-misbehaving-observers").behind(&proxy);
     let ours = launch(&company, env!("CARGO_BIN_EXE_misbehaving_observers"));
     ours.await_owned(ALL);
     await_sharing(&[(&ours, ALL)]);

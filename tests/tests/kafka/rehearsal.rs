@@ -11,9 +11,7 @@ use steadfast_tests::service::{Service, Workplace, usual_config};
 use steadfast_tests::within;
 use tokio::runtime::Runtime;
 
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
-pub(crate) const PARTITIONS: i32 = 12;
-pub(crate) const RATE: u32 = 300;
+pub(crate) use steadfast_tests::company::{LIMIT, PARTITIONS, RATE};
 
 /// A proxy in front of a cluster, a load, and a service that consumes it through the proxy.
 pub(crate) struct Rehearsal {

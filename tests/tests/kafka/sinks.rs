@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use steadfast_tests::checker::{Acked, Checker, Delivered, Mark};
+use steadfast_tests::finished::{run_to_the_end, stopped};
 use steadfast_tests::java::Program;
 use steadfast_tests::kafka::Cluster;
 use steadfast_tests::offsets::committed;
@@ -14,8 +15,6 @@ use steadfast_tests::service::{Service, Workplace, usual_config};
 use steadfast_tests::stage::Stage;
 use steadfast_tests::within;
 use steadfast_tests::writer::Filling;
-
-use crate::content::{run_to_the_end, stopped};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -140,7 +139,7 @@ fn kafka(cluster: &mut Cluster) {
     assert_eq!(stopped(&service)["records"], 6000);
     expect_forwarded(cluster, TARGET, &acked);
     let ends = (0..3).map(|partition| (partition, 2000)).collect();
-    assert_eq!(committed(cluster, TOPIC, TOPIC, 3).unwrap(), ends);
+    assert_eq!(committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap(), ends);
 }
 
 fn kafka_topic_missing(cluster: &mut Cluster) {
@@ -160,11 +159,11 @@ fn kafka_topic_missing(cluster: &mut Cluster) {
         let reason = returned.json["reason"].as_str().unwrap();
         assert!(reason.contains(TARGET) && reason.contains("does not exist"), "{reason}");
     }
-    let stored = committed(cluster, TOPIC, TOPIC, 3).unwrap();
+    let stored = committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap();
     assert!(stored.values().all(|offset| *offset == 0), "{stored:?}");
     cluster.create_topic(TARGET, 1, &[]).unwrap();
     let ends = (0..3).map(|partition| (partition, 500)).collect();
-    within(LIMIT, || match committed(cluster, TOPIC, TOPIC, 3) {
+    within(LIMIT, || match committed(&cluster.brokers(), TOPIC, TOPIC, 3) {
         Ok(stored) if stored == ends => Ok(()),
         stored => Err(format!("{stored:?}\n{}", service.story())),
     })
@@ -197,7 +196,7 @@ fn kafka_refuses(cluster: &mut Cluster) {
     service.signal("TERM").unwrap();
     assert_eq!(service.wait(LIMIT).unwrap().code(), Some(0), "{}", service.story());
     expect_forwarded(cluster, TARGET, &Acked::new());
-    let stored = committed(cluster, TOPIC, TOPIC, 1).unwrap();
+    let stored = committed(&cluster.brokers(), TOPIC, TOPIC, 1).unwrap();
     assert!(stored.values().all(|offset| *offset == 0), "{stored:?}");
     cluster.create_topic("sinks-kafka-takes", 1, &[]).unwrap();
     run_to_the_end(&workplace, &config("sinks-kafka-takes"));
@@ -213,7 +212,7 @@ fn discard(cluster: &mut Cluster) {
     let service = run_to_the_end(&Workplace::new().unwrap(), &config);
     assert_eq!((service.records().len(), &stopped(&service)["records"]), (0, &3000.into()));
     let ends = (0..3).map(|partition| (partition, 1000)).collect();
-    assert_eq!(committed(cluster, TOPIC, TOPIC, 3).unwrap(), ends);
+    assert_eq!(committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap(), ends);
 }
 
 /// `steadfast run | head`, with `head` gone: ten tries a partition, longer and longer apart, then the end.
@@ -248,7 +247,7 @@ fn no_reader(cluster: &mut Cluster) {
     }
     let reason = stopped(&service)["reason"].to_string();
     assert!(reason.contains("quarantined"), "{reason}");
-    let stored = committed(cluster, TOPIC, TOPIC, 3).unwrap();
+    let stored = committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap();
     assert!(stored.values().all(|offset| *offset == 0), "{stored:?}");
     let second = run_to_the_end(&workplace, &config);
     let verdict = second.checker().verdict(&acked);

@@ -105,7 +105,10 @@ pub enum ConnectFailure {
     },
     /// It lists no brokers: it is not part of a cluster (yet).
     #[error("expected a list of brokers, found an empty one")]
-    NoBrokers,
+    NoBrokers {
+        /// The id that it reports.
+        cluster: Option<ClusterId>,
+    },
 }
 
 impl From<CallError> for ConnectFailure {
@@ -173,7 +176,7 @@ async fn proven_view(
     let answer: MetadataAnswer = channel.send(&question, version, dial.answer_limit)?.answer().await?;
     refused::<Metadata>(answer.error)?;
     if answer.view.endpoints.is_empty() {
-        return Err(ConnectFailure::NoBrokers);
+        return Err(ConnectFailure::NoBrokers { cluster: answer.view.cluster });
     }
     match (&dial.expect_cluster, &answer.view.cluster) {
         (Some(expected), None) => Err(ConnectFailure::ClusterNotReported { expected: expected.clone() }),

@@ -101,7 +101,7 @@ async fn a_broker_that_lists_no_brokers_is_refused() {
         script.brokers = 0;
         script.greet().await;
     });
-    assert!(matches!(outcome.await, Err(ConnectFailure::NoBrokers)));
+    assert!(matches!(outcome.await, Err(ConnectFailure::NoBrokers { .. })));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! CreateTopics (19). Settings are kept and described, and have no effect.
+//! CreateTopics (19). Settings are kept and described; what they change, the rooms that read them say.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -49,7 +49,10 @@ fn create(
     Ok(result.with_topic_id(Uuid::from_u128(id.0)))
 }
 
-/// As assigned by the request; or as many as it asks for, by Kafka's defaults one replica of one partition.
+/// How many replicas a partition has if nothing is said and there are as many brokers.
+const USUAL_REPLICAS: usize = 3;
+
+/// As assigned by the request; or as many as it asks for, if it does not say, one partition with the usual replicas.
 fn replicas(cluster: &Cluster, topic: &CreatableTopic) -> Result<Vec<Vec<NodeId>>, (ResponseError, String)> {
     if !topic.assignments.is_empty() {
         let mut assigned: Vec<_> = topic.assignments.iter().collect();
@@ -62,10 +65,13 @@ fn replicas(cluster: &Cluster, topic: &CreatableTopic) -> Result<Vec<Vec<NodeId>
         return Ok(nodes.collect());
     }
     let partitions = if topic.num_partitions == -1 { 1 } else { topic.num_partitions };
-    let factor = if topic.replication_factor == -1 { 1 } else { topic.replication_factor };
     let alive = cluster.alive().count();
     let partitions = usize::try_from(partitions).ok().filter(|count| (1..=MOST_PARTITIONS).contains(count));
-    let factor = usize::try_from(factor).ok().filter(|factor| (1..=alive).contains(factor));
+    let factor = match topic.replication_factor {
+        -1 => Some(alive.min(USUAL_REPLICAS)),
+        asked => usize::try_from(asked).ok(),
+    };
+    let factor = factor.filter(|factor| (1..=alive).contains(factor));
     let partitions = partitions.ok_or_else(|| {
         let found = topic.num_partitions;
         (
@@ -129,6 +135,14 @@ mod tests {
         let created = create(&mut cluster, request.with_topics(vec![topic("new", 1, 1)]));
         assert_eq!(created[0].error_code, 0);
         assert!(cluster.topic_id("new").is_err());
+    }
+
+    #[test]
+    fn without_a_wish_there_is_one_partition_on_three_brokers() {
+        let mut cluster = cluster();
+        let request = CreateTopicsRequest::default().with_topics(vec![topic("new", -1, -1)]);
+        let created = create(&mut cluster, request);
+        assert_eq!((created[0].num_partitions, created[0].replication_factor), (1, 3));
     }
 
     #[test]

@@ -2,11 +2,16 @@
 
 pub(crate) mod waiting;
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
-use steadfast_core::ids::{LeaderEpoch, Offset, Partition, TopicId};
+use kafka_protocol::protocol::StrBytes;
+use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition, TopicId};
 
 use self::waiting::Missing;
 use crate::batch::{BatchError, Header, Producer};
@@ -18,6 +23,10 @@ use crate::transactions::{Session, add_partitions};
 
 /// From this version on, topics are named by id (KIP-516).
 const BY_ID: i16 = 13;
+/// From this version on, an answer by another than the leader names the leader (KIP-951).
+const NAMES_LEADERS: i16 = 10;
+/// From this version on, a producer is told when aborting its transaction helps (KIP-890).
+const SAYS_ABORTABLE: i16 = 11;
 /// From this version on, writing adds the partition to the transaction (KIP-890).
 const ADDS_BY_WRITING: i16 = 12;
 const ALL_REPLICAS: i16 = -1;
@@ -25,7 +34,7 @@ const ALL_REPLICAS: i16 = -1;
 pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &ProduceRequest) -> Reply {
     let mut missing = Vec::new();
     let topics = request.topic_data.iter().enumerate();
-    let topics = topics.map(|(at, topic)| produced(cluster, call, request.acks, (at, topic), &mut missing));
+    let topics = topics.map(|(at, topic)| produced(cluster, call, request, (at, topic), &mut missing));
     let topics: Vec<TopicProduceResponse> = topics.collect();
     if request.acks == 0 {
         let refused =
@@ -33,14 +42,15 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &ProduceReques
         // Nobody reads an answer; Kafka tells the producer by closing the connection.
         return if refused { Reply::Close } else { Reply::Never };
     }
-    let answer = ProduceResponse::default().with_responses(topics);
+    let answer =
+        ProduceResponse::default().with_node_endpoints(named(cluster, &topics)).with_responses(topics);
     waiting::answer_or_wait(cluster, call, request, answer, missing)
 }
 
 fn produced(
     cluster: &mut Cluster,
     call: &Call,
-    acks: i16,
+    request: &ProduceRequest,
     (topic_at, topic): (usize, &TopicProduceData),
     missing: &mut Vec<Missing>,
 ) -> TopicProduceResponse {
@@ -53,22 +63,52 @@ fn produced(
     let partitions = topic.partition_data.iter().enumerate().map(|(at, data)| {
         let answer = PartitionProduceResponse::default().with_index(data.index);
         let partition = name.clone().map(|name| Partition::new(name, data.index));
-        let appended = partition.and_then(|partition| {
-            let appended = append(cluster, call, acks, &partition, data)?;
+        let appended = partition.clone().and_then(|partition| {
+            let appended = append(cluster, call, request, &partition, data)?;
             Ok((partition, appended))
         });
         match appended {
             Ok((partition, Appended { base, start, end, epoch })) => {
-                if acks == ALL_REPLICAS {
+                if request.acks == ALL_REPLICAS {
                     missing.push(Missing { at: (topic_at, at), partition, epoch, end });
                 }
                 answer.with_base_offset(base.0).with_log_start_offset(start.0)
             }
-            Err(error) => answer.with_error_code(error.code()).with_base_offset(-1),
+            Err(error) => {
+                let told = (error == ResponseError::NotLeaderOrFollower && call.version >= NAMES_LEADERS)
+                    .then(|| leader(cluster, partition.ok()?))
+                    .flatten();
+                let answer = answer.with_error_code(error.code()).with_base_offset(-1);
+                answer.with_current_leader(told.unwrap_or_default())
+            }
         }
     });
     let answered = TopicProduceResponse::default().with_partition_responses(partitions.collect());
     if by_id { answered.with_topic_id(topic.topic_id) } else { answered.with_name(topic.name.clone()) }
+}
+
+/// Who leads the partition.
+fn leader(cluster: &Cluster, partition: Partition) -> Option<LeaderIdAndEpoch> {
+    let replicas = cluster.topics.get(&partition.topic, partition.index)?;
+    let leader = replicas.leader?;
+    let epoch = replicas.epoch.0;
+    Some(LeaderIdAndEpoch::default().with_leader_id(leader.0.into()).with_leader_epoch(epoch))
+}
+
+/// Where the leaders that are told of are reached.
+fn named(cluster: &Cluster, topics: &[TopicProduceResponse]) -> Vec<NodeEndpoint> {
+    let told = topics.iter().flat_map(|topic| &topic.partition_responses);
+    let told: BTreeSet<NodeId> = told.map(|one| NodeId(one.current_leader.leader_id.0)).collect();
+    let endpoint = |node: NodeId| {
+        let broker = cluster.brokers.get(&node)?;
+        let endpoint = NodeEndpoint::default()
+            .with_node_id(node.0.into())
+            .with_host(StrBytes::from_string(broker.address.host.clone()))
+            .with_port(i32::from(broker.address.port))
+            .with_rack(broker.rack.clone().map(StrBytes::from_string));
+        Some(endpoint)
+    };
+    told.into_iter().filter_map(endpoint).collect()
 }
 
 /// Where a batch stands.
@@ -85,11 +125,11 @@ struct Appended {
 fn append(
     cluster: &mut Cluster,
     call: &Call,
-    acks: i16,
+    request: &ProduceRequest,
     partition: &Partition,
     data: &PartitionProduceData,
 ) -> Result<Appended, ResponseError> {
-    if !(ALL_REPLICAS..=1).contains(&acks) {
+    if !(ALL_REPLICAS..=1).contains(&request.acks) {
         return Err(ResponseError::InvalidRequiredAcks);
     }
     let whom = Asked { node: call.node, leader_epoch: -1, of_leader: true };
@@ -100,6 +140,9 @@ fn append(
     if header.is_control() {
         return Err(ResponseError::InvalidRecord);
     }
+    if cluster.topics.by_name(&partition.topic).is_some_and(|topic| batch.len() > topic.largest_batch()) {
+        return Err(ResponseError::MessageTooLarge);
+    }
     let start = log.start();
     let at = |base: Offset| Appended { base, start, end: Offset(base.0 + i64::from(header.count)), epoch };
     match log.sequences.judge(&header) {
@@ -109,6 +152,8 @@ fn append(
         Verdict::OutOfOrder => return Err(ResponseError::OutOfOrderSequenceNumber),
     }
     if header.is_transactional() {
+        // Nobody may write in the name of no one.
+        request.transactional_id.as_ref().ok_or(ResponseError::TransactionalIdAuthorizationFailed)?;
         admit_transactional(cluster, call, partition, header.producer)?;
     }
     let replicas = cluster.topics.get_mut(&partition.topic, partition.index);
@@ -132,12 +177,17 @@ fn admit_transactional(
         let id = id.ok_or(ResponseError::InvalidProducerIdMapping)?;
         return add_partitions(cluster, &id, session, [partition.clone()]);
     }
-    let may = cluster.transactions.may_write(session, partition);
-    if may { Ok(()) } else { Err(ResponseError::InvalidTxnState) }
+    if cluster.transactions.may_write(session, partition) {
+        return Ok(());
+    }
+    let says_abortable = call.version >= SAYS_ABORTABLE;
+    Err(if says_abortable { ResponseError::TransactionAbortable } else { ResponseError::InvalidTxnState })
 }
 
 fn refusal(error: BatchError) -> ResponseError {
     match error {
+        // There is more than one batch.
+        BatchError::Length { found, claimed } if claimed < found => ResponseError::InvalidRecord,
         BatchError::Crc { .. } | BatchError::Length { .. } => ResponseError::CorruptMessage,
         BatchError::Magic { .. } | BatchError::Count { .. } => ResponseError::InvalidRecord,
     }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ProduceRequest, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::messages::{ProduceRequest, RequestKind, ResponseKind, TopicName, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 use steadfast_core::ids::Offset;
 
@@ -16,7 +16,9 @@ fn produce(cluster: &mut Cluster, version: i16, session: Session, base_sequence:
     let topic = TopicProduceData::default()
         .with_name(TopicName(StrBytes::from_static_str("t")))
         .with_partition_data(vec![PartitionProduceData::default().with_records(Some(batch))]);
-    let request = ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]);
+    let id = TransactionalId(StrBytes::from_static_str("tx"));
+    let request =
+        ProduceRequest::default().with_transactional_id(Some(id)).with_acks(-1).with_topic_data(vec![topic]);
     match ask(cluster, 1, version, RequestKind::Produce(request)) {
         ResponseKind::Produce(produced) => produced.responses[0].partition_responses[0].error_code,
         other => panic!("expected a produce answer, found {other:?}"),

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse, RequestHeader,
     RequestKind, ResponseHeader, ResponseKind,
 };
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::NodeId;
 use steadfast_sim::embedded::{Embedded, Spec};
@@ -26,7 +26,12 @@ pub(crate) fn question(version: i16, correlation: i32) -> Vec<u8> {
         .with_correlation_id(correlation)
         .encode(&mut frame, ApiKey::ApiVersions.request_header_version(version))
         .unwrap();
-    ApiVersionsRequest::default().encode(&mut frame, version.min(NEWEST)).unwrap();
+    // Older versions don't say what the client is.
+    let name = StrBytes::from_static_str(if version < 3 { "" } else { "test" });
+    let said = ApiVersionsRequest::default()
+        .with_client_software_name(name.clone())
+        .with_client_software_version(name);
+    said.encode(&mut frame, version.min(NEWEST)).unwrap();
     [&i32::try_from(frame.len()).unwrap().to_be_bytes()[..], &frame].concat()
 }
 

@@ -136,7 +136,7 @@ async fn connect(config: &Config, address: &Address) -> (Row, Option<Connection>
                 }
                 ConnectFailure::Handshake { .. }
                 | ConnectFailure::Refused { .. }
-                | ConnectFailure::NoBrokers => "see whether that port is a plain-text Kafka listener",
+                | ConnectFailure::NoBrokers { .. } => "see whether that port is a plain-text Kafka listener",
             };
             (failed(check, error.failure.to_string(), advice), None)
         }

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use steadfast_core::endpoints::view::{Address, View};
-use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId};
-use steadfast_core::progress::Position;
+use steadfast_core::ids::{
+    AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId,
+};
+use steadfast_core::progress::{Position, Progress};
 use steadfast_core::stall::Watchdog;
 use steadfast_kafka::connection::Connection;
 use steadfast_kafka::fetch::intake::Note;
@@ -64,8 +66,8 @@ pub(crate) struct Consumer {
     ready: BTreeMap<NodeId, Connection>,
     promoted: bool,
     loops: BTreeMap<NodeId, Loop>,
-    /// Offsets at which partitions were taken over, until their first accepted fetch.
-    awaited: BTreeMap<Partition, Offset>,
+    /// Assignments and offsets at which partitions were taken over, until their first accepted fetch.
+    awaited: BTreeMap<Partition, (AssignmentEpoch, Offset)>,
     gap: i64,
     watchdog: Watchdog,
 }
@@ -266,7 +268,11 @@ impl Consumer {
     }
 
     fn accepted(&mut self, partition: Partition, from: Offset) {
-        let Some(before) = self.awaited.remove(&partition) else { return };
+        let Some((assignment, before)) = self.awaited.remove(&partition) else { return };
+        // Where another assignment begins is the group's to say: who had the partition meanwhile went on with it.
+        if self.seat.table.read(&partition, Progress::assignment) != Some(assignment) {
+            return self.first_record();
+        }
         self.gap += (from.0 - before.0).max(0);
         self.seat.events.emit(Event::PartitionResumed {
             topic: partition.topic,

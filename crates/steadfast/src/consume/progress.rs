@@ -2,7 +2,7 @@
 //!
 //! A mutex per partition around core's pure [`Progress`]; no IO, no await and no user code under the lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -151,6 +151,11 @@ impl ProgressTable {
         answer
     }
 
+    /// All partitions that are or were owned.
+    pub fn partitions(&self) -> BTreeSet<Partition> {
+        self.cells().into_iter().map(|(partition, _)| partition).collect()
+    }
+
     /// The partitions that are owned, in order.
     pub fn owned(&self) -> Vec<Partition> {
         let owned = |cell: &Cell| locked(&cell.progress).state() != State::Unowned;
@@ -199,16 +204,19 @@ impl ProgressTable {
         self.changed();
     }
 
-    /// Every partition is now fetched by `incarnation`, each handed over under its lock. Returns the offsets at
-    /// which it takes over those that are fetched.
-    pub fn hand_over(&self, incarnation: ConsumerIncarnation) -> BTreeMap<Partition, Offset> {
+    /// Every partition is now fetched by `incarnation`, each handed over under its lock. Returns the assignments and
+    /// the offsets at which it takes over those that are fetched.
+    pub fn hand_over(
+        &self,
+        incarnation: ConsumerIncarnation,
+    ) -> BTreeMap<Partition, (AssignmentEpoch, Offset)> {
         *locked(&self.incarnation) = incarnation;
         let mut taken = BTreeMap::new();
         for (partition, cell) in self.cells() {
             let mut progress = locked(&cell.progress);
             let position = progress.hand_over(incarnation);
             if progress.state() == State::Running {
-                taken.insert(partition, position.offset);
+                taken.insert(partition, (progress.assignment(), position.offset));
             }
         }
         self.changed();

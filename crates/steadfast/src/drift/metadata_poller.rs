@@ -15,7 +15,7 @@ use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_kafka::api::ErrorCode;
 use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, PartitionMetadata, TopicMetadata};
-use steadfast_kafka::connection::Connection;
+use steadfast_kafka::connection::{ConnectError, ConnectFailure, Connection};
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
 
@@ -145,7 +145,14 @@ impl MetadataPoller {
         let (dialler, topics) = (self.seat.dialler.clone(), self.topics());
         let to = address.clone();
         let question = async move {
-            let connection = dialler.open(to, None, None).await.map_err(|error| error.failure.to_string())?;
+            let connection = match dialler.open(to, None, None).await {
+                Ok(connection) => connection,
+                // An answer too: who judges says that it is none to be believed.
+                Err(ConnectError { failure: ConnectFailure::NoBrokers { cluster }, .. }) => {
+                    return Ok(nobody(cluster));
+                }
+                Err(error) => return Err(error.failure.to_string()),
+            };
             let question = Metadata { topics: Some(topics) };
             connection.call(question, ANSWER_LIMIT).await.map_err(|error| error.failure.to_string())
         };
@@ -279,6 +286,17 @@ impl MetadataPoller {
         self.discover(ctx);
         let wait = self.config().drift.sweep_interval;
         ctx.run_later(wait, |poller, ctx| poller.sweep(ctx));
+    }
+}
+
+/// What a broker of this cluster says that names no brokers.
+fn nobody(cluster: Option<ClusterId>) -> MetadataAnswer {
+    MetadataAnswer {
+        error: ErrorCode::NONE,
+        throttle: Duration::ZERO,
+        view: View::new(cluster, []),
+        controller: None,
+        topics: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use steadfast_core::group::standing::Standing;
 use steadfast_supervision::{Route, SupervisorHandle};
 use steadfast_watch as watch;
 
+use crate::config::watcher::Reload;
 use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
 use crate::drift::supervisor;
@@ -22,6 +23,7 @@ pub struct Control {
     pub(super) actors: Arc<BTreeMap<&'static str, Route<Crash>>>,
     pub(super) consumer: Arc<supervisor::Seat>,
     pub(super) supervisors: [SupervisorHandle; 2],
+    pub(super) reload: Route<Reload>,
 }
 
 impl Control {
@@ -43,6 +45,11 @@ impl Control {
     /// What is known of the cluster.
     pub fn cluster(&self) -> Arc<Cluster> {
         Arc::clone(&self.cluster.borrow())
+    }
+
+    /// Has the configuration file read again, as SIGHUP does; says whether somebody will.
+    pub fn reload(&self) -> bool {
+        self.reload.send(Reload).is_ok()
     }
 
     /// Ends the consumer and its successor, if there is one.

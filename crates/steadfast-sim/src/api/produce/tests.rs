@@ -144,3 +144,34 @@ fn a_producer_that_waits_is_told_of_another_leader_and_of_its_deadline() {
     assert_eq!(outcome(&answers[0].1), (-1, ResponseError::RequestTimedOut.code()));
     assert_eq!(cluster.next_deadline(), None);
 }
+
+#[test]
+fn who_does_not_lead_says_who_does() {
+    let mut cluster = cluster();
+    let answered = |cluster: &mut Cluster, version| match ask(
+        cluster,
+        2,
+        version,
+        RequestKind::Produce(request(batch(1))),
+    ) {
+        ResponseKind::Produce(answered) => answered,
+        other => panic!("expected a produce answer, found {other:?}"),
+    };
+    let told = answered(&mut cluster, 10);
+    let refused = &told.responses[0].partition_responses[0];
+    assert_eq!(refused.error_code, ResponseError::NotLeaderOrFollower.code());
+    assert_eq!((refused.current_leader.leader_id.0, refused.current_leader.leader_epoch), (1, 0));
+    assert_eq!(told.node_endpoints.iter().map(|node| node.node_id.0).collect::<Vec<_>>(), [1]);
+    assert!(answered(&mut cluster, 9).node_endpoints.is_empty());
+}
+
+#[test]
+fn a_batch_that_is_too_large_and_one_with_another_behind_it_are_refused() {
+    let mut cluster = cluster();
+    let both = Bytes::from([batch(1), batch(1)].concat());
+    assert_eq!(produce(&mut cluster, 1, request(both)), (-1, ResponseError::InvalidRecord.code()));
+    let limit = [("max.message.bytes".to_owned(), batch(1).len().to_string())];
+    cluster.topics.configure("t", limit.into());
+    assert_eq!(produce(&mut cluster, 1, request(batch(2))), (-1, ResponseError::MessageTooLarge.code()));
+    assert_eq!(produce(&mut cluster, 1, request(batch(1))), (0, 0));
+}

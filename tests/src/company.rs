@@ -1,28 +1,34 @@
 //! Members of one group under one load, ours and foreign ones, and the judgement over all of them together.
+//! What fails panics, as a trial does.
+#![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use crate::brokers::Brokers;
+use crate::checker::{Acked, Checker, Delivered, Mark};
+use crate::java::{Line, Program};
+use crate::load::{Load, Plan};
+use crate::reader::Reader;
+use crate::service::{Event, Service, Workplace, usual_config};
+use crate::within;
 use serde_json::Value;
 use steadfast_sim::proxy::DriftProxy;
-use steadfast_tests::checker::{Acked, Checker, Delivered, Mark};
-use steadfast_tests::java::{Line, Program};
-use steadfast_tests::kafka::Cluster;
-use steadfast_tests::load::{Load, Plan};
-use steadfast_tests::reader::Reader;
-use steadfast_tests::service::{Event, Service, Workplace, usual_config};
-use steadfast_tests::within;
 
-use crate::rehearsal::{LIMIT, PARTITIONS, RATE};
-
+/// For what has to happen soon.
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// Of the topic.
+pub const PARTITIONS: i32 = 12;
+/// Records per second, over all partitions.
+pub const RATE: u32 = 300;
 /// All partitions of the topic.
-pub(crate) const ALL: usize = PARTITIONS as usize;
+pub const ALL: usize = PARTITIONS as usize;
 /// Foreign members hear of a rebalance soon, and one that is killed is missed as early as the brokers allow.
 const PROMPT: [(&str, &str); 2] = [("heartbeat.interval.ms", "500"), ("session.timeout.ms", "6000")];
 
 /// A topic, its load, and the members of one group.
-pub(crate) struct Company {
+pub struct Company {
     name: String,
     bootstrap: String,
     /// Where ours look for the cluster.
@@ -44,7 +50,8 @@ enum Parting {
 }
 
 /// A member: what it was given tells who has what.
-pub(crate) trait Member {
+pub trait Member {
+    /// The load's records that it was given.
     fn given(&self) -> Checker;
 
     /// For the message of a failing trial.
@@ -52,16 +59,18 @@ pub(crate) trait Member {
 }
 
 /// One of ours.
-pub(crate) struct Ours {
-    pub(crate) service: Service,
-    pub(crate) workplace: Workplace,
+pub struct Ours {
+    /// Its process.
+    pub service: Service,
+    /// Its configuration and state.
+    pub workplace: Workplace,
 }
 
 impl Company {
     /// A topic named as the group is, under load.
-    pub(crate) fn gather(cluster: &Cluster, name: &str) -> Company {
-        cluster.create_topic(name, PARTITIONS, &[]).unwrap();
-        let bootstrap = cluster.bootstrap();
+    pub fn gather(brokers: &Brokers, name: &str) -> Company {
+        brokers.create_topic(name, PARTITIONS, &[]).unwrap();
+        let bootstrap = brokers.bootstrap();
         let load = Load::start(plan(&bootstrap, name)).unwrap();
         Company {
             name: name.to_owned(),
@@ -73,17 +82,17 @@ impl Company {
     }
 
     /// Ours come through the proxy from now on.
-    pub(crate) fn behind(self, proxy: &DriftProxy) -> Company {
+    pub fn behind(self, proxy: &DriftProxy) -> Company {
         Company { entrance: proxy.bootstrap().to_string(), ..self }
     }
 
     /// Writes to further partitions.
-    pub(crate) fn extend_load(&mut self, partitions: Range<i32>) {
+    pub fn extend_load(&mut self, partitions: Range<i32>) {
         self.loads.push(Load::over(plan(&self.bootstrap, &self.name), partitions).unwrap());
     }
 
     /// A workplace with these settings below the usual ones, of which the last table is `[kafka]`.
-    pub(crate) fn workplace(&self, settings: &str) -> Workplace {
+    pub fn workplace(&self, settings: &str) -> Workplace {
         let workplace = Workplace::new().unwrap();
         let config = usual_config(&self.entrance, &self.name, &self.name) + settings;
         workplace.configure(&config).unwrap();
@@ -91,32 +100,32 @@ impl Company {
     }
 
     /// One of ours joins.
-    pub(crate) fn ours(&self, settings: &str) -> Ours {
+    pub fn ours(&self, settings: &str) -> Ours {
         Ours::at(self.workplace(settings))
     }
 
     /// A Java consumer joins.
-    pub(crate) fn java(&self, assignor: &str) -> Program {
+    pub fn java(&self, assignor: &str) -> Program {
         let prompt: Vec<String> = PROMPT.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let arguments = [&*self.bootstrap, &*self.name, &*self.name, assignor, &*prompt[0], &*prompt[1]];
         Program::start("GroupMember", &arguments).unwrap()
     }
 
     /// A librdkafka consumer joins.
-    pub(crate) fn librdkafka(&self, assignor: &str) -> Reader {
+    pub fn librdkafka(&self, assignor: &str) -> Reader {
         let settings = [&PROMPT[..], &[("partition.assignment.strategy", assignor)]].concat();
         Reader::start(&self.bootstrap, &self.name, &self.name, &settings).unwrap()
     }
 
     /// A reader in a group of its own, which is given everything.
-    pub(crate) fn bystander(&self) -> Reader {
+    pub fn bystander(&self) -> Reader {
         let group = format!("{}-bystander", self.name);
         Reader::start(&self.bootstrap, &group, &self.name, &[]).unwrap()
     }
 
     /// A Java member commits and leaves. One that says that a commit was refused could not commit what it was
     /// given: in a cooperative round Java reads on and may then be too late.
-    pub(crate) fn see_off(&mut self, mut java: Program) {
+    pub fn see_off(&mut self, mut java: Program) {
         java.tell("leave").unwrap();
         let lines = java.end(LIMIT).unwrap();
         let refused = lines.iter().any(|line| line.json["event"] == "commit_failed");
@@ -125,25 +134,33 @@ impl Company {
     }
 
     /// A librdkafka member commits and leaves.
-    pub(crate) fn see_off_reader(&mut self, reader: Reader) {
+    pub fn see_off_reader(&mut self, reader: Reader) {
         self.gone.push((Parting::InOrder, reader.leave(LIMIT).unwrap()));
     }
 
     /// A Java member ends without a word: the group misses it when its session ends.
-    pub(crate) fn kill(&mut self, mut java: Program) {
+    pub fn kill(&mut self, mut java: Program) {
         java.tell("exit").unwrap();
         self.gone.push((Parting::CutOff, given_by(&java.end(LIMIT).unwrap())));
     }
 
     /// One of ours ends as it is told to.
-    pub(crate) fn retire(&mut self, ours: Ours) -> Workplace {
+    pub fn retire(&mut self, ours: Ours) -> Workplace {
         ours.service.signal("TERM").unwrap();
         self.ended(ours, 0, Parting::InOrder)
     }
 
     /// One of ours ends because it is fenced.
-    pub(crate) fn fenced(&mut self, ours: Ours) {
+    pub fn fenced(&mut self, ours: Ours) {
         self.ended(ours, 77, Parting::Fenced);
+    }
+
+    /// One of ours is killed.
+    pub fn cut_off(&mut self, mut ours: Ours) {
+        ours.service.signal("KILL").unwrap();
+        ours.service.wait(LIMIT).unwrap();
+        assert_eq!(ours.service.strange_lines(), Vec::<String>::new());
+        self.gone.push((Parting::CutOff, ours.given()));
     }
 
     /// One of ours ends with this code, having kept the rules.
@@ -159,26 +176,39 @@ impl Company {
 
     /// Ends the load and the last members. Nothing was lost, and nothing came again but what a member had
     /// been given that was cut off.
-    pub(crate) fn disband(mut self, last: Vec<Ours>) {
+    pub fn disband(mut self, last: Vec<Ours>) {
         let acked = self.stop_load();
-        let everything = || {
-            let gone = self.gone.iter().map(|(_, checker)| checker.clone());
-            merged(gone.chain(last.iter().map(Ours::given)))
-        };
-        let outstanding = within(LIMIT, || match everything().outstanding(&acked) {
-            outstanding if outstanding.is_empty() => Ok(()),
-            outstanding => Err(outstanding),
-        });
-        let stories = || last.iter().map(Ours::story).collect::<Vec<_>>().join("\n--\n");
-        assert_eq!(outstanding, Ok(()), "lost\n{}", stories());
+        self.await_everything(&acked, &last.iter().map(|ours| ours as &dyn Member).collect::<Vec<_>>());
         for ours in last {
             self.retire(ours);
         }
         assert_eq!(self.given_again(), Vec::<Again>::new());
     }
 
+    /// The same with a Java consumer as the last member.
+    pub fn disband_java(mut self, last: Program) {
+        let acked = self.stop_load();
+        self.await_everything(&acked, &[&last]);
+        self.see_off(last);
+        assert_eq!(self.given_again(), Vec::<Again>::new());
+    }
+
+    /// Waits until the last members and those that are gone were given everything.
+    fn await_everything(&self, acked: &Acked, last: &[&dyn Member]) {
+        let everything = || {
+            let gone = self.gone.iter().map(|(_, checker)| checker.clone());
+            merged(gone.chain(last.iter().map(|member| member.given())))
+        };
+        let outstanding = within(LIMIT, || match everything().outstanding(acked) {
+            outstanding if outstanding.is_empty() => Ok(()),
+            outstanding => Err(outstanding),
+        });
+        let stories = || last.iter().map(|member| member.story()).collect::<Vec<_>>().join("\n--\n");
+        assert_eq!(outstanding, Ok(()), "lost\n{}", stories());
+    }
+
     /// Ends the load: what was acknowledged.
-    pub(crate) fn stop_load(&mut self) -> Acked {
+    pub fn stop_load(&mut self) -> Acked {
         self.loads.drain(..).flat_map(|load| load.stop().unwrap()).collect()
     }
 
@@ -235,28 +265,51 @@ fn given_by(lines: &[Line]) -> Checker {
 
 /// Waits until each of these is given records of exactly so many partitions, no two of the same, and all
 /// together those of every partition.
-pub(crate) fn await_sharing(members: &[(&dyn Member, usize)]) {
+pub fn await_sharing(members: &[(&dyn Member, usize)]) {
     let since = SystemTime::now();
+    let shared = within(LIMIT, || sharing(members, since));
+    expect_shared(members, shared);
+}
+
+/// The same from some moment on: for members that don't tell when a round is over.
+pub fn await_settling(members: &[(&dyn Member, usize)]) {
+    let mut since = SystemTime::now();
     let shared = within(LIMIT, || {
-        let given = members.iter().map(|(member, _)| member.given().first_after(since));
-        let given: Vec<BTreeSet<i32>> = given.map(|first| first.into_keys().collect()).collect();
-        let as_wanted = given.iter().zip(members).all(|(given, (_, wanted))| given.len() == *wanted);
-        let distinct: BTreeSet<&i32> = given.iter().flatten().collect();
-        let wanted: usize = members.iter().map(|(_, wanted)| *wanted).sum();
-        if as_wanted && distinct.len() == wanted { Ok(()) } else { Err(given) }
+        sharing(members, since).inspect_err(|given| {
+            if given.iter().zip(members).any(|(given, (_, wanted))| given.len() > *wanted) {
+                since = SystemTime::now();
+            }
+        })
     });
+    expect_shared(members, shared);
+}
+
+/// The partitions that each was given records of.
+type Given = Vec<BTreeSet<i32>>;
+
+/// Whether they share as wanted, by what each was given since then.
+fn sharing(members: &[(&dyn Member, usize)], since: SystemTime) -> Result<(), Given> {
+    let given = members.iter().map(|(member, _)| member.given().first_after(since));
+    let given: Given = given.map(|first| first.into_keys().collect()).collect();
+    let as_wanted = given.iter().zip(members).all(|(given, (_, wanted))| given.len() == *wanted);
+    let distinct: BTreeSet<&i32> = given.iter().flatten().collect();
+    let wanted: usize = members.iter().map(|(_, wanted)| *wanted).sum();
+    if as_wanted && distinct.len() == wanted { Ok(()) } else { Err(given) }
+}
+
+fn expect_shared(members: &[(&dyn Member, usize)], shared: Result<(), Given>) {
     let stories = || members.iter().map(|(member, _)| member.story()).collect::<Vec<_>>().join("\n--\n");
     assert_eq!(shared, Ok(()), "{}", stories());
 }
 
 impl Ours {
     /// The service joins, with its configuration and state at this place.
-    pub(crate) fn at(workplace: Workplace) -> Ours {
+    pub fn at(workplace: Workplace) -> Ours {
         Ours { service: Service::run(&workplace, &[]).unwrap(), workplace }
     }
 
     /// The partitions that its events say it owns.
-    pub(crate) fn owned(&self) -> BTreeSet<i64> {
+    pub fn owned(&self) -> BTreeSet<i64> {
         let mut owned = BTreeSet::new();
         for event in self.service.events() {
             match event.name.as_str() {
@@ -272,7 +325,7 @@ impl Ours {
     }
 
     /// Waits until it owns so many partitions.
-    pub(crate) fn await_owned(&self, wanted: usize) -> BTreeSet<i64> {
+    pub fn await_owned(&self, wanted: usize) -> BTreeSet<i64> {
         let owned = within(LIMIT, || {
             let owned = self.owned();
             if owned.len() == wanted { Ok(owned) } else { Err(owned) }
@@ -281,19 +334,19 @@ impl Ours {
     }
 
     /// All partitions that it ever gave up or lost, in order.
-    pub(crate) fn given_up(&self) -> Vec<i64> {
+    pub fn given_up(&self) -> Vec<i64> {
         let ends = |event: &Event| matches!(&*event.name, "partitions.revoked" | "partitions.lost");
         let ends: Vec<Event> = self.service.events().into_iter().filter(ends).collect();
         ends.iter().flat_map(|event| partitions(&event.json)).collect()
     }
 
     /// The rounds that it took part in.
-    pub(crate) fn rounds(&self) -> Vec<Value> {
+    pub fn rounds(&self) -> Vec<Value> {
         self.service.events_named("group.rebalanced").into_iter().map(|event| event.json).collect()
     }
 
     /// Whether it led the group in the last round.
-    pub(crate) fn leads(&self) -> bool {
+    pub fn leads(&self) -> bool {
         self.rounds().last().is_some_and(|round| round["led"] == true)
     }
 
@@ -338,7 +391,7 @@ impl Ours {
 }
 
 /// The numbers of the partitions that an event names.
-pub(crate) fn partitions(event: &Value) -> BTreeSet<i64> {
+pub fn partitions(event: &Value) -> BTreeSet<i64> {
     let named = event["partitions"].as_array().unwrap();
     named.iter().map(|partition| partition["index"].as_i64().unwrap()).collect()
 }

@@ -1,0 +1,513 @@
+//! Each invariant by a sequence that is fine and one that violates it.
+
+mod scene;
+
+use std::time::Duration;
+
+use steadfast_core::acked::Span;
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{ClusterId, ConsumerIncarnation, NodeId, Offset};
+use steadfast_core::progress::State;
+
+use self::scene::{CATCH_UP, DRAIN, GENERATION_AFTER, MEND, ONE, OTHER, Scene, WINDOW, only, orders};
+use super::*;
+use crate::call::Ticket;
+
+#[test]
+fn a_quiet_run_is_fine_and_is_counted() {
+    let mut scene = Scene::begun();
+    scene.append(0..6);
+    scene.process(0..3);
+    scene.process(3..6);
+    scene.commit(6);
+    let summary = scene.finish().unwrap();
+    assert_eq!(summary, Summary { appended: 6, acked: 6, delivered: 6, redelivered: 0, respawns: 0 });
+}
+
+#[test]
+fn what_nobody_acked_is_lost() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..3);
+    scene.commit(3);
+    scene.violates(Invariant::NothingLost, Scene::finish);
+}
+
+#[test]
+fn what_was_acked_and_not_committed_is_lost_with_the_process() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..4);
+    scene.commit(3);
+    scene.violates(Invariant::NothingLost, Scene::finish);
+}
+
+#[test]
+fn a_delivery_beyond_what_was_never_delivered_skips_it() {
+    let mut scene = Scene::begun();
+    scene.append(0..9);
+    scene.deliver(0..3);
+    scene.deliver(3..5);
+    scene.violates(Invariant::NothingSkipped, |scene| scene.try_deliver(6..9));
+}
+
+#[test]
+fn a_batch_without_one_of_its_records_skips_it() {
+    let mut scene = Scene::begun();
+    scene.append(0..9);
+    let mut holed = scene.delivery(0..4);
+    holed.records.remove(2);
+    scene.violates(Invariant::NothingSkipped, |scene| scene.service(ServiceSide::Delivered(holed)));
+}
+
+#[test]
+fn what_was_acked_beyond_a_gap_may_be_left_out() {
+    let mut scene = Scene::begun();
+    scene.append(0..6);
+    scene.deliver(0..3);
+    scene.deliver(3..5);
+    scene.ack(3..5);
+    scene.fail();
+    let mut again = scene.delivery(0..6);
+    again.records.drain(3..5);
+    scene.sees(ServiceSide::Delivered(again));
+}
+
+#[test]
+fn what_compaction_took_skips_nothing() {
+    let mut scene = Scene::begun();
+    scene.append(0..2);
+    scene.append(5..7);
+    scene.process(0..2);
+    scene.process(4..7);
+    scene.commit(7);
+    scene.finish().unwrap();
+}
+
+#[test]
+fn records_that_wait_while_all_is_well_are_a_standstill() {
+    let mut scene = Scene::begun();
+    scene.append(0..1);
+    scene.wait(CATCH_UP);
+    scene.violates(Invariant::CatchesUp, |scene| scene.later(1));
+}
+
+#[test]
+fn records_may_wait_while_something_is_broken_and_for_a_while_after() {
+    let mut scene = Scene::begun();
+    scene.append(0..1);
+    scene.tell(Happening::Injected("all brokers away".to_owned()));
+    scene.wait(CATCH_UP * 3);
+    scene.tell(Happening::Healed("all brokers away".to_owned()));
+    scene.wait(CATCH_UP);
+    scene.violates(Invariant::CatchesUp, |scene| scene.later(1));
+}
+
+#[test]
+fn a_quarantined_partition_is_not_waited_for_if_its_handler_failed() {
+    let mut scene = Scene::begun();
+    scene.append(0..1);
+    let quarantined = || ServiceSide::Said(Said::Quarantined { partition: orders() });
+    let unearned = scene.service(quarantined());
+    assert_eq!(unearned.unwrap_err().invariant, Invariant::QuarantineEarned);
+    let mut scene = Scene::begun();
+    scene.append(0..1);
+    scene.deliver(0..1);
+    scene.fail();
+    scene.sees(quarantined());
+    scene.wait(CATCH_UP * 2);
+    scene.sees(ServiceSide::Ended { clean: true });
+    scene.finish().unwrap();
+}
+
+#[test]
+fn a_delivery_under_an_older_lease_than_the_newest_is_late() {
+    let mut scene = Scene::begun();
+    scene.append(0..6);
+    scene.deliver(0..3);
+    let mut late = scene.delivery(3..6);
+    scene.fail();
+    scene.deliver(0..3);
+    late.live = Some(scene.lease);
+    scene.violates(Invariant::LeaseLives, |scene| scene.service(ServiceSide::Delivered(late)));
+}
+
+#[test]
+fn a_batch_that_waited_until_its_lease_was_over_is_left_alone() {
+    let mut scene = Scene::begun();
+    scene.append(0..6);
+    scene.deliver(0..3);
+    let mut late = scene.delivery(3..6);
+    scene.fail();
+    late.live = Some(scene.lease);
+    scene.sees(ServiceSide::Delivered(late));
+    scene.sees(ServiceSide::Said(Said::Redelivered { partition: orders(), records: 3 }));
+    scene.process(0..6);
+    scene.commit(6);
+    scene.finish().unwrap();
+}
+
+#[test]
+fn an_ack_under_an_ended_lease_must_not_count() {
+    let mut scene = Scene::begun();
+    scene.append(0..3);
+    scene.deliver(0..3);
+    let ended = scene.lease;
+    scene.fail();
+    let (partition, span) = (orders(), Span::new(Offset(0), Offset(3)));
+    let live = Some(scene.lease);
+    scene.sees(ServiceSide::Acked { partition, span, lease: ended, live });
+    scene.standing.acked = Offset(3);
+    scene.standing.position = Offset(3);
+    scene.violates(Invariant::LeaseLives, Scene::stand);
+}
+
+#[test]
+fn two_members_must_not_deliver_one_partition() {
+    let mut scene = Scene::begun();
+    scene.append(0..6);
+    scene.deliver(0..3);
+    scene.tell(Happening::Broker(BrokerSide::Assigned { service: OTHER, partitions: only(orders()) }));
+    scene.violates(Invariant::OneOwner, |scene| scene.try_deliver(3..6));
+}
+
+#[test]
+fn progress_is_in_order_and_never_goes_back_within_a_generation() {
+    type Spoil = fn(&mut Standing);
+    let spoils: [Spoil; 4] = [
+        |standing| standing.acked = Offset(5),
+        |standing| standing.committed = Some(Offset(3)),
+        |standing| standing.acked = Offset(1),
+        |standing| standing.position = Offset(2),
+    ];
+    for spoil in spoils {
+        let mut scene = Scene::begun();
+        scene.append(0..4);
+        scene.process(0..2);
+        scene.deliver(2..4);
+        spoil(&mut scene.standing);
+        scene.violates(Invariant::ProgressOrdered, Scene::stand);
+    }
+}
+
+#[test]
+fn a_rewind_goes_back_in_another_generation_only() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.deliver(0..4);
+    scene.fail();
+    scene.standing.position = Offset(0);
+    scene.stand().unwrap();
+    scene.standing.generation.0 -= 1;
+    scene.violates(Invariant::LeaseLives, Scene::stand);
+}
+
+#[test]
+fn a_commit_covers_acked_records_only() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..2);
+    scene.deliver(2..4);
+    scene.commit(2);
+    scene.violates(Invariant::CommitOfAcked, |scene| scene.try_commit(4));
+}
+
+#[test]
+fn nobody_commits_what_another_was_given() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..2);
+    scene.tell(Happening::Broker(BrokerSide::Assigned { service: OTHER, partitions: only(orders()) }));
+    scene.violates(Invariant::CommitOfOwner, |scene| scene.try_commit(2));
+}
+
+#[test]
+fn a_commit_of_an_older_generation_is_not_stored() {
+    let mut scene = Scene::begun();
+    scene.tell(Happening::Broker(BrokerSide::GenerationBegan(GENERATION_AFTER)));
+    scene.violates(Invariant::CommitInGeneration, |scene| scene.try_commit(0));
+}
+
+#[test]
+fn a_lowered_offset_is_raised_again_in_time() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..4);
+    for offset in [4, 2, 3] {
+        scene.commit(offset);
+    }
+    scene.wait(MEND);
+    let mut late = scene;
+    late.violates(Invariant::CommitMended, |scene| scene.later(1));
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..4);
+    for offset in [4, 2, 4] {
+        scene.commit(offset);
+    }
+    scene.wait(MEND * 2);
+    scene.finish().unwrap();
+}
+
+#[test]
+fn the_service_takes_nothing_for_committed_that_is_not_stored() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..4);
+    scene.commit(2);
+    scene.standing.committed = Some(Offset(3));
+    scene.violates(Invariant::CommitClaimed, Scene::stand);
+}
+
+#[test]
+fn a_partition_begins_at_a_committed_offset_or_was_never_committed() {
+    let started = |offset, source| {
+        ServiceSide::Said(Said::Started { partition: orders(), offset: Offset(offset), source })
+    };
+    let mut scene = Scene::begun();
+    scene.sees(started(0, Source::Earliest));
+    scene.append(0..4);
+    scene.process(0..4);
+    scene.commit(4);
+    scene.sees(started(4, Source::Committed));
+    scene.wait(Duration::from_secs(1));
+    scene.revoke_and_assign_again();
+    let mut reset = scene.clone();
+    reset.violates(Invariant::StartsAtCommitted, |scene| scene.service(started(0, Source::Earliest)));
+    scene.violates(Invariant::StartsAtCommitted, |scene| scene.service(started(3, Source::Committed)));
+}
+
+#[test]
+fn a_record_comes_again_after_its_handler_failed_and_for_no_other_reason() {
+    let mut scene = Scene::begun();
+    scene.append(0..3);
+    scene.deliver(0..3);
+    scene.fail();
+    scene.sees(ServiceSide::Said(Said::Redelivered { partition: orders(), records: 3 }));
+    scene.process(0..3);
+    scene.commit(3);
+    assert_eq!(scene.finish().unwrap().redelivered, 3);
+
+    let mut scene = Scene::begun();
+    scene.append(0..3);
+    scene.deliver(0..3);
+    scene.lease.generation.0 += 1;
+    scene.violates(Invariant::RedeliveryAllowed, |scene| scene.try_deliver(0..3));
+}
+
+#[test]
+fn what_was_acked_never_comes_again_within_an_assignment() {
+    let mut scene = Scene::begun();
+    scene.append(0..3);
+    scene.process(0..3);
+    scene.fail();
+    scene.violates(Invariant::RedeliveryAllowed, |scene| scene.try_deliver(0..3));
+}
+
+#[test]
+fn what_another_acked_and_did_not_commit_may_come_again() {
+    let mut scene = Scene::begun();
+    scene.append(0..3);
+    scene.process(0..3);
+    scene.tell(Happening::Broker(BrokerSide::Removed { service: ONE, left: false }));
+    scene.lease.assignment.0 += 1;
+    scene.lease.generation.0 += 1;
+    scene.deliver(0..3);
+    scene.sees(ServiceSide::Returned { partition: orders() });
+    scene.lease.generation.0 += 1;
+    scene.deliver(0..3);
+}
+
+#[test]
+fn another_member_is_given_a_record_again_only_if_the_first_is_gone() {
+    for excused in [false, true] {
+        let mut scene = Scene::begun();
+        scene.append(0..3);
+        scene.deliver(0..3);
+        if excused {
+            scene.tell(Happening::Broker(BrokerSide::Removed { service: ONE, left: false }));
+        }
+        scene.tell(Happening::Broker(BrokerSide::Assigned { service: OTHER, partitions: only(orders()) }));
+        let delivery = ServiceSide::Delivered(scene.delivery(0..3));
+        let again = scene.try_tell(Happening::Service { service: OTHER, event: delivery });
+        let found = again.err().map(|violation| violation.invariant);
+        assert_eq!(found, (!excused).then_some(Invariant::RedeliveryAllowed));
+    }
+}
+
+#[test]
+fn a_redelivery_that_the_service_did_not_count_is_found_at_the_end() {
+    let mut scene = Scene::begun();
+    scene.append(0..3);
+    scene.deliver(0..3);
+    scene.fail();
+    scene.process(0..3);
+    scene.commit(3);
+    scene.violates(Invariant::RedeliveryCounted, Scene::finish);
+}
+
+#[test]
+fn one_lease_delivers_in_order_and_once() {
+    for again in [0..3, 2..4] {
+        let mut scene = Scene::begun();
+        scene.append(0..4);
+        scene.deliver(0..3);
+        scene.violates(Invariant::OncePerLease, |scene| scene.try_deliver(again));
+    }
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    let mut delivery = scene.delivery(0..4);
+    delivery.records.swap(1, 2);
+    scene.violates(Invariant::OncePerLease, |scene| scene.service(ServiceSide::Delivered(delivery)));
+}
+
+#[test]
+fn the_content_of_another_cluster_is_foreign() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    let mut delivery = scene.delivery(0..4);
+    delivery.records[1].1 = Content(99);
+    scene.violates(Invariant::ContentIntact, |scene| scene.service(ServiceSide::Delivered(delivery)));
+}
+
+#[test]
+fn a_truncated_record_that_was_under_way_is_not_foreign() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    let delivery = scene.delivery(0..4);
+    scene.tell(Happening::Log { partition: orders(), change: LogChange::Truncated(Offset(2)) });
+    scene.sees(ServiceSide::Delivered(delivery));
+}
+
+#[test]
+fn a_connection_that_was_replaced_ends_within_the_drain() {
+    let mut scene = Scene::begun();
+    for connection in [1, 2] {
+        scene.open(connection);
+        scene.fetch(connection, NodeId(1)).unwrap();
+    }
+    scene.fetch(1, NodeId(1)).unwrap();
+    scene.wait(DRAIN + Duration::from_millis(1));
+    scene.violates(Invariant::OneFetcher, |scene| scene.fetch(1, NodeId(1)));
+}
+
+#[test]
+fn an_incarnation_that_was_replaced_ends_within_the_drain() {
+    let mut scene = Scene::begun();
+    scene.stand().unwrap();
+    scene.open(1);
+    scene.fetch(1, NodeId(1)).unwrap();
+    scene.standing.incarnation = ConsumerIncarnation(2);
+    scene.stand().unwrap();
+    scene.wait(DRAIN + Duration::from_millis(1));
+    scene.violates(Invariant::OneFetcher, |scene| scene.fetch(1, NodeId(2)));
+}
+
+#[test]
+fn leadership_that_goes_there_and_back_replaces_no_connection() {
+    let mut scene = Scene::begun();
+    for connection in [1, 2] {
+        scene.open(connection);
+        scene.fetch(connection, NodeId(connection)).unwrap();
+    }
+    scene.wait(DRAIN * 2);
+    scene.fetch(1, NodeId(1)).unwrap();
+}
+
+#[test]
+fn a_member_whose_partition_went_to_another_fetches_it_no_more() {
+    let mut scene = Scene::begun();
+    scene.open(1);
+    scene.fetch(1, NodeId(1)).unwrap();
+    scene.tell(Happening::Broker(BrokerSide::Assigned { service: OTHER, partitions: only(orders()) }));
+    scene.wait(DRAIN + Duration::from_millis(1));
+    scene.violates(Invariant::OneFetcher, |scene| scene.fetch(1, NodeId(1)));
+}
+
+#[test]
+fn no_window_sees_more_respawns_than_its_budget() {
+    let respawned = |drift, gap| {
+        let promoted_ago = Duration::from_millis(40);
+        ServiceSide::Said(Said::Respawned { drift, promoted_ago, gap })
+    };
+    let mut scene = Scene::begun();
+    scene.wait(WINDOW);
+    for drift in [true, false, true] {
+        scene.sees(respawned(drift, 0));
+    }
+    scene.wait(WINDOW);
+    scene.sees(respawned(true, 0));
+    scene.sees(respawned(true, 0));
+    let mut once_more = scene.clone();
+    once_more.violates(Invariant::RespawnBudget, |scene| scene.service(respawned(true, 0)));
+    scene.violates(Invariant::RespawnGapless, |scene| scene.service(respawned(false, 1)));
+}
+
+#[test]
+fn a_request_on_an_open_connection_is_answered_or_given_up_in_time() {
+    for (api, limit) in [(Api(3), 35), (Api::JOIN_GROUP, 70)] {
+        let mut scene = Scene::begun();
+        scene.open(1);
+        scene.open(2);
+        scene.ask(1, 7, api).unwrap();
+        scene.ask(2, 8, api).unwrap();
+        scene.connection(2, ConnectionEvent::Answered(Ticket(8))).unwrap();
+        scene.wait(Duration::from_secs(limit));
+        let mut overdue = scene.clone();
+        overdue.violates(Invariant::AnswerAwaited, |scene| scene.later(1));
+        scene.connection(1, ConnectionEvent::Closed).unwrap();
+        scene.later(1).unwrap();
+    }
+}
+
+#[test]
+fn heartbeats_share_no_connection_with_fetches_or_rounds() {
+    for other in [Api::FETCH, Api::JOIN_GROUP, Api::SYNC_GROUP] {
+        let mut scene = Scene::begun();
+        scene.open(1);
+        scene.open(2);
+        scene.ask(1, 1, Api::HEARTBEAT).unwrap();
+        scene.ask(2, 2, other).unwrap();
+        scene.violates(Invariant::HeartbeatApart, |scene| scene.ask(1, 3, other));
+    }
+}
+
+#[test]
+fn what_most_brokers_say_for_a_while_is_agreed_and_nothing_else() {
+    let view = |port| BTreeMap::from([(NodeId(1), Address::new("broker", port))]);
+    let agreed = |cluster: &str, port| {
+        let cluster = Some(ClusterId::from(cluster));
+        ServiceSide::Said(Said::Agreed { cluster, endpoints: view(port) })
+    };
+    let mut scene = Scene::begun();
+    scene.tell(Happening::Truth(Some(view(1))));
+    scene.sees(agreed("ours", 1));
+    scene.tell(Happening::Truth(Some(view(2))));
+    scene.sees(agreed("ours", 1));
+    scene.wait(Duration::from_secs(40));
+    scene.sees(agreed("ours", 2));
+    let mut foreign = scene.clone();
+    foreign.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", 2)));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 1)));
+    scene.tell(Happening::Truth(None));
+    scene.sees(agreed("ours", 1));
+}
+
+#[test]
+fn an_offset_out_of_range_of_a_whole_log_is_none() {
+    let out_of_range = || ServiceSide::Said(Said::OutOfRange { partition: orders() });
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    let mut whole = scene.clone();
+    whole.violates(Invariant::NothingSkipped, |scene| scene.service(out_of_range()));
+    scene.tell(Happening::Log { partition: orders(), change: LogChange::Deleted(Offset(2)) });
+    scene.sees(out_of_range());
+}
+
+#[test]
+fn a_partition_that_is_not_placed_is_not_judged() {
+    let mut scene = Scene::begun();
+    scene.standing.state = State::Resolving;
+    scene.standing.acked = Offset(9);
+    scene.stand().unwrap();
+}

@@ -1,0 +1,128 @@
+//! Trials that are played twice: on the embedded cluster, and unchanged on a real Apache Kafka.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Conclusion, Trial};
+use steadfast_core::ids::{NodeId, Partition};
+use steadfast_sim::embedded::{Embedded, Spec};
+use tokio::runtime::Runtime;
+
+use crate::brokers::Brokers;
+use crate::kafka::Cluster;
+use crate::stage::without_java;
+
+/// A trial by its name, `room::what_is_so`. It fails by a panic, leaves the brokers as they are, and uses topics and
+/// groups of its own: others are played on the same cluster meanwhile.
+pub type Scene = (&'static str, fn(&Brokers));
+
+/// So many at a time: most of them mostly wait.
+const THREADS: usize = 3;
+/// No broker is given up because the machine is slow for a moment: then leaders and epochs would change.
+const CALM: [(&str, &str); 1] = [("broker.session.timeout.ms", "18000")];
+
+/// Both kinds of clusters, three brokers each, started when the first trial on it begins.
+#[derive(Default)]
+pub struct Either {
+    kafka: Arc<Mutex<Option<Cluster>>>,
+    embedded: Arc<Mutex<Option<Memory>>>,
+}
+
+/// What else than the cluster a scene needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// Java programs beside the cluster.
+    Java,
+}
+
+/// The embedded cluster and what it runs on.
+struct Memory {
+    // Dropped first: its listeners end while their runtime still runs.
+    cluster: Embedded,
+    _runtime: Runtime,
+}
+
+impl Memory {
+    fn start() -> io::Result<Memory> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let cluster = {
+            let _entered = runtime.enter();
+            Embedded::on_loopback(&Spec::default()).map_err(io::Error::other)?
+        };
+        Ok(Memory { cluster, _runtime: runtime })
+    }
+
+    fn brokers(&self) -> io::Result<Brokers> {
+        let mut addresses = BTreeMap::new();
+        for (node, address) in self.cluster.endpoints() {
+            let address: SocketAddr = address.to_string().parse().map_err(io::Error::other)?;
+            addresses.insert(node.0, address);
+        }
+        let cluster = self.cluster.clone();
+        let elect = move |topic: &str, partition, node| {
+            let moved =
+                cluster.with(|cluster| cluster.move_leader(&Partition::new(topic, partition), NodeId(node)));
+            moved.map_err(io::Error::other)
+        };
+        Ok(Brokers::at(addresses, Arc::new(elect)))
+    }
+}
+
+impl Either {
+    /// The scene on each of the clusters.
+    pub fn trials(&self, scene: Scene, needs: Needs) -> [Trial; 2] {
+        let (name, play) = scene;
+        let embedded = self.embedded.clone();
+        let embedded = Trial::ignorable_test(format!("embedded::{name}"), move || {
+            if needs == Needs::Java
+                && let Some(unable) = without_java()
+            {
+                return unable;
+            }
+            play(&brokers_of(&embedded, Memory::start, Memory::brokers)?);
+            Ok(Completion::Completed)
+        });
+        [embedded, self.on_kafka(scene)]
+    }
+
+    /// A scene that needs what only the real brokers do.
+    pub fn on_kafka(&self, (name, play): Scene) -> Trial {
+        let kafka = self.kafka.clone();
+        Trial::ignorable_test(format!("kafka::{name}"), move || {
+            if let Some(unable) = without_java() {
+                return unable;
+            }
+            let brokers = |cluster: &Cluster| Ok(cluster.brokers());
+            play(&brokers_of(&kafka, || Cluster::start(3, &CALM), brokers)?);
+            Ok(Completion::Completed)
+        })
+    }
+
+    /// Runs the trials and ends the clusters.
+    pub fn run(self, trials: Vec<Trial>) -> Conclusion {
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads.get_or_insert(THREADS);
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        drop(self.kafka.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.embedded.lock().unwrap_or_else(PoisonError::into_inner).take());
+        conclusion
+    }
+}
+
+/// The brokers of a cluster, which is started if that has not happened yet. It stays unlocked while a trial plays.
+fn brokers_of<T>(
+    shared: &Mutex<Option<T>>,
+    start: impl FnOnce() -> io::Result<T>,
+    brokers: impl FnOnce(&T) -> io::Result<Brokers>,
+) -> io::Result<Brokers> {
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let cluster = match shared.take() {
+        Some(cluster) => cluster,
+        None => start()?,
+    };
+    brokers(shared.insert(cluster))
+}

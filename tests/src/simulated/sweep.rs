@@ -1,0 +1,209 @@
+//! The sweep: for each seed a world, a load and faults drawn from it, under the eyes of the checker.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use steadfast::exit::Exit;
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::NodeId;
+use steadfast_sim::checker::{Happening, Summary, Violation};
+use tracing::Level;
+
+use super::deeds::{Deed, Step};
+use super::drawn::Drawn;
+use super::judge::Judge;
+use super::world::{Report, World, simulate};
+
+/// What became of one seed.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The seed.
+    pub seed: u64,
+    /// What was counted, or what is wrong.
+    pub outcome: Result<Summary, Failure>,
+}
+
+/// A seed that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// What is wrong.
+    pub found: Found,
+    /// What the world was like, and what befell it.
+    pub drawn: String,
+    /// The end of the event log.
+    pub log: String,
+}
+
+/// What is wrong.
+#[derive(Debug)]
+pub enum Found {
+    /// An invariant does not hold.
+    Violated(Violation),
+    /// A service ended by itself, or cannot be ended in order.
+    Ended(BTreeMap<usize, Exit>),
+}
+
+/// How many lines of the event log a failure shows.
+const TAIL: usize = 60;
+
+/// Plays one seed.
+pub fn play(seed: u64) -> Verdict {
+    told(Drawn::from_seed(seed), TAIL)
+}
+
+/// Plays one seed, and shows the whole event log, also what is meant for developers.
+pub fn play_aloud(seed: u64) -> Verdict {
+    let mut drawn = Drawn::from_seed(seed);
+    drawn.plan.level = Level::DEBUG;
+    told(drawn, usize::MAX)
+}
+
+fn told(drawn: Drawn, lines: usize) -> Verdict {
+    expect_panics();
+    let seed = drawn.plan.seed;
+    let judge = Judge::new(drawn.limits.clone());
+    let (eyes, steps) = (judge.clone(), drawn.steps.clone());
+    let story = drawn.to_string();
+    let (violation, report) = simulate(
+        drawn.plan,
+        move |world, happening| eyes.see(world, happening),
+        async |world: &World| {
+            tokio::select! {
+                biased;
+                violation = judge.violation() => Some(violation),
+                () = scenario(world, &judge, &steps, drawn.rate, drawn.limits.catch_up) => None,
+            }
+        },
+    );
+    let outcome = match violation {
+        Some(violation) => Err(Found::Violated(violation)),
+        None => judge
+            .finish(report.ended)
+            .map_err(Found::Violated)
+            .and_then(|summary| all_ended(summary, &report)),
+    };
+    let outcome = outcome.map_err(|found| Failure { found, drawn: story, log: tail(&report.log, lines) });
+    Verdict { seed, outcome }
+}
+
+/// A panic that a deed or a handler asked for needs no word.
+fn expect_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let asked =
+                panic.payload().downcast_ref::<&str>().is_some_and(|said| said.starts_with("asked to "));
+            if !asked {
+                usual(panic);
+            }
+        }));
+    });
+}
+
+fn all_ended(summary: Summary, report: &Report) -> Result<Summary, Found> {
+    let odd = report.exits.iter().filter(|(_, exit)| **exit != Exit::Fine);
+    let odd: BTreeMap<usize, Exit> = odd.map(|(number, exit)| (*number, *exit)).collect();
+    if odd.is_empty() { Ok(summary) } else { Err(Found::Ended(odd)) }
+}
+
+/// Everything that is drawn, then quiet, until all is processed.
+async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patience: Duration) {
+    let load = world.load(rate);
+    judge.tell(world.now(), Happening::Truth(truth(world)));
+    let mut restarts = Vec::new();
+    for step in steps {
+        world.elapse(step.at.saturating_sub(world.now().since_start())).await;
+        let at = world.now();
+        match &step.deed {
+            Deed::Begin(what) => judge.tell(at, Happening::Injected(what.clone())),
+            Deed::End(what) => judge.tell(at, Happening::Healed(what.clone())),
+            deed => restarts.extend(deed.done(world)),
+        }
+        judge.tell(at, Happening::Truth(truth(world)));
+    }
+    for restart in restarts {
+        // One that panics is a failure of the scenario, and seen as such.
+        restart.await.unwrap_or_else(|error| panic!("a restart: {error}"));
+    }
+    drop(load);
+    // What does not catch up is the checker's to say, with the partition and the offset.
+    world.caught_up(patience * 2).await;
+}
+
+/// A broker that is slower than this may be taken for a silent one.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// What the brokers advertise, if most of them are reached there and say so.
+fn truth(world: &World) -> Option<BTreeMap<NodeId, Address>> {
+    let cluster = world.cluster();
+    let alive: BTreeMap<NodeId, Address> = cluster.with(|cluster| {
+        let alive = cluster.brokers().iter().filter(|(_, broker)| broker.alive);
+        alive.map(|(node, broker)| (*node, broker.address.clone())).collect()
+    });
+    let honest = |node: &&NodeId| {
+        cluster.machine(**node).is_ok_and(|machine| {
+            let link = machine.link();
+            link.up && link.passes() && link.guise.is_none() && link.latency < SLOW
+        })
+    };
+    (alive.keys().filter(honest).count() * 2 > alive.len()).then_some(alive)
+}
+
+fn tail(log: &[u8], most: usize) -> String {
+    let text = String::from_utf8_lossy(log);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(most)..].join("\n")
+}
+
+/// Plays `seeds`, as many at a time as there are processors; tells each verdict as it comes.
+pub fn sweep(seeds: std::ops::Range<u64>, tell: impl Fn(&Verdict) + Sync) -> Vec<Verdict> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, failed) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let verdict = play(seed);
+                    tell(&verdict);
+                    if verdict.outcome.is_err() {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(verdict);
+                    }
+                }
+            });
+        }
+    });
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort_by_key(|verdict| verdict.seed);
+    failed
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Found::Violated(violation) => violation.fmt(f),
+            Found::Ended(exits) => write!(f, "services ended as they should not: {exits:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seed = self.seed;
+        match &self.outcome {
+            Ok(summary) => write!(f, "seed {seed}: fine, {summary:?}"),
+            Err(Failure { found, drawn, log }) => write!(
+                f,
+                "seed {seed}: {found}\n\n{drawn}\n\nThe end of the event log:\n{log}\n\n\
+                 seed {seed}: {found}\nReplay it: just simulate --seed {seed}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The whole service under virtual time, against a cluster in memory: its real actors in their real wiring.
+//!
+//! `world` is about the simulation itself. The other rooms are a specification, by subject: what befalls the cluster,
+//! what the service does about it, and within what time. Virtual time is exact, and so are the bounds.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails its test")]
+
+mod brokers;
+mod coordinators;
+mod endpoints;
+mod frames;
+mod play;
+mod rehearsals;
+mod views;
+#[path = "../simulated.rs"]
+mod world;

@@ -1,0 +1,60 @@
+//! Brokers that say something else than the truth.
+
+use steadfast_sim::faults::{Fault, Old};
+use steadfast_tests::simulated::world::Plan;
+
+use crate::play::{SECOND, Story, all, befall, ms, node, only, play, under};
+
+#[test]
+fn a_broker_of_another_cluster_is_no_witness() {
+    let story = under(301, Fault::AnswerAsOtherCluster { node: node(2) });
+    story.is_clean(ms(10)).cost(0, 0);
+    expect_failed_witnesses(&story, "another-cluster");
+}
+
+/// So says a broker at its own address, and at the stable one, which leads to it in its turn.
+fn expect_failed_witnesses(story: &Story, why: &str) {
+    let failed = story.events("witness.failed");
+    assert!((1..=2).contains(&failed.len()), "{}", story.told());
+    for (_, event) in failed {
+        assert!(event["reason"].as_str().unwrap().contains(why), "{}", story.told());
+    }
+}
+
+#[test]
+fn a_view_without_brokers_is_no_witness() {
+    let story = under(302, Fault::AnswerWithNoBrokers { nodes: only(2) });
+    story.is_clean(ms(10)).cost(0, 0);
+    expect_failed_witnesses(&story, "an empty list");
+}
+
+#[test]
+fn when_no_broker_names_any_broker_all_goes_on_as_it_is() {
+    let story = under(303, Fault::AnswerWithNoBrokers { nodes: all() });
+    story.is_clean(ms(10)).cost(0, 0);
+    assert_eq!(story.times("service.degraded").len(), 1, "{}", story.told());
+    assert_eq!(story.times("service.recovered").len(), 1, "{}", story.told());
+}
+
+#[test]
+fn half_of_the_brokers_named_by_one_of_three_change_nothing() {
+    let story = under(304, Fault::AnswerWithHalfOfTheBrokers { nodes: only(2) });
+    story.is_clean(ms(10)).cost(0, 0);
+    assert_eq!(story.events("view.agreed").len(), 0, "{}", story.told());
+}
+
+#[test]
+fn a_broker_that_does_not_name_itself_after_a_move_holds_up_its_own_partitions_only() {
+    let story = play(Plan::new(305), async |world| {
+        befall(world, Fault::AnswerWithHalfOfTheBrokers { nodes: only(2) });
+        world.elapse(10 * SECOND).await;
+        befall(world, Fault::MoveEndpoints { nodes: all(), old: Old::Refuse });
+        world.elapse(30 * SECOND).await;
+        befall(world, Fault::Heal { nodes: all() });
+        world.elapse(30 * SECOND).await;
+    });
+    // It cannot be verified before it is healed, and then addresses are asked again every 5 s at the latest.
+    story.is_clean(35 * SECOND).cost(1, 0);
+    let slowest = story.slowest_of(|partition| partition.index % 3 != 1);
+    assert!(slowest <= ms(10), "{slowest:?}\n{}", story.told());
+}
