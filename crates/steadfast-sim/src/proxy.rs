@@ -145,6 +145,16 @@ impl DriftProxy {
         Ok(())
     }
 
+    /// Has the connections that stand on the bootstrap address end, while the address goes on: as when it is a name
+    /// or a load balancer, and what they lead to has moved. [`Old::Grace`] leaves them as they are.
+    pub fn end_bootstrap_connections(&self, how: Old) {
+        match how {
+            Old::Refuse => self.registry.end_standing(Gate::Shut),
+            Old::BlackHole => self.registry.end_standing(Gate::Silent),
+            Old::Grace(_) => {}
+        }
+    }
+
     /// The connections that stand, and those that a black hole holds.
     pub fn connections(&self) -> Vec<Connection> {
         self.registry.connections()

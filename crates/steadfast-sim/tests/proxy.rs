@@ -269,6 +269,32 @@ async fn a_fenced_bootstrap_address_refuses() {
 }
 
 #[tokio::test]
+async fn connections_that_stand_on_the_bootstrap_address_end_and_the_address_goes_on() {
+    let cluster = Cluster::of([1]).await;
+    let proxy = proxied(&cluster).await;
+    let mut silent = TcpStream::connect(proxy.bootstrap()).await.unwrap();
+    let mut at_broker = TcpStream::connect(proxy.endpoints()[&1]).await.unwrap();
+    for standing in [&mut silent, &mut at_broker] {
+        endpoints(standing).await.unwrap();
+    }
+
+    proxy.end_bootstrap_connections(Old::BlackHole);
+    let asked = cluster.asked();
+    ask(&mut silent).await.unwrap();
+    assert_eq!(endpoints_at(proxy.bootstrap()).await.unwrap(), proxy.endpoints());
+    assert_eq!(silent.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(cluster.asked(), asked + 1);
+
+    let mut late = TcpStream::connect(proxy.bootstrap()).await.unwrap();
+    endpoints(&mut late).await.unwrap();
+    proxy.end_bootstrap_connections(Old::Refuse);
+    let broken = timeout(LIMIT, late.read_u8()).await.unwrap().unwrap_err();
+    assert_eq!(broken.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(endpoints_at(proxy.bootstrap()).await.unwrap(), proxy.endpoints());
+    assert_eq!(endpoints(&mut at_broker).await.unwrap(), proxy.endpoints());
+}
+
+#[tokio::test]
 async fn a_dropped_proxy_is_gone() {
     let cluster = Cluster::of([1]).await;
     let proxy = proxied(&cluster).await;

@@ -11,7 +11,7 @@ use steadfast_bench::ground::{PARTITIONS, RATE};
 use steadfast_bench::machine;
 use steadfast_bench::peers::case::Case;
 use steadfast_bench::peers::client::Client;
-use steadfast_bench::peers::play::{Run, play};
+use steadfast_bench::peers::play::{Plan, Run, play};
 use steadfast_bench::peers::report;
 use steadfast_tests::kafka::{Cluster, missing};
 
@@ -31,6 +31,10 @@ struct Arguments {
     /// How many seconds a client is waited for [default: 30, in blackhole 100].
     #[arg(long, value_name = "SECONDS")]
     limit: Option<u64>,
+    /// When every endpoint moves, leave the connections that stand on the bootstrap address as they are; otherwise
+    /// they end as those to the old endpoints do. The address itself goes on in any case.
+    #[arg(long)]
+    keep_bootstrap_connections: bool,
     /// Where the figures are written to, as JSON.
     #[arg(long, default_value = "target/bench/peers.json")]
     json: PathBuf,
@@ -52,8 +56,11 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> io::Result<()> {
     let machine = machine::describe();
+    let connections =
+        if arguments.keep_bootstrap_connections { "stand" } else { "end with the old endpoints" };
     let settings = format!(
-        "{RATE} records/s on {PARTITIONS} partitions, three brokers, a bootstrap address that stays, default settings"
+        "{RATE} records/s on {PARTITIONS} partitions, three brokers, default settings, a bootstrap address that \
+         stays; its connections {connections}"
     );
     println!("{machine:#}\n{settings}");
     if !cfg!(feature = "librdkafka") {
@@ -67,7 +74,7 @@ fn measure(arguments: &Arguments) -> io::Result<()> {
     println!();
     report::table(&runs).iter().for_each(|line| println!("{line}"));
     println!("\nAs Markdown:\n");
-    report::markdown(&runs, &machine).iter().for_each(|line| println!("{line}"));
+    report::markdown(&runs, &machine, &settings).iter().for_each(|line| println!("{line}"));
     let runs: Vec<_> = runs.iter().map(report::json).collect();
     let whole = json!({"machine": machine, "settings": settings, "runs": runs});
     if let Some(directory) = arguments.json.parent() {
@@ -86,9 +93,11 @@ fn play_all(cluster: &Cluster, arguments: &Arguments) -> io::Result<Vec<Run>> {
     let mut runs = Vec::new();
     for case in cases {
         let limit = arguments.limit.map_or_else(|| case.limit(), Duration::from_secs);
+        let keep_bootstrap_connections = arguments.keep_bootstrap_connections;
+        let plan = Plan { case: *case, limit, keep_bootstrap_connections };
         for number in 1..=arguments.runs {
             for client in clients {
-                let run = play(cluster, *client, *case, number, limit)?;
+                let run = play(cluster, plan, *client, number)?;
                 println!("{}", report::progress(&run));
                 runs.push(run);
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
+use steadfast_sim::proxy::Nodes;
 use steadfast_tests::checker::{Acked, Checker, Mark, Verdict};
 use steadfast_tests::kafka::Cluster;
 
@@ -25,6 +26,18 @@ const AFTERMATH: Duration = Duration::from_secs(5);
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at what came. Times are taken when a record comes, not when it is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How a run is played.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// What happens.
+    pub case: Case,
+    /// How long a client is waited for.
+    pub limit: Duration,
+    /// Whether the connections that stand on the bootstrap address survive a move of every endpoint. Otherwise they
+    /// end as those to the old endpoints do: behind a name or a load balancer are brokers that moved.
+    pub keep_bootstrap_connections: bool,
+}
 
 /// What one client made of one move.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,13 +81,8 @@ impl Run {
 ///
 /// # Errors
 /// The client does not begin to consume within a minute, or what it is measured with fails.
-pub fn play(
-    cluster: &Cluster,
-    client: Client,
-    case: Case,
-    number: usize,
-    limit: Duration,
-) -> io::Result<Run> {
+pub fn play(cluster: &Cluster, plan: Plan, client: Client, number: usize) -> io::Result<Run> {
+    let Plan { case, limit, keep_bootstrap_connections } = plan;
     let name = format!("peers-{}-{}-{number}", case.name(), client.name());
     let ground = Ground::begin(cluster, &name)?;
     let bootstrap = ground.proxy.bootstrap().to_string();
@@ -89,7 +97,11 @@ pub fn play(
     }
     std::thread::sleep(FLOW + PHASE * u32::try_from(number % 10).unwrap_or_default());
     let load = load_average();
-    let (moved, closed) = ground.shift(case.nodes(number), case.old())?;
+    let (moved, mut closed) = ground.shift(case.nodes(number), case.old())?;
+    if case.nodes(number) == Nodes::All && !keep_bootstrap_connections {
+        ground.proxy.end_bootstrap_connections(case.old());
+        closed = SystemTime::now();
+    }
     let first = |seen: &Checker| first_sent_after(seen, &ground.load.sent_after(closed), moved.at);
     look(&mut *consumer, limit, |seen| whole(&first(seen)));
     let mut first = first(&consumer.seen());

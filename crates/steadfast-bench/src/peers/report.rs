@@ -36,8 +36,8 @@ pub fn table(runs: &[Run]) -> Vec<String> {
 }
 
 /// The same as Markdown, with what it was measured on and with.
-pub fn markdown(runs: &[Run], machine: &Value) -> Vec<String> {
-    let mut lines = vec![machine_line(machine)];
+pub fn markdown(runs: &[Run], machine: &Value, settings: &str) -> Vec<String> {
+    let mut lines = vec![machine_line(machine), format!("{settings}.")];
     let rows = rows(runs);
     for of_case in rows.chunk_by(|one, next| one.case == next.case) {
         let Some(Row { case, runs, .. }) = of_case.first() else { continue };
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_document_says_what_was_measured_with_what() {
-        let lines = markdown(&runs(), &json!({"cores": 2, "kafka": "4.2.0"}));
+        let lines = markdown(&runs(), &json!({"cores": 2, "kafka": "4.2.0"}), "settings");
         assert!(lines[0].contains("2 cores") && lines[0].contains("Apache Kafka 4.2.0"), "{}", lines[0]);
         for row in ["| steadfast | 0.04, 4.4 | 1 | 0, 3 |", "| rskafka, no group | > 30, 13 | 0 | -, 2 |"] {
             assert!(lines.iter().any(|line| line == row), "{lines:#?}");

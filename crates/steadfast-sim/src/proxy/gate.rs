@@ -22,3 +22,12 @@ pub(super) async fn reached(gate: &mut watch::Receiver<Gate>, at_least: Gate) {
         std::future::pending::<()>().await;
     }
 }
+
+/// Waits until one of the gates has come to `at_least`.
+pub(super) async fn either([one, other]: &mut [watch::Receiver<Gate>; 2], at_least: Gate) {
+    tokio::select! {
+        biased;
+        () = reached(one, at_least) => {}
+        () = reached(other, at_least) => {}
+    }
+}

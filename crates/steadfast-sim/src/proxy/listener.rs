@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::gate::{Gate, reached};
+use super::gate::{Gate, either, reached};
 use super::registry::{Door, Registry, Ticket};
 use super::relay::relay;
 
@@ -41,7 +41,8 @@ pub(super) async fn listen(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((client, peer)) => {
-                    connections.spawn(serve(registry.clone(), client, peer, door, gate.clone()));
+                    let gates = [gate.clone(), registry.standing(door)];
+                    connections.spawn(serve(registry.clone(), client, peer, door, gates));
                 }
                 Err(error) => {
                     tracing::warn!(%door, %error, "accepting failed");
@@ -74,12 +75,12 @@ async fn serve(
     mut client: TcpStream,
     peer: SocketAddr,
     door: Door,
-    mut gate: watch::Receiver<Gate>,
+    mut gates: [watch::Receiver<Gate>; 2],
 ) {
     let ticket = registry.admit(door, peer);
     let ended = tokio::select! {
         biased;
-        () = reached(&mut gate, Gate::Silent) => None,
+        () = either(&mut gates, Gate::Silent) => None,
         ended = forward(&registry, &mut client, door, ticket.clone()) => Some(ended),
     };
     match ended {
@@ -91,7 +92,7 @@ async fn serve(
         None => {
             tokio::select! {
                 biased;
-                () = reached(&mut gate, Gate::Shut) => reset(client),
+                () = either(&mut gates, Gate::Shut) => reset(client),
                 () = swallow(&mut client) => {}
             }
         }

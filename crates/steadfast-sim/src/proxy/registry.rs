@@ -58,16 +58,33 @@ pub(super) struct Place {
     pub(super) gate: watch::Sender<Gate>,
 }
 
-#[derive(Default)]
 pub(super) struct State {
     pub(super) generation: u64,
     pub(super) places: BTreeMap<i32, Place>,
     pub(super) tasks: JoinSet<()>,
+    /// What becomes of the connections that stand on the bootstrap address.
+    standing: watch::Sender<Gate>,
     connections: BTreeMap<u64, Connection>,
     admitted: u64,
     requests: BTreeMap<Door, BTreeMap<i16, u64>>,
     reserved: Vec<TcpSocket>,
     closed: bool,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            generation: 0,
+            places: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            standing: watch::Sender::new(Gate::Open),
+            connections: BTreeMap::new(),
+            admitted: 0,
+            requests: BTreeMap::new(),
+            reserved: Vec::new(),
+            closed: false,
+        }
+    }
 }
 
 /// The state of one proxy, shared by its tasks.
@@ -131,6 +148,19 @@ impl Registry {
         state.connections.insert(id, connection);
         drop(state);
         Ticket(Arc::new(Admission { id, registry: self.clone() }))
+    }
+
+    /// What becomes of a connection that comes in by `door` now, apart from what becomes of the door.
+    pub(super) fn standing(&self, door: Door) -> watch::Receiver<Gate> {
+        match door {
+            Door::Bootstrap => self.state().standing.subscribe(),
+            Door::Broker { .. } => watch::Sender::new(Gate::Open).subscribe(),
+        }
+    }
+
+    /// Ends the connections that stand on the bootstrap address, and none that comes later.
+    pub(super) fn end_standing(&self, how: Gate) {
+        std::mem::replace(&mut self.state().standing, watch::Sender::new(Gate::Open)).send_replace(how);
     }
 
     pub(super) fn connections(&self) -> Vec<Connection> {
