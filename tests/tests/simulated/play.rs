@@ -94,7 +94,7 @@ fn judge() -> Judge {
         request_timeout: minute / 2,
         rebalance_timeout: 5 * minute,
         respawn_budget: 3,
-        respawn_window: 10 * minute,
+        respawn_window: minute,
         respawn_drain: SECOND,
         commits: true,
         catch_up: 60 * minute,
@@ -110,13 +110,13 @@ pub(crate) fn befall(world: &World, fault: Fault) {
     injected.unwrap_or_else(|error| panic!("{fault}: {error}"));
 }
 
-/// A fault befalls a world of three brokers and one service; 30 s later it is healed, and 30 s later all is over.
+/// A fault befalls a world of three brokers and one service; 30 s later it is healed, and 15 s later all is over.
 pub(crate) fn under(seed: u64, fault: Fault) -> Story {
     play(Plan::new(seed), async |world| {
         befall(world, fault);
         world.elapse(30 * SECOND).await;
         befall(world, Fault::Heal { nodes: all() });
-        world.elapse(30 * SECOND).await;
+        world.elapse(15 * SECOND).await;
     })
 }
 
