@@ -158,8 +158,8 @@ impl Checker {
             Happening::Broker(event) => self.at_broker(event, at),
             Happening::Connection { connection, event } => self.connections.see(connection, event, at),
             Happening::Service { service, event } => self.at_service(service, event, at),
-            Happening::Truth(endpoints) => {
-                self.views.truth(endpoints, at);
+            Happening::Told(views) => {
+                self.views.told(views, at);
                 Ok(())
             }
             Happening::Injected(fault) => {

@@ -67,9 +67,9 @@ pub enum Happening {
         /// What happened.
         event: ServiceSide,
     },
-    /// What the cluster advertises, if most of its brokers are reached there and say so; told when it may have
-    /// changed.
-    Truth(Option<BTreeMap<NodeId, Address>>),
+    /// All that may rightly be taken for the cluster: what it advertises, alone if most of its brokers are reached
+    /// there and say so, else with whatever else is said; told when it may have changed.
+    Told(BTreeSet<BTreeMap<NodeId, Address>>),
     /// A fault begins. Until it is healed nothing is asked of the service's speed.
     Injected(String),
     /// A fault ends.

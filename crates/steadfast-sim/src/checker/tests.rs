@@ -473,24 +473,26 @@ fn heartbeats_share_no_connection_with_fetches_or_rounds() {
 }
 
 #[test]
-fn what_most_brokers_say_for_a_while_is_agreed_and_nothing_else() {
+fn what_brokers_say_is_agreed_or_what_they_said_a_moment_ago_and_nothing_else() {
     let view = |port| BTreeMap::from([(NodeId(1), Address::new("broker", port))]);
+    let told = |ports: &[u16]| Happening::Told(ports.iter().map(|port| view(*port)).collect());
     let agreed = |cluster: &str, port| {
         let cluster = Some(ClusterId::from(cluster));
         ServiceSide::Said(Said::Agreed { cluster, endpoints: view(port) })
     };
     let mut scene = Scene::begun();
-    scene.tell(Happening::Truth(Some(view(1))));
+    scene.tell(told(&[1]));
     scene.sees(agreed("ours", 1));
-    scene.tell(Happening::Truth(Some(view(2))));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 9)));
+    scene.tell(told(&[2]));
     scene.sees(agreed("ours", 1));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 9)));
     scene.wait(Duration::from_secs(40));
     scene.sees(agreed("ours", 2));
-    let mut foreign = scene.clone();
-    foreign.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", 2)));
     scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 1)));
-    scene.tell(Happening::Truth(None));
-    scene.sees(agreed("ours", 1));
+    scene.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", 2)));
+    scene.tell(told(&[2, 3]));
+    scene.sees(agreed("ours", 3));
 }
 
 #[test]

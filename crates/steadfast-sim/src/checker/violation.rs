@@ -77,7 +77,7 @@ invariants! {
     HeartbeatApart "heartbeat-apart"
         "No connection carries heartbeats and fetches, or heartbeats and requests that are parked."
     ViewTrue "view-true"
-        "While most brokers are reached and tell the truth, and have for a while, nothing else is agreed."
+        "What is agreed is what the cluster is, or was within 35 s; while most brokers lie or are away, or what one says."
     ClusterPinned "cluster-pinned"
         "No view of another cluster is agreed than of the one that was agreed first."
     QuarantineEarned "quarantine-earned"
