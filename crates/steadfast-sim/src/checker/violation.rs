@@ -35,7 +35,7 @@ macro_rules! invariants {
 
 invariants! {
     NothingLost "nothing-lost"
-        "When all is healed and time enough has passed, every record was delivered, acked and committed."
+        "When all is healed and time has passed, every record is acked, and committed unless the service says not."
     NothingSkipped "nothing-skipped"
         "What is delivered comes after everything before it was acked, or delivered under the same lease."
     CatchesUp "catches-up"
@@ -77,7 +77,7 @@ invariants! {
     HeartbeatApart "heartbeat-apart"
         "No connection carries heartbeats and fetches, or heartbeats and requests that are parked."
     ViewTrue "view-true"
-        "What is agreed is what the cluster is, or was within 35 s; while most brokers lie or are away, or what one says."
+        "What is agreed is the truth of the last 35 s; what one broker says only while no majority tells the truth."
     ClusterPinned "cluster-pinned"
         "No view of another cluster is agreed than of the one that was agreed first."
     QuarantineEarned "quarantine-earned"
