@@ -306,6 +306,7 @@ fn standings(control: &Control) -> BTreeMap<Partition, Standing> {
         acked: progress.acked(),
         committed: progress.committed(),
         state: progress.state(),
+        lease: progress.lease(),
     };
     let known: BTreeSet<Partition> = table.partitions();
     known.into_iter().filter_map(|at| table.read(&at, stand).map(|standing| (at, standing))).collect()

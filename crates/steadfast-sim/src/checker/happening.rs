@@ -216,6 +216,8 @@ pub struct Standing {
     pub committed: Option<Offset>,
     /// What the partition is doing.
     pub state: State,
+    /// The lease that lives, if one does.
+    pub lease: Option<Lease>,
 }
 
 /// The events that matter here, from the service's log.

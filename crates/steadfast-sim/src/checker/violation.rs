@@ -41,7 +41,7 @@ invariants! {
     CatchesUp "catches-up"
         "While nothing is broken, no record stays unacked for longer than the bound."
     LeaseLives "lease-lives"
-        "Nothing is delivered after a newer lease was delivered under, and no ack counts but under the living one."
+        "What is delivered was claimed under a lease that lives, or ended just then; no ack counts under an ended one."
     OneOwner "one-owner"
         "No partition is delivered by a member while the coordinator has given it to another."
     ProgressOrdered "progress-ordered"

@@ -26,11 +26,31 @@ fn a_batch_that_waited_until_its_lease_was_over_is_left_alone() {
     let mut late = scene.delivery(3..6);
     scene.fail();
     late.live = Some(scene.lease);
+    scene.stand().unwrap();
     scene.sees(ServiceSide::Delivered(late));
     scene.sees(ServiceSide::Said(Said::Redelivered { partition: orders(), records: 3 }));
     scene.process(0..6);
     scene.commit(6);
     scene.finish().unwrap();
+}
+
+#[test]
+fn a_batch_that_comes_later_than_its_lease_ended_was_not_claimed_under_it() {
+    let mut scene = Scene::begun();
+    scene.append(0..6);
+    scene.deliver(0..3);
+    let mut late = scene.delivery(3..6);
+    let mut unclaimed = scene.clone();
+    unclaimed.violates(Invariant::LeaseLives, |scene| {
+        scene.wait(Duration::from_millis(1));
+        let live = None;
+        scene.service(ServiceSide::Delivered(Delivery { live, ..scene.delivery(3..6) }))
+    });
+    scene.fail();
+    scene.stand().unwrap();
+    late.live = Some(scene.lease);
+    scene.later(1).unwrap();
+    scene.violates(Invariant::LeaseLives, |scene| scene.service(ServiceSide::Delivered(late)));
 }
 
 #[test]

@@ -49,10 +49,11 @@ impl Scene {
     /// The service runs and was given the partition.
     pub(super) fn begun() -> Scene {
         let (assignment, generation) = (AssignmentEpoch(1), FetchGeneration(1));
+        let lease = Lease { assignment, handler: HandlerIncarnation(1), generation };
         let mut scene = Scene {
             told: Vec::new(),
             now: Tick::ZERO,
-            lease: Lease { assignment, handler: HandlerIncarnation(1), generation },
+            lease,
             standing: Standing {
                 assignment,
                 incarnation: ConsumerIncarnation(1),
@@ -61,6 +62,7 @@ impl Scene {
                 acked: Offset(0),
                 committed: None,
                 state: State::Running,
+                lease: Some(lease),
             },
         };
         scene.sees(ServiceSide::Began);
@@ -177,6 +179,7 @@ impl Scene {
         self.sees(ServiceSide::Returned { partition: orders() });
         self.lease.generation.0 += 1;
         self.standing.generation = self.lease.generation;
+        self.standing.lease = Some(self.lease);
         self.standing.position = self.standing.acked;
     }
 
