@@ -23,7 +23,7 @@ use std::time::Duration;
 use steadfast_core::ids::Partition;
 use steadfast_core::tick::Tick;
 
-use self::commits::{Commit, Stored};
+use self::commits::{Asks, Commit, Stored};
 use self::connections::Connections;
 use self::deliveries::{Served, name};
 use self::excuses::Excuses;
@@ -80,6 +80,7 @@ pub struct Checker {
     limits: Limits,
     log: BTreeMap<Partition, History>,
     group: Group,
+    asks: Asks,
     stored: BTreeMap<Partition, Stored>,
     served: BTreeMap<(Service, Partition), Served>,
     connections: Connections,
@@ -110,6 +111,7 @@ impl Checker {
             limits,
             log: BTreeMap::new(),
             group: Group::default(),
+            asks: Asks::default(),
             stored: BTreeMap::new(),
             served: BTreeMap::new(),
             connections: Connections::default(),
@@ -231,6 +233,10 @@ impl Checker {
             }
             ServiceSide::Returned { partition } => {
                 self.excuses.handler(service, &partition, at);
+                Ok(())
+            }
+            ServiceSide::Commits { partition, offset } => {
+                self.asks.ask(service, partition, offset);
                 Ok(())
             }
             ServiceSide::Progress(standings) => {

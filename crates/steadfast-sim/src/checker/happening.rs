@@ -178,6 +178,13 @@ pub enum ServiceSide {
         /// The handler's partition.
         partition: Partition,
     },
+    /// It asks for an offset to be stored.
+    Commits {
+        /// Of which partition.
+        partition: Partition,
+        /// The offset.
+        offset: Offset,
+    },
     /// How its partitions stand: told before anything else that is told, whenever it is another than before.
     Progress(BTreeMap<Partition, Standing>),
     /// It logged an event.

@@ -53,7 +53,7 @@ invariants! {
     CommitInGeneration "commit-in-generation"
         "A commit is stored only if it names the group's generation."
     CommitMended "commit-mended"
-        "A stored offset that a late arrival lowered is raised again within the bound."
+        "A stored offset is lowered by a late arrival only, or with its log, and is raised again within the bound."
     CommitClaimed "commit-claimed"
         "The service takes for committed only what the coordinator has stored."
     StartsAtCommitted "starts-at-committed"

@@ -38,8 +38,11 @@ fn a_lowered_offset_is_raised_again_in_time() {
     let mut scene = Scene::begun();
     scene.append(0..4);
     scene.process(0..4);
-    for offset in [4, 2, 3] {
-        scene.commit(offset);
+    scene.ask_to_commit(2);
+    scene.ask_to_commit(3);
+    scene.commit(4);
+    for late in [2, 3] {
+        scene.commit_arrives(late).unwrap();
     }
     scene.wait(MEND);
     let mut late = scene;
@@ -47,11 +50,25 @@ fn a_lowered_offset_is_raised_again_in_time() {
     let mut scene = Scene::begun();
     scene.append(0..4);
     scene.process(0..4);
-    for offset in [4, 2, 4] {
-        scene.commit(offset);
-    }
+    scene.ask_to_commit(2);
+    scene.commit(4);
+    scene.commit_arrives(2).unwrap();
+    scene.commit(4);
     scene.wait(MEND * 2);
     scene.finish().unwrap();
+}
+
+#[test]
+fn a_lower_offset_that_was_asked_for_later_is_no_late_arrival() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..4);
+    scene.commit(2);
+    scene.commit(4);
+    let mut reset = scene.clone();
+    scene.violates(Invariant::CommitMended, |scene| scene.try_commit(2));
+    reset.tell(Happening::Log { partition: orders(), change: LogChange::Truncated(Offset(2)) });
+    reset.commit(2);
 }
 
 #[test]

@@ -187,7 +187,17 @@ impl Scene {
         self.service(ServiceSide::Progress(BTreeMap::from([(orders(), self.standing)])))
     }
 
+    /// Asks for a commit, and it arrives at once.
     pub(super) fn try_commit(&mut self, offset: i64) -> Result<(), Violation> {
+        self.ask_to_commit(offset);
+        self.commit_arrives(offset)
+    }
+
+    pub(super) fn ask_to_commit(&mut self, offset: i64) {
+        self.sees(ServiceSide::Commits { partition: orders(), offset: Offset(offset) });
+    }
+
+    pub(super) fn commit_arrives(&mut self, offset: i64) -> Result<(), Violation> {
         let stored = |(_, happening): &(Tick, Happening)| match happening {
             Happening::Broker(BrokerSide::Committed { offset, .. }) => Some(*offset),
             _ => None,
