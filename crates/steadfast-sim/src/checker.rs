@@ -23,7 +23,7 @@ use std::time::Duration;
 use steadfast_core::ids::Partition;
 use steadfast_core::tick::Tick;
 
-use self::commits::{Commit, Stored};
+use self::commits::{Asks, Commit, Stored};
 use self::connections::Connections;
 use self::deliveries::{Served, name};
 use self::excuses::Excuses;
@@ -80,6 +80,7 @@ pub struct Checker {
     limits: Limits,
     log: BTreeMap<Partition, History>,
     group: Group,
+    asks: Asks,
     stored: BTreeMap<Partition, Stored>,
     served: BTreeMap<(Service, Partition), Served>,
     connections: Connections,
@@ -110,6 +111,7 @@ impl Checker {
             limits,
             log: BTreeMap::new(),
             group: Group::default(),
+            asks: Asks::default(),
             stored: BTreeMap::new(),
             served: BTreeMap::new(),
             connections: Connections::default(),
@@ -158,8 +160,8 @@ impl Checker {
             Happening::Broker(event) => self.at_broker(event, at),
             Happening::Connection { connection, event } => self.connections.see(connection, event, at),
             Happening::Service { service, event } => self.at_service(service, event, at),
-            Happening::Truth(endpoints) => {
-                self.views.truth(endpoints, at);
+            Happening::Told(views) => {
+                self.views.told(views, at);
                 Ok(())
             }
             Happening::Injected(fault) => {
@@ -231,6 +233,10 @@ impl Checker {
             }
             ServiceSide::Returned { partition } => {
                 self.excuses.handler(service, &partition, at);
+                Ok(())
+            }
+            ServiceSide::Commits { partition, offset } => {
+                self.asks.ask(service, partition, offset);
                 Ok(())
             }
             ServiceSide::Progress(standings) => {
@@ -317,7 +323,10 @@ impl Checker {
             })?;
             let stored = self.stored.get(partition).map(|stored| stored.now);
             let whole = !self.limits.commits || history.end().is_none_or(|end| stored >= Some(end));
-            ensure(whole, Invariant::NothingLost, || {
+            // Who ends in the midst of a round may find that its generation is over: it says so, and the next
+            // owner is given the rest again.
+            let told = || history.last_acker().is_some_and(|acker| self.excuses.told(acker, partition));
+            ensure(whole || told(), Invariant::NothingLost, || {
                 format!("{partition} ends at {:?} and is committed up to {stored:?}", history.end())
             })?;
         }

@@ -7,14 +7,13 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use steadfast::exit::Exit;
-use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::NodeId;
 use steadfast_sim::checker::{Happening, Summary, Violation};
 use tracing::Level;
 
 use super::deeds::{Deed, Step};
 use super::drawn::Drawn;
 use super::judge::Judge;
+use super::rumours::Rumours;
 use super::world::{Report, World, simulate};
 
 /// What became of one seed.
@@ -113,17 +112,19 @@ fn all_ended(summary: Summary, report: &Report) -> Result<Summary, Found> {
 /// Everything that is drawn, then quiet, until all is processed.
 async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patience: Duration) {
     let load = world.load(rate);
-    judge.tell(world.now(), Happening::Truth(truth(world)));
+    let mut rumours = Rumours::default();
+    judge.tell(world.now(), rumours.told(world));
     let mut restarts = Vec::new();
     for step in steps {
         world.elapse(step.at.saturating_sub(world.now().since_start())).await;
         let at = world.now();
+        rumours.before(world, &step.deed);
         match &step.deed {
             Deed::Begin(what) => judge.tell(at, Happening::Injected(what.clone())),
             Deed::End(what) => judge.tell(at, Happening::Healed(what.clone())),
             deed => restarts.extend(deed.done(world)),
         }
-        judge.tell(at, Happening::Truth(truth(world)));
+        judge.tell(at, rumours.told(world));
     }
     for restart in restarts {
         // One that panics is a failure of the scenario, and seen as such.
@@ -132,25 +133,6 @@ async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patie
     drop(load);
     // What does not catch up is the checker's to say, with the partition and the offset.
     world.caught_up(patience * 2).await;
-}
-
-/// A broker that is slower than this may be taken for a silent one.
-const SLOW: Duration = Duration::from_millis(100);
-
-/// What the brokers advertise, if most of them are reached there and say so.
-fn truth(world: &World) -> Option<BTreeMap<NodeId, Address>> {
-    let cluster = world.cluster();
-    let alive: BTreeMap<NodeId, Address> = cluster.with(|cluster| {
-        let alive = cluster.brokers().iter().filter(|(_, broker)| broker.alive);
-        alive.map(|(node, broker)| (*node, broker.address.clone())).collect()
-    });
-    let honest = |node: &&NodeId| {
-        cluster.machine(**node).is_ok_and(|machine| {
-            let link = machine.link();
-            link.up && link.passes() && link.guise.is_none() && link.latency < SLOW
-        })
-    };
-    (alive.keys().filter(honest).count() * 2 > alive.len()).then_some(alive)
 }
 
 fn tail(log: &[u8], most: usize) -> String {

@@ -155,15 +155,9 @@ impl World {
                 panic!("seed {}: {error}", plan.seed);
             }
         });
-        for node in cluster.endpoints().into_keys() {
-            let (least, most) = plan.latency;
-            if let Ok(machine) = cluster.machine(node) {
-                machine.change_link(|link| {
-                    link.latency = least;
-                    link.jitter = most.saturating_sub(least);
-                });
-            }
-        }
+        // Also what a broker that is healed, or added, goes back to.
+        let (least, most) = plan.latency;
+        cluster.set_latency(least, most.saturating_sub(least));
         World(Arc::new(Inner {
             journal: Journal::new(started),
             tally: Arc::default(),

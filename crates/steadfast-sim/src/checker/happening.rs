@@ -67,9 +67,9 @@ pub enum Happening {
         /// What happened.
         event: ServiceSide,
     },
-    /// What the cluster advertises, if most of its brokers are reached there and say so; told when it may have
-    /// changed.
-    Truth(Option<BTreeMap<NodeId, Address>>),
+    /// All that may rightly be taken for the cluster: what it advertises, alone if most of its brokers are reached
+    /// there and say so, else with whatever else is said; told when it may have changed.
+    Told(BTreeSet<BTreeMap<NodeId, Address>>),
     /// A fault begins. Until it is healed nothing is asked of the service's speed.
     Injected(String),
     /// A fault ends.
@@ -178,6 +178,13 @@ pub enum ServiceSide {
         /// The handler's partition.
         partition: Partition,
     },
+    /// It asks for an offset to be stored.
+    Commits {
+        /// Of which partition.
+        partition: Partition,
+        /// The offset.
+        offset: Offset,
+    },
     /// How its partitions stand: told before anything else that is told, whenever it is another than before.
     Progress(BTreeMap<Partition, Standing>),
     /// It logged an event.
@@ -216,6 +223,8 @@ pub struct Standing {
     pub committed: Option<Offset>,
     /// What the partition is doing.
     pub state: State,
+    /// The lease that lives, if one does.
+    pub lease: Option<Lease>,
 }
 
 /// The events that matter here, from the service's log.

@@ -1,6 +1,6 @@
 //! What the service takes the cluster for, against what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
@@ -14,37 +14,45 @@ use super::violation::{Broken, Invariant, ensure};
 /// What was heard before may count for so long, and a discovery take the rest.
 const HEARD_FOR: Duration = Duration::from_secs(35);
 
-/// The truth, and whose cluster is pinned.
+/// Brokers, and where each is reached.
+type View = BTreeMap<NodeId, Address>;
+
+/// What brokers say, and whose cluster is pinned.
 #[derive(Debug, Default)]
 pub(super) struct Views {
-    truth: Option<(BTreeMap<NodeId, Address>, Tick)>,
+    told: BTreeSet<View>,
+    /// What was told until then, and no more.
+    former: VecDeque<(View, Tick)>,
     pinned: Option<ClusterId>,
 }
 
 impl Views {
-    pub(super) fn truth(&mut self, endpoints: Option<BTreeMap<NodeId, Address>>, at: Tick) {
-        let before = self.truth.take();
-        self.truth = endpoints.map(|endpoints| match before {
-            Some((before, since)) if before == endpoints => (before, since),
-            Some(_) | None => (endpoints, at),
-        });
+    /// From now on brokers tell these views and no others.
+    pub(super) fn told(&mut self, told: BTreeSet<View>, at: Tick) {
+        let before = std::mem::replace(&mut self.told, told);
+        self.former.retain(|(_, until)| at <= *until + HEARD_FOR);
+        self.former.extend(before.difference(&self.told).map(|view| (view.clone(), at)));
     }
 
     pub(super) fn agreed(
         &mut self,
         service: Service,
         cluster: Option<ClusterId>,
-        endpoints: &BTreeMap<NodeId, Address>,
+        endpoints: &View,
         at: Tick,
     ) -> Result<(), Broken> {
         let pinned = self.pinned.get_or_insert_with(|| cluster.clone().unwrap_or_else(|| "".into()));
         ensure(cluster.as_ref() == Some(&*pinned), Invariant::ClusterPinned, || {
             format!("{} agrees on {cluster:?}, pinned is {pinned}", name(service))
         })?;
-        let Some((truth, since)) = &self.truth else { return Ok(()) };
-        let settled = at >= *since + HEARD_FOR;
-        ensure(!settled || truth == endpoints, Invariant::ViewTrue, || {
-            format!("{} agrees on {endpoints:?}, since {since} it is {truth:?}", name(service))
+        if self.told.is_empty() && self.former.is_empty() {
+            return Ok(());
+        }
+        let mut former = self.former.iter().filter(|(_, until)| at <= *until + HEARD_FOR);
+        let heard = self.told.contains(endpoints) || former.any(|(view, _)| view == endpoints);
+        ensure(heard, Invariant::ViewTrue, || {
+            let (told, former) = (&self.told, &self.former);
+            format!("{} agrees on {endpoints:?}, told is {told:?}, before {former:?}", name(service))
         })
     }
 }

@@ -49,10 +49,11 @@ impl Scene {
     /// The service runs and was given the partition.
     pub(super) fn begun() -> Scene {
         let (assignment, generation) = (AssignmentEpoch(1), FetchGeneration(1));
+        let lease = Lease { assignment, handler: HandlerIncarnation(1), generation };
         let mut scene = Scene {
             told: Vec::new(),
             now: Tick::ZERO,
-            lease: Lease { assignment, handler: HandlerIncarnation(1), generation },
+            lease,
             standing: Standing {
                 assignment,
                 incarnation: ConsumerIncarnation(1),
@@ -61,6 +62,7 @@ impl Scene {
                 acked: Offset(0),
                 committed: None,
                 state: State::Running,
+                lease: Some(lease),
             },
         };
         scene.sees(ServiceSide::Began);
@@ -177,6 +179,7 @@ impl Scene {
         self.sees(ServiceSide::Returned { partition: orders() });
         self.lease.generation.0 += 1;
         self.standing.generation = self.lease.generation;
+        self.standing.lease = Some(self.lease);
         self.standing.position = self.standing.acked;
     }
 
@@ -184,7 +187,17 @@ impl Scene {
         self.service(ServiceSide::Progress(BTreeMap::from([(orders(), self.standing)])))
     }
 
+    /// Asks for a commit, and it arrives at once.
     pub(super) fn try_commit(&mut self, offset: i64) -> Result<(), Violation> {
+        self.ask_to_commit(offset);
+        self.commit_arrives(offset)
+    }
+
+    pub(super) fn ask_to_commit(&mut self, offset: i64) {
+        self.sees(ServiceSide::Commits { partition: orders(), offset: Offset(offset) });
+    }
+
+    pub(super) fn commit_arrives(&mut self, offset: i64) -> Result<(), Violation> {
         let stored = |(_, happening): &(Tick, Happening)| match happening {
             Happening::Broker(BrokerSide::Committed { offset, .. }) => Some(*offset),
             _ => None,
