@@ -137,6 +137,7 @@ impl Settings {
 
     fn limits(&self) -> Limits {
         Limits {
+            connect_timeout: SECOND,
             request_timeout: self.request,
             rebalance_timeout: self.rebalance,
             respawn_budget: self.budget,
