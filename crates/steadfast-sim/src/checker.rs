@@ -41,6 +41,8 @@ pub use self::violation::{Invariant, Violation};
 /// The limits that the services were configured with, and how much time healing is given.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// How long a connection may take to be opened.
+    pub connect_timeout: Duration,
     /// `request.timeout.ms`.
     pub request_timeout: Duration,
     /// `max.poll.interval.ms`: how long a round waits for its members.
@@ -138,7 +140,9 @@ impl Checker {
     /// # Errors
     /// What was lost, or is still to be done.
     pub fn finish(&self, at: Tick) -> Result<Summary, Violation> {
-        self.nothing_is_lost()
+        self.connections
+            .nothing_is_overdue(&self.limits, at)
+            .and_then(|()| self.nothing_is_lost())
             .and_then(|()| self.redeliveries_are_counted())
             .and_then(|()| self.lowered_are_mended(Tick::ZERO, at))
             .map_err(|broken| broken.at(at))?;
@@ -291,7 +295,7 @@ impl Checker {
             return Ok(());
         }
         self.looked = at;
-        self.connections.answers_are_in_time(&self.limits, at)?;
+        self.connections.nothing_is_overdue(&self.limits, at)?;
         if !self.calm.faults.is_empty() || self.calm.alive.is_empty() {
             return Ok(());
         }

@@ -49,6 +49,7 @@ fn invariant(failure: &Failure) -> &'static str {
     match &failure.found {
         Found::Violated(violation) => violation.invariant.name(),
         Found::Ended(_) => "service-ended",
+        Found::Panicked(_) => "panicked",
     }
 }
 

@@ -230,6 +230,7 @@ impl Case {
     fn wire(&mut self, world: &World, at: Tick, wire: &Wire) {
         let connection = wire.connection;
         let event = match &wire.event {
+            WireEvent::Dialled => ConnectionEvent::Dialled(self.life(&wire.service).service),
             WireEvent::Opened => ConnectionEvent::Opened(self.life(&wire.service).service),
             WireEvent::Closed => ConnectionEvent::Closed,
             WireEvent::Answered { correlation } => ConnectionEvent::Answered(ticket(*correlation)),

@@ -1,7 +1,9 @@
 //! The sweep: for each seed a world, a load and faults drawn from it, under the eyes of the checker.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
@@ -43,6 +45,8 @@ pub enum Found {
     Violated(Violation),
     /// A service ended by itself, or cannot be ended in order.
     Ended(BTreeMap<usize, Exit>),
+    /// The world panicked, with these words.
+    Panicked(String),
 }
 
 /// How many lines of the event log a failure shows.
@@ -60,8 +64,23 @@ pub fn play_aloud(seed: u64) -> Verdict {
     told(drawn, usize::MAX)
 }
 
+/// A panic inside a world is a finding of its seed, and not the end of the sweep.
 fn told(drawn: Drawn, lines: usize) -> Verdict {
     expect_panics();
+    let (seed, story) = (drawn.plan.seed, drawn.to_string());
+    catch_unwind(AssertUnwindSafe(|| judged(drawn, lines))).unwrap_or_else(|payload| {
+        let found = Found::Panicked(words(&*payload));
+        // The world has told the end of its log as it fell.
+        Verdict { seed, outcome: Err(Failure { found, drawn: story, log: String::new() }) }
+    })
+}
+
+fn words(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".to_owned())
+}
+
+fn judged(drawn: Drawn, lines: usize) -> Verdict {
     let seed = drawn.plan.seed;
     let judge = Judge::new(drawn.limits.clone());
     let (eyes, steps) = (judge.clone(), drawn.steps.clone());
@@ -172,6 +191,7 @@ impl fmt::Display for Found {
         match self {
             Found::Violated(violation) => violation.fmt(f),
             Found::Ended(exits) => write!(f, "services ended as they should not: {exits:?}"),
+            Found::Panicked(words) => write!(f, "the world panicked: {words}"),
         }
     }
 }
@@ -187,5 +207,25 @@ impl fmt::Display for Verdict {
                  seed {seed}: {found}\nReplay it: just simulate --seed {seed}"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_core::ids::NodeId;
+    use steadfast_sim::faults::Fault;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_inside_a_world_is_a_finding_of_its_seed() {
+        let mut drawn = Drawn::from_seed(1);
+        let nobody = Fault::Restart { node: NodeId(99) };
+        drawn.steps = vec![Step { at: Duration::from_millis(1), deed: Deed::Fault(nobody) }];
+        let failure = told(drawn, 0).outcome.unwrap_err();
+        assert!(
+            matches!(&failure.found, Found::Panicked(words) if words.starts_with("seed 1: ")),
+            "{failure:?}"
+        );
     }
 }

@@ -36,9 +36,11 @@ pub struct Wire {
 /// What happens on a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WireEvent {
+    /// The service begins to open it.
+    Dialled,
     /// It is open.
     Opened,
-    /// The service has let it go.
+    /// The service has let it go, or it could not be opened.
     Closed,
     /// A request was written.
     Asked {
@@ -105,8 +107,6 @@ pub(super) struct Tap {
 impl Transport for Tap {
     fn connect<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Stream>> {
         Box::pin(async move {
-            poll_fn(|context| self.cable.poll(context)).await;
-            let Stream { io, peer } = self.inner.connect(to).await?;
             let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
             let label = Label {
                 service: Arc::clone(&self.service),
@@ -114,6 +114,9 @@ impl Transport for Tap {
                 to: to.clone(),
                 journal: self.journal.clone(),
             };
+            label.note(WireEvent::Dialled);
+            poll_fn(|context| self.cable.poll(context)).await;
+            let Stream { io, peer } = self.inner.connect(to).await?;
             label.note(WireEvent::Opened);
             let tapped = Tapped {
                 io,
@@ -127,6 +130,7 @@ impl Transport for Tap {
     }
 }
 
+/// A connection, from the dial to its end, which it tells.
 struct Label {
     service: Arc<str>,
     connection: ConnectionId,
@@ -150,9 +154,9 @@ struct Tapped {
     answers: Answers,
 }
 
-impl Drop for Tapped {
+impl Drop for Label {
     fn drop(&mut self) {
-        self.label.note(WireEvent::Closed);
+        self.note(WireEvent::Closed);
     }
 }
 

@@ -13,7 +13,7 @@ use steadfast_sim::faults::{Fault, Nodes};
 use steadfast_tests::simulated::journal::{Answer, Happening, What};
 use steadfast_tests::simulated::judge::Judge;
 use steadfast_tests::simulated::sweep::expect_panics;
-use steadfast_tests::simulated::world::{Plan, Report, World, simulate};
+use steadfast_tests::simulated::world::{Plan, Report, World, replay, simulate};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// Records a second, over all partitions.
@@ -91,6 +91,7 @@ fn played(plan: Plan, to_the_end: bool, scenario: impl AsyncFnOnce(&World)) -> S
 fn judge() -> Judge {
     let minute = 60 * SECOND;
     let judge = Judge::new(Limits {
+        connect_timeout: SECOND,
         request_timeout: minute / 2,
         rebalance_timeout: 5 * minute,
         respawn_budget: 3,
@@ -226,6 +227,6 @@ impl Story {
             };
             text += &format!("{:.3}s {line}\n", at.since(self.began).as_secs_f64());
         }
-        text
+        text + "Replay it: " + &replay()
     }
 }

@@ -140,9 +140,11 @@ pub enum BrokerSide {
 /// What happens on a connection, as the client's end of it sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionEvent {
+    /// It is being opened.
+    Dialled(Service),
     /// It was opened.
     Opened(Service),
-    /// It is closed or broken: nobody waits for its answers any more.
+    /// It is closed or broken, or was not opened: nobody waits for it or for its answers any more.
     Closed,
     /// A request was sent.
     Asked(Ticket, Api),

@@ -73,7 +73,7 @@ invariants! {
     RespawnGapless "respawn-gapless"
         "A respawn skips nothing, by the service's own account."
     AnswerAwaited "answer-awaited"
-        "No request of the service stays unanswered on an open connection for longer than its limit."
+        "No dial of the service, and no request on an open connection, is waited for longer than its limit."
     HeartbeatApart "heartbeat-apart"
         "No connection carries heartbeats and fetches, or heartbeats and requests that are parked."
     ViewTrue "view-true"

@@ -70,6 +70,31 @@ fn a_request_on_an_open_connection_is_answered_or_given_up_in_time() {
 }
 
 #[test]
+fn a_dial_ends_in_time() {
+    let mut scene = Scene::begun();
+    for connection in [1, 2, 3] {
+        scene.dial(connection);
+    }
+    scene.open(2);
+    scene.connection(3, ConnectionEvent::Closed).unwrap();
+    scene.wait(Duration::from_millis(1_100));
+    scene.later(0).unwrap();
+    let mut overdue = scene.clone();
+    overdue.violates(Invariant::AnswerAwaited, |scene| scene.later(100));
+    scene.connection(1, ConnectionEvent::Closed).unwrap();
+    scene.later(100).unwrap();
+}
+
+#[test]
+fn what_is_overdue_at_the_end_is_found() {
+    let mut scene = Scene::begun();
+    scene.open(1);
+    scene.ask(1, 7, Api(3)).unwrap();
+    scene.wait(Duration::from_secs(36));
+    scene.violates(Invariant::AnswerAwaited, Scene::finish);
+}
+
+#[test]
 fn heartbeats_share_no_connection_with_fetches_or_rounds() {
     for other in [Api::FETCH, Api::JOIN_GROUP, Api::SYNC_GROUP] {
         let mut scene = Scene::begun();

@@ -73,6 +73,7 @@ impl Scene {
 
     fn checker(&self) -> Checker {
         let mut checker = Checker::new(Limits {
+            connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(30),
             rebalance_timeout: Duration::from_secs(60),
             respawn_budget: 2,
@@ -224,6 +225,10 @@ impl Scene {
 
     pub(super) fn connection(&mut self, number: u64, event: ConnectionEvent) -> Result<(), Violation> {
         self.try_tell(Happening::Connection { connection: ConnectionId(number), event })
+    }
+
+    pub(super) fn dial(&mut self, number: i32) {
+        self.connection(id(number), ConnectionEvent::Dialled(ONE)).unwrap();
     }
 
     pub(super) fn open(&mut self, number: i32) {
