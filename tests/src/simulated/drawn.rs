@@ -52,7 +52,7 @@ impl Drawn {
         let settings = Settings::draw(&mut dice);
         let (brokers, services) = (dice.random_range(1..=5), dice.random_range(1..=3));
         let least = Duration::from_micros(dice.random_range(100..2_000));
-        let plan = Plan {
+        let mut plan = Plan {
             brokers,
             services,
             partitions: dice.random_range(1..=16),
@@ -65,7 +65,11 @@ impl Drawn {
         };
         let length = Duration::from_secs(dice.random_range(30..=120));
         let steps = steps(&mut dice, &plan, length);
-        Drawn { rate: dice.random_range(5.0..40.0), limits: settings.limits(), plan, steps }
+        let rate = dice.random_range(5.0..40.0);
+        if dice.random_bool(0.4) {
+            plan.load_time = Duration::from_millis(dice.random_range(10..3_000));
+        }
+        Drawn { rate, limits: settings.limits(), plan, steps }
     }
 }
 
@@ -168,10 +172,11 @@ impl fmt::Display for Settings {
 
 impl fmt::Display for Drawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { brokers, services, partitions, conduct, latency, settings, .. } = &self.plan;
+        let Plan { brokers, services, partitions, conduct, latency, load_time, settings, .. } = &self.plan;
         writeln!(
             f,
-            "{brokers} brokers, {partitions} partitions, {services} services, {:.0} records/s, latency {latency:?}",
+            "{brokers} brokers, {partitions} partitions, {services} services, {:.0} records/s, latency {latency:?}, \
+             groups load for {load_time:?}",
             self.rate
         )?;
         writeln!(f, "{conduct:?}\n{settings}")?;

@@ -12,6 +12,7 @@ use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::progress::Lease;
 use steadfast_core::tick::Tick;
+use steadfast_sim::checker::LogChange;
 use steadfast_sim::notice::Notice;
 use tokio::time::Instant;
 use tracing::Level;
@@ -41,6 +42,8 @@ pub enum What {
     Logged(Line),
     /// Records were appended to a partition's log.
     Appended(Partition, Span),
+    /// A partition's log lost records.
+    Rewritten(Partition, LogChange),
     /// A batch reached a handler.
     Delivered(Delivered),
     /// A handler is done with a batch, in one way or another. Told before the service learns of it.

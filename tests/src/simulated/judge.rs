@@ -179,7 +179,7 @@ impl Case {
             }
             What::Logged(line) => {
                 if let Some((name, said)) = said(line) {
-                    let service = self.life(&name).service;
+                    let Some(service) = self.known(&name) else { return };
                     self.of(at, service, ServiceSide::Said(said));
                 }
             }
@@ -189,6 +189,9 @@ impl Case {
                     let (partition, change) = (partition.clone(), LogChange::Appended(offset, content));
                     self.tell(at, Happening::Log { partition, change });
                 }
+            }
+            What::Rewritten(partition, change) => {
+                self.tell(at, Happening::Log { partition: partition.clone(), change: *change });
             }
             What::Delivered(batch) => self.delivered(at, batch),
             What::Answered(batch, answer) => self.answered(at, batch, *answer),
@@ -253,6 +256,16 @@ impl Case {
         self.tell(at, Happening::Connection { connection, event });
     }
 
+    fn known(&self, name: &Arc<str>) -> Option<Service> {
+        self.lives.get(name).map(|life| life.service).or_else(|| self.only())
+    }
+
+    /// Where there is one service, it is meant whatever its instance id is.
+    fn only(&self) -> Option<Service> {
+        let life = self.lives.values().next().filter(|_| self.lives.len() == 1);
+        life.map(|life| life.service)
+    }
+
     fn member(&mut self, member: &Arc<str>) -> Option<Service> {
         if let Some(service) = self.members.get(member) {
             return Some(*service);
@@ -260,7 +273,7 @@ impl Case {
         let own = |(name, _): &(&Arc<str>, &Life)| {
             member.strip_prefix(&***name).is_some_and(|rest| rest.starts_with('-'))
         };
-        let service = self.lives.iter().find(own).map(|(_, life)| life.service)?;
+        let service = self.lives.iter().find(own).map(|(_, life)| life.service).or_else(|| self.only())?;
         self.members.insert(Arc::clone(member), service);
         Some(service)
     }

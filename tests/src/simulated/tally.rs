@@ -44,7 +44,7 @@ impl Tally {
                 None => drop(self.events.insert(line.name().to_owned(), 1)),
             },
             What::Answered(..) | What::Started(_) | What::Ended(..) => {}
-            What::Wire(_) | What::Injected(_) | What::Noticed(_) => {}
+            What::Rewritten(..) | What::Wire(_) | What::Injected(_) | What::Noticed(_) => {}
         }
     }
 

@@ -17,7 +17,10 @@ use steadfast_core::ids::{ClusterId, Offset, Partition};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::transport::{Stream, Transport};
 use steadfast_sim::batch::NewRecord;
+use steadfast_sim::checker::LogChange;
 use steadfast_sim::embedded::{Embedded, Spec};
+use steadfast_sim::group::GroupSettings;
+use steadfast_sim::topics::TopicError;
 use tokio::runtime::Builder;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -48,6 +51,8 @@ pub struct Plan {
     pub conduct: Conduct,
     /// How long each message between a service and a broker takes, at least and at most.
     pub latency: (Duration, Duration),
+    /// How long a coordinator loads the groups that it takes over (COORDINATOR_LOAD_IN_PROGRESS).
+    pub load_time: Duration,
     /// The least important lines that the event log has.
     pub level: Level,
     /// The command that plays it again.
@@ -70,6 +75,7 @@ impl Plan {
             settings: String::new(),
             conduct: Conduct::default(),
             latency: (Duration::ZERO, Duration::ZERO),
+            load_time: Duration::ZERO,
             level: Level::INFO,
             replay: replay(),
         }
@@ -161,6 +167,8 @@ impl World {
         let spec = Spec { brokers: plan.brokers, cluster: ClusterId::from("simulated"), seed: seed(&seeds) };
         let cluster = Embedded::in_memory(&spec);
         cluster.with(|cluster| {
+            let load_time = plan.load_time;
+            cluster.set_group_settings(GroupSettings { load_time, ..GroupSettings::default() });
             if let Err(error) = cluster.create_topic(TOPIC, plan.partitions) {
                 panic!("seed {}: {error}", plan.seed);
             }
@@ -253,6 +261,28 @@ impl World {
             let next = Offset(from.0 + i64::try_from(count).unwrap_or(i64::MAX));
             self.0.journal.note(What::Appended(partition.clone(), Span::new(from, next)));
         }
+    }
+
+    /// An unclean election loses the partition's records from this offset on.
+    ///
+    /// # Errors
+    /// There is no such partition.
+    pub fn lose_tail(&self, partition: &Partition, from: Offset) -> Result<(), TopicError> {
+        self.0.journal.note(What::Injected(format!("{partition} loses its records from {from} on")));
+        let end = self.0.cluster.with(|cluster| cluster.truncate(partition, from))?;
+        self.0.journal.note(What::Rewritten(partition.clone(), LogChange::Truncated(end)));
+        Ok(())
+    }
+
+    /// Retention deletes the partition's records before this offset.
+    ///
+    /// # Errors
+    /// There is no such partition.
+    pub fn lose_head(&self, partition: &Partition, before: Offset) -> Result<(), TopicError> {
+        self.0.journal.note(What::Injected(format!("{partition} loses its records before {before}")));
+        let start = self.0.cluster.with(|cluster| cluster.delete_before(partition, before))?;
+        self.0.journal.note(What::Rewritten(partition.clone(), LogChange::Deleted(start)));
+        Ok(())
     }
 
     /// Appends single records to partitions that the dice choose, `rate` of them a second in the mean, until the

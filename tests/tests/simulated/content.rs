@@ -27,9 +27,7 @@ fn end(world: &World) -> Offset {
 /// An unclean election loses the last five records, which were processed.
 async fn loses_its_tail(world: &World) {
     let to = Offset(end(world).0 - 5);
-    world.inject(format!("{} loses its records from {to} on", first()), |cluster| {
-        cluster.with(|cluster| cluster.truncate(&first(), to)).unwrap();
-    });
+    world.lose_tail(&first(), to).unwrap();
     world.elapse(20 * SECOND).await;
 }
 
@@ -51,7 +49,7 @@ fn a_tail_that_an_unclean_election_lost_stops_its_partition_alone() {
     assert_eq!(story.events("partition.quarantined").len(), 1, "{}", story.told());
     let slowest = story.slowest_of(|partition| *partition != first());
     assert!(slowest <= ms(10), "{slowest:?}\n{}", story.told());
-    story.cost(0, 0);
+    story.broke_nothing().cost(0, 0);
 }
 
 #[test]
@@ -63,7 +61,7 @@ fn a_tail_that_an_unclean_election_lost_is_reported_and_left_behind_if_so_config
     // What is written after the election is read: it stands at offsets that had other records before.
     // The partition rests for 1 s after the question what became of it.
     assert!(story.slowest() <= ms(1_200), "{:?}\n{}", story.slowest(), story.told());
-    story.processed_everything().cost(0, 0);
+    story.lost_nothing().cost(0, 0);
 }
 
 /// The service is away while records are written and all but the last ten are deleted.
@@ -71,9 +69,7 @@ async fn loses_its_head(world: &World) {
     world.stop_service(1).await.unwrap();
     world.append(&first(), 50);
     let to = Offset(end(world).0 - 10);
-    world.inject(format!("{} loses its records before {to}", first()), |cluster| {
-        cluster.with(|cluster| cluster.delete_before(&first(), to)).unwrap();
-    });
+    world.lose_head(&first(), to).unwrap();
     world.start_service(1);
     world.elapse(20 * SECOND).await;
 }
@@ -85,6 +81,7 @@ fn records_that_were_deleted_before_they_were_read_stop_their_partition_alone() 
     assert!(at <= ms(600), "{}", story.told());
     assert_eq!((&told["cause"], &told["action"]), (&"deleted".into(), &"stop".into()));
     assert_eq!(story.report.tally.missing().into_keys().collect::<Vec<_>>(), [first()], "{}", story.told());
+    story.broke_nothing();
 }
 
 #[test]
@@ -98,6 +95,7 @@ fn records_that_were_deleted_before_they_were_read_are_reported_and_passed_over_
     assert!(lost.len() >= 40, "{}", story.told());
     // What is missing is what was said to be, and nothing else.
     assert_eq!(story.report.tally.missing(), [(first(), lost)].into(), "{}", story.told());
+    story.broke_nothing();
 }
 
 #[test]

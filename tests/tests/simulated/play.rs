@@ -192,17 +192,17 @@ impl Story {
         self
     }
 
+    /// All invariants held.
+    #[track_caller]
+    pub(crate) fn broke_nothing(&self) -> &Story {
+        assert!(self.verdict.is_ok(), "{:?}\n{}", self.verdict, self.told());
+        self
+    }
+
     /// Nothing was lost, all invariants held, and the services ended in order.
     #[track_caller]
     pub(crate) fn lost_nothing(&self) -> &Story {
-        assert!(self.verdict.is_ok(), "{:?}\n{}", self.verdict, self.told());
-        self.processed_everything()
-    }
-
-    /// Nothing was lost, and the services ended in order. The judge is not asked: it is not told of logs that lose
-    /// records.
-    #[track_caller]
-    pub(crate) fn processed_everything(&self) -> &Story {
+        self.broke_nothing();
         assert_eq!(self.report.tally.missing(), BTreeMap::new(), "lost\n{}", self.told());
         let exits = &self.report.exits;
         assert!(exits.values().all(|exit| *exit == Exit::Fine), "{exits:?}\n{}", self.told());

@@ -35,11 +35,13 @@ pub(super) struct History {
     former: BTreeMap<Offset, Vec<Content>>,
     /// Every record below it is acked or gone.
     floor: Offset,
+    /// How many records the log lost before they were acked.
+    lost: usize,
 }
 
 impl Default for History {
     fn default() -> History {
-        History { entries: BTreeMap::new(), former: BTreeMap::new(), floor: Offset(0) }
+        History { entries: BTreeMap::new(), former: BTreeMap::new(), floor: Offset(0), lost: 0 }
     }
 }
 
@@ -52,19 +54,29 @@ impl History {
                 self.entries.insert(offset, entry);
             }
             LogChange::Truncated(to) => {
-                for (offset, entry) in self.entries.split_off(&to) {
-                    self.former.entry(offset).or_default().push(entry.content);
-                }
+                let gone = self.entries.split_off(&to);
+                self.lose(gone);
                 self.floor = self.floor.min(to);
             }
             LogChange::Deleted(below) => {
                 let kept = self.entries.split_off(&below);
-                for (offset, entry) in std::mem::replace(&mut self.entries, kept) {
-                    self.former.entry(offset).or_default().push(entry.content);
-                }
+                let gone = std::mem::replace(&mut self.entries, kept);
+                self.lose(gone);
                 self.settle();
             }
         }
+    }
+
+    fn lose(&mut self, gone: BTreeMap<Offset, Entry>) {
+        self.lost += gone.values().filter(|entry| !entry.acked).count();
+        for (offset, entry) in gone {
+            self.former.entry(offset).or_default().push(entry.content);
+        }
+    }
+
+    /// How many records the log lost before they were acked.
+    pub(super) fn lost(&self) -> usize {
+        self.lost
     }
 
     /// Nobody will ever ask for what is below `offset`.

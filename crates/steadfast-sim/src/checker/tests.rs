@@ -275,7 +275,11 @@ fn no_window_sees_more_respawns_than_its_budget() {
     scene.sees(respawned(true, 0));
     let mut once_more = scene.clone();
     once_more.violates(Invariant::RespawnBudget, |scene| scene.service(respawned(true, 0)));
-    scene.violates(Invariant::RespawnGapless, |scene| scene.service(respawned(false, 1)));
+    scene.append(0..3);
+    scene.tell(Happening::Log { partition: orders(), change: LogChange::Deleted(Offset(2)) });
+    scene.sees(respawned(false, 2));
+    scene.violates(Invariant::RespawnGapless, |scene| scene.service(respawned(false, 3)));
+    scene.violates(Invariant::RespawnGapless, |scene| scene.service(respawned(false, -1)));
 }
 
 #[test]

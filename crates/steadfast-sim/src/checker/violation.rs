@@ -71,7 +71,7 @@ invariants! {
     RespawnBudget "respawn-budget"
         "No window sees more respawns because of drift than its budget."
     RespawnGapless "respawn-gapless"
-        "A respawn skips nothing, by the service's own account."
+        "A respawn skips nothing but what the logs have lost, by the service's own account."
     AnswerAwaited "answer-awaited"
         "No dial of the service, and no request on an open connection, is waited for longer than its limit."
     HeartbeatApart "heartbeat-apart"

@@ -18,6 +18,18 @@ fn a_commit_covers_acked_records_only() {
 }
 
 #[test]
+fn a_partition_that_is_stopped_commits_what_its_log_was() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..4);
+    scene.tell(Happening::Log { partition: orders(), change: LogChange::Truncated(Offset(2)) });
+    scene.append(2..4);
+    scene.clone().violates(Invariant::CommitOfAcked, |scene| scene.try_commit(4));
+    scene.sees(ServiceSide::Said(Said::Quarantined { partition: orders() }));
+    scene.commit(4);
+}
+
+#[test]
 fn nobody_commits_what_another_was_given() {
     let mut scene = Scene::begun();
     scene.append(0..4);
