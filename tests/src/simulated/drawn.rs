@@ -149,6 +149,7 @@ impl Settings {
             respawn_budget: self.budget,
             respawn_window: self.window,
             respawn_drain: SECOND,
+            settle: 2 * SECOND,
             commits: true,
             catch_up: CATCH_UP + self.session + self.rebalance,
             mend: self.request + CATCH_UP,

@@ -230,7 +230,7 @@ impl Case {
     fn wire(&mut self, world: &World, at: Tick, wire: &Wire) {
         let connection = wire.connection;
         let event = match &wire.event {
-            WireEvent::Opened => ConnectionEvent::Opened(self.life(&wire.service).service),
+            WireEvent::Opened => ConnectionEvent::Opened(self.life(&wire.service).service, wire.to.clone()),
             WireEvent::Closed => ConnectionEvent::Closed,
             WireEvent::Answered { correlation } => ConnectionEvent::Answered(ticket(*correlation)),
             WireEvent::Asked { correlation, api, fetched } => {

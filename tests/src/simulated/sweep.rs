@@ -10,6 +10,7 @@ use steadfast::exit::Exit;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::NodeId;
 use steadfast_sim::checker::{Happening, Summary, Violation};
+use steadfast_sim::faults::{Fault, Old};
 use tracing::Level;
 
 use super::deeds::{Deed, Step};
@@ -23,14 +24,7 @@ pub struct Verdict {
     /// The seed.
     pub seed: u64,
     /// What was counted, or what is wrong.
-    pub outcome: Result<Summary, Failure>,
-}
-
-/// A seed that failed.
-#[derive(Debug)]
-pub struct Failure {
-    /// What is wrong.
-    pub found: Found,
+    pub outcome: Result<Summary, Found>,
     /// What the world was like, and what befell it.
     pub drawn: String,
     /// The end of the event log.
@@ -85,8 +79,7 @@ fn told(drawn: Drawn, lines: usize) -> Verdict {
             .map_err(Found::Violated)
             .and_then(|summary| all_ended(summary, &report)),
     };
-    let outcome = outcome.map_err(|found| Failure { found, drawn: story, log: tail(&report.log, lines) });
-    Verdict { seed, outcome }
+    Verdict { seed, outcome, drawn: story, log: tail(&report.log, lines) }
 }
 
 /// From now on a panic that a deed or a handler asked for prints no word.
@@ -114,7 +107,7 @@ fn all_ended(summary: Summary, report: &Report) -> Result<Summary, Found> {
 async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patience: Duration) {
     let load = world.load(rate);
     judge.tell(world.now(), Happening::Truth(truth(world)));
-    let mut restarts = Vec::new();
+    let (mut restarts, mut disputed) = (Vec::new(), Duration::ZERO);
     for step in steps {
         world.elapse(step.at.saturating_sub(world.now().since_start())).await;
         let at = world.now();
@@ -123,7 +116,11 @@ async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patie
             Deed::End(what) => judge.tell(at, Happening::Healed(what.clone())),
             deed => restarts.extend(deed.done(world)),
         }
-        judge.tell(at, Happening::Truth(truth(world)));
+        if let Deed::Fault(Fault::MoveEndpoints { old: Old::Stale(time), .. }) = &step.deed {
+            disputed = disputed.max(step.at + *time);
+        }
+        let truth = truth(world).filter(|_| at.since_start() >= disputed);
+        judge.tell(at, Happening::Truth(truth));
     }
     for restart in restarts {
         // One that panics is a failure of the scenario, and seen as such.
@@ -194,16 +191,19 @@ impl fmt::Display for Found {
     }
 }
 
+impl Verdict {
+    /// The world, what befell it, and the end of its event log.
+    pub fn story(&self) -> String {
+        format!("{}\n\nThe end of the event log:\n{}", self.drawn, self.log)
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seed = self.seed;
         match &self.outcome {
             Ok(summary) => write!(f, "seed {seed}: fine, {summary:?}"),
-            Err(Failure { found, drawn, log }) => write!(
-                f,
-                "seed {seed}: {found}\n\n{drawn}\n\nThe end of the event log:\n{log}\n\n\
-                 seed {seed}: {found}\nReplay it: just simulate --seed {seed}"
-            ),
+            Err(found) => write!(f, "seed {seed}: {found}\nReplay it: just simulate --seed {seed}"),
         }
     }
 }

@@ -5,11 +5,10 @@ mod scene;
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
-use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, ConsumerIncarnation, NodeId, Offset};
 use steadfast_core::progress::State;
 
-use self::scene::{CATCH_UP, DRAIN, GENERATION_AFTER, MEND, ONE, OTHER, Scene, WINDOW, only, orders};
+use self::scene::{CATCH_UP, DRAIN, GENERATION_AFTER, MEND, ONE, OTHER, Scene, WINDOW, broker, only, orders};
 use super::*;
 use crate::call::Ticket;
 
@@ -472,25 +471,47 @@ fn heartbeats_share_no_connection_with_fetches_or_rounds() {
     }
 }
 
+fn agreed(cluster: &str, brokers: &[i32]) -> ServiceSide {
+    let endpoints = brokers.iter().map(|number| (NodeId(*number), broker(*number))).collect();
+    ServiceSide::Said(Said::Agreed { cluster: Some(ClusterId::from(cluster)), endpoints })
+}
+
 #[test]
 fn what_most_brokers_say_for_a_while_is_agreed_and_nothing_else() {
-    let view = |port| BTreeMap::from([(NodeId(1), Address::new("broker", port))]);
-    let agreed = |cluster: &str, port| {
-        let cluster = Some(ClusterId::from(cluster));
-        ServiceSide::Said(Said::Agreed { cluster, endpoints: view(port) })
-    };
+    let view = |number| BTreeMap::from([(NodeId(number), broker(number))]);
     let mut scene = Scene::begun();
+    [1, 2].map(|number| scene.hear(number));
     scene.tell(Happening::Truth(Some(view(1))));
-    scene.sees(agreed("ours", 1));
+    scene.sees(agreed("ours", &[1]));
     scene.tell(Happening::Truth(Some(view(2))));
-    scene.sees(agreed("ours", 1));
+    scene.sees(agreed("ours", &[1]));
+    let mut known = scene.clone();
+    known.sees(agreed("ours", &[2]));
+    known.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[1])));
     scene.wait(Duration::from_secs(40));
-    scene.sees(agreed("ours", 2));
+    [1, 2].map(|number| scene.hear(number));
+    scene.sees(agreed("ours", &[2]));
     let mut foreign = scene.clone();
-    foreign.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", 2)));
-    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 1)));
+    foreign.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", &[2])));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[1])));
     scene.tell(Happening::Truth(None));
-    scene.sees(agreed("ours", 1));
+    scene.sees(agreed("ours", &[1]));
+}
+
+#[test]
+fn a_view_is_agreed_once_most_that_it_names_answered_or_one_did_for_long() {
+    let mut scene = Scene::begun();
+    scene.violates(Invariant::ViewWitnessed, |scene| scene.service(agreed("ours", &[1])));
+    scene.hear(1);
+    scene.sees(agreed("ours", &[1]));
+    scene.violates(Invariant::ViewWitnessed, |scene| scene.service(agreed("ours", &[1, 2, 3])));
+    let mut settled = scene.clone();
+    settled.wait(Duration::from_secs(2));
+    settled.sees(agreed("ours", &[1, 2, 3]));
+    scene.hear(3);
+    scene.sees(agreed("ours", &[1, 2, 3]));
+    scene.wait(Duration::from_secs(60));
+    scene.violates(Invariant::ViewWitnessed, |scene| scene.service(agreed("ours", &[1])));
 }
 
 #[test]

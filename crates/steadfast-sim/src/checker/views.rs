@@ -1,6 +1,6 @@
 //! What the service takes the cluster for, against what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
@@ -18,16 +18,44 @@ const HEARD_FOR: Duration = Duration::from_secs(35);
 #[derive(Debug, Default)]
 pub(super) struct Views {
     truth: Option<(BTreeMap<NodeId, Address>, Tick)>,
+    /// Who has agreed on it.
+    known: BTreeSet<Service>,
     pinned: Option<ClusterId>,
+    /// When each service heard last from each address what the cluster is, and since when without a long pause.
+    heard: BTreeMap<(Service, Address), (Tick, Tick)>,
 }
 
 impl Views {
     pub(super) fn truth(&mut self, endpoints: Option<BTreeMap<NodeId, Address>>, at: Tick) {
-        let before = self.truth.take();
-        self.truth = endpoints.map(|endpoints| match before {
-            Some((before, since)) if before == endpoints => (before, since),
-            Some(_) | None => (endpoints, at),
-        });
+        if self.truth.as_ref().map(|(truth, _)| truth) != endpoints.as_ref() {
+            self.truth = endpoints.map(|endpoints| (endpoints, at));
+            self.known.clear();
+        }
+    }
+
+    pub(super) fn heard(&mut self, service: Service, from: Address, at: Tick) {
+        let heard = self.heard.entry((service, from)).or_insert((at, at));
+        *heard = if at.since(heard.1) > HEARD_FOR { (at, at) } else { (heard.0, at) };
+    }
+
+    /// Most addresses that the view names have answered, or one has and it has stood for a while.
+    pub(super) fn is_witnessed(
+        &self,
+        service: Service,
+        endpoints: &BTreeMap<NodeId, Address>,
+        settle: Duration,
+        at: Tick,
+    ) -> Result<(), Broken> {
+        let electorate: BTreeSet<&Address> = endpoints.values().collect();
+        let heard = |address: &&Address| {
+            let heard = self.heard.get(&(service, Address::clone(address)));
+            heard.filter(|(_, last)| at.since(*last) <= HEARD_FOR).map(|(since, _)| *since)
+        };
+        let answers: Vec<Tick> = electorate.iter().filter_map(heard).collect();
+        let settled = answers.iter().any(|since| at.since(*since) >= settle);
+        ensure(answers.len() * 2 > electorate.len() || settled, Invariant::ViewWitnessed, || {
+            format!("{} agrees on {endpoints:?}: {} of its addresses answered", name(service), answers.len())
+        })
     }
 
     pub(super) fn agreed(
@@ -42,8 +70,12 @@ impl Views {
             format!("{} agrees on {cluster:?}, pinned is {pinned}", name(service))
         })?;
         let Some((truth, since)) = &self.truth else { return Ok(()) };
-        let settled = at >= *since + HEARD_FOR;
-        ensure(!settled || truth == endpoints, Invariant::ViewTrue, || {
+        let settled = at >= *since + HEARD_FOR || self.known.contains(&service);
+        if truth == endpoints {
+            self.known.insert(service);
+            return Ok(());
+        }
+        ensure(!settled, Invariant::ViewTrue, || {
             format!("{} agrees on {endpoints:?}, since {since} it is {truth:?}", name(service))
         })
     }
