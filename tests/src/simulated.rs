@@ -14,6 +14,7 @@ mod inhabitant;
 pub mod journal;
 pub mod judge;
 pub mod rehearsal;
+mod rumours;
 mod said;
 pub mod stage;
 pub mod sweep;

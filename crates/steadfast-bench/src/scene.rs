@@ -209,7 +209,10 @@ pub(crate) fn count(acked: &Acked) -> usize {
 }
 
 /// `steadfast` beside this program: of the same build.
-pub(crate) fn binary() -> io::Result<PathBuf> {
+///
+/// # Errors
+/// It was not built.
+pub fn binary() -> io::Result<PathBuf> {
     let steadfast = std::env::current_exe()?.with_file_name("steadfast");
     if steadfast.exists() {
         return Ok(steadfast);

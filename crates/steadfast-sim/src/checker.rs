@@ -23,7 +23,7 @@ use std::time::Duration;
 use steadfast_core::ids::Partition;
 use steadfast_core::tick::Tick;
 
-use self::commits::{Commit, Stored};
+use self::commits::{Asks, Commit, Stored};
 use self::connections::Connections;
 use self::deliveries::{Served, name};
 use self::excuses::Excuses;
@@ -41,6 +41,8 @@ pub use self::violation::{Invariant, Violation};
 /// The limits that the services were configured with, and how much time healing is given.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// How long a connection may take to be opened.
+    pub connect_timeout: Duration,
     /// `request.timeout.ms`.
     pub request_timeout: Duration,
     /// `max.poll.interval.ms`: how long a round waits for its members.
@@ -82,6 +84,7 @@ pub struct Checker {
     limits: Limits,
     log: BTreeMap<Partition, History>,
     group: Group,
+    asks: Asks,
     stored: BTreeMap<Partition, Stored>,
     served: BTreeMap<(Service, Partition), Served>,
     connections: Connections,
@@ -112,6 +115,7 @@ impl Checker {
             limits,
             log: BTreeMap::new(),
             group: Group::default(),
+            asks: Asks::default(),
             stored: BTreeMap::new(),
             served: BTreeMap::new(),
             connections: Connections::default(),
@@ -138,7 +142,9 @@ impl Checker {
     /// # Errors
     /// What was lost, or is still to be done.
     pub fn finish(&self, at: Tick) -> Result<Summary, Violation> {
-        self.nothing_is_lost()
+        self.connections
+            .nothing_is_overdue(&self.limits, at)
+            .and_then(|()| self.nothing_is_lost())
             .and_then(|()| self.redeliveries_are_counted())
             .and_then(|()| self.lowered_are_mended(Tick::ZERO, at))
             .map_err(|broken| broken.at(at))?;
@@ -165,8 +171,8 @@ impl Checker {
                 Ok(())
             }
             Happening::Service { service, event } => self.at_service(service, event, at),
-            Happening::Truth(endpoints) => {
-                self.views.truth(endpoints, at);
+            Happening::Told(views) => {
+                self.views.told(views, at);
                 Ok(())
             }
             Happening::Injected(fault) => {
@@ -240,6 +246,10 @@ impl Checker {
                 self.excuses.handler(service, &partition, at);
                 Ok(())
             }
+            ServiceSide::Commits { partition, offset } => {
+                self.asks.ask(service, partition, offset);
+                Ok(())
+            }
             ServiceSide::Progress(standings) => {
                 standings.iter().try_for_each(|(partition, now)| self.stands(service, partition, *now, at))
             }
@@ -295,7 +305,7 @@ impl Checker {
             return Ok(());
         }
         self.looked = at;
-        self.connections.answers_are_in_time(&self.limits, at)?;
+        self.connections.nothing_is_overdue(&self.limits, at)?;
         if !self.calm.faults.is_empty() || self.calm.alive.is_empty() {
             return Ok(());
         }
@@ -327,7 +337,10 @@ impl Checker {
             })?;
             let stored = self.stored.get(partition).map(|stored| stored.now);
             let whole = !self.limits.commits || history.end().is_none_or(|end| stored >= Some(end));
-            ensure(whole, Invariant::NothingLost, || {
+            // Who ends in the midst of a round may find that its generation is over: it says so, and the next
+            // owner is given the rest again.
+            let told = || history.last_acker().is_some_and(|acker| self.excuses.told(acker, partition));
+            ensure(whole || told(), Invariant::NothingLost, || {
                 format!("{partition} ends at {:?} and is committed up to {stored:?}", history.end())
             })?;
         }

@@ -28,6 +28,16 @@ pub enum Guise {
 }
 
 impl Guise {
+    /// These brokers, as they are shown under this guise.
+    pub fn view(&self, brokers: &BTreeMap<NodeId, Address>) -> BTreeMap<NodeId, Address> {
+        let place = |(node, address): (&NodeId, &Address)| match self {
+            Guise::Stale(endpoints) => Some((*node, endpoints.get(node).unwrap_or(address).clone())),
+            Guise::Only(nodes) => nodes.contains(node).then(|| (*node, address.clone())),
+            Guise::OtherCluster(_) => Some((*node, address.clone())),
+        };
+        brokers.iter().filter_map(place).collect()
+    }
+
     /// The answer under this guise.
     pub(crate) fn apply(&self, mut answer: ResponseKind) -> ResponseKind {
         match &mut answer {

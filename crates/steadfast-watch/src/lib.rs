@@ -217,10 +217,11 @@ impl<T> Place<'_, T> {
             state.next += 1;
             state.next
         });
-        match state.waiting.get_mut(&number) {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => drop(state.waiting.insert(number, cx.waker().clone())),
-        }
+        let known = state.waiting.get(&number).is_some_and(|waker| waker.will_wake(cx.waker()));
+        let former = if known { None } else { state.waiting.insert(number, cx.waker().clone()) };
+        // A waker may run code of others when it is dropped: not under the lock.
+        drop(state);
+        drop(former);
         Poll::Pending
     }
 }

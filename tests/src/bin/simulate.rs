@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use steadfast_tests::simulated::sweep::{Found, play, play_aloud, sweep};
+use steadfast_tests::simulated::sweep::{Failure, Found, Verdict, play, play_aloud, sweep};
 
 /// Plays seeds of the sweep and says which of them violate an invariant.
 #[derive(Parser)]
@@ -29,31 +29,27 @@ fn main() -> ExitCode {
     let wanted = Wanted::parse();
     if let Some(seed) = wanted.seed {
         let verdict = if wanted.aloud { play_aloud(seed) } else { play(seed) };
-        if wanted.aloud || verdict.outcome.is_err() {
-            println!("{}\n", verdict.story());
-        }
         println!("{verdict}");
         return code(verdict.outcome.is_ok());
     }
     let seeds = wanted.from..wanted.from.saturating_add(wanted.seeds);
     let failed = sweep(seeds, |verdict| {
-        let Err(found) = &verdict.outcome else { return };
-        println!("{} {}", verdict.seed, invariant(found));
+        let Err(failure) = &verdict.outcome else { return };
+        println!("{} {}", verdict.seed, invariant(failure));
         if wanted.first {
             std::process::exit(1);
         }
     });
-    for verdict in &failed {
-        println!("{}\n\n{verdict}\n", verdict.story());
-    }
+    failed.iter().for_each(|verdict: &Verdict| println!("{verdict}\n"));
     println!("{} of {} seeds fail", failed.len(), wanted.seeds);
     code(failed.is_empty())
 }
 
-fn invariant(found: &Found) -> &'static str {
-    match found {
+fn invariant(failure: &Failure) -> &'static str {
+    match &failure.found {
         Found::Violated(violation) => violation.invariant.name(),
         Found::Ended(_) => "service-ended",
+        Found::Panicked(_) => "panicked",
     }
 }
 

@@ -43,13 +43,16 @@ pub enum Deed {
 
 impl Deed {
     /// Does it, or begins to.
+    ///
+    /// # Panics
+    /// With the seed, if the fault cannot happen: schedules are drawn so that all can.
     pub(super) fn done(&self, world: &World) -> Option<JoinHandle<()>> {
         let said = self.to_string();
         match self {
             Deed::Begin(_) | Deed::End(_) => {}
             Deed::Fault(fault) => {
                 if let Err(error) = world.inject(said, |cluster| cluster.inject(fault)) {
-                    tracing::debug!(%error, "a fault cannot happen now");
+                    panic!("seed {}: {fault}: {error}", world.plan().seed);
                 }
             }
             Deed::Lie(node) => world.inject(said, |cluster| lie(cluster, *node)),

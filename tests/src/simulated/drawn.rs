@@ -61,6 +61,7 @@ impl Drawn {
             conduct: conduct(&mut dice),
             latency: (least, least + Duration::from_micros(dice.random_range(0..8_000))),
             level: Level::INFO,
+            replay: format!("just simulate --seed {seed}"),
             ..Plan::new(seed)
         };
         let length = Duration::from_secs(dice.random_range(30..=120));
@@ -144,6 +145,7 @@ impl Settings {
 
     fn limits(&self) -> Limits {
         Limits {
+            connect_timeout: SECOND,
             request_timeout: self.request,
             rebalance_timeout: self.rebalance,
             respawn_budget: self.budget,

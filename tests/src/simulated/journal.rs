@@ -92,6 +92,11 @@ pub enum Answer {
 pub struct Line(Arc<str>);
 
 impl Line {
+    /// A line of this text.
+    pub(super) fn new(text: &str) -> Line {
+        Line(text.into())
+    }
+
     /// The line as it was written.
     pub fn text(&self) -> &str {
         &self.0
@@ -199,7 +204,7 @@ impl io::Write for &Journal {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.entries().log.extend_from_slice(line);
         let text = String::from_utf8_lossy(line);
-        self.note(What::Logged(Line(text.trim_end().into())));
+        self.note(What::Logged(Line::new(text.trim_end())));
         Ok(line.len())
     }
 

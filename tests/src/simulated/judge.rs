@@ -230,10 +230,11 @@ impl Case {
     fn wire(&mut self, world: &World, at: Tick, wire: &Wire) {
         let connection = wire.connection;
         let event = match &wire.event {
+            WireEvent::Dialled => ConnectionEvent::Dialled(self.life(&wire.service).service),
             WireEvent::Opened => ConnectionEvent::Opened(self.life(&wire.service).service, wire.to.clone()),
             WireEvent::Closed => ConnectionEvent::Closed,
             WireEvent::Answered { correlation } => ConnectionEvent::Answered(ticket(*correlation)),
-            WireEvent::Asked { correlation, api, fetched } => {
+            WireEvent::Asked { correlation, api, fetched, commits } => {
                 if *api == ApiKey::OffsetCommit as i16 || *api == ApiKey::Heartbeat as i16 {
                     self.look_at_group(world, at);
                 }
@@ -241,6 +242,10 @@ impl Case {
                     && let Some(node) = self.addresses.node(&wire.to, || world.cluster().endpoints())
                 {
                     self.tell(at, Happening::Broker(BrokerSide::Fetched { connection, node, partitions }));
+                }
+                let service = self.life(&wire.service).service;
+                for (partition, offset) in commits.iter().cloned() {
+                    self.of(at, service, ServiceSide::Commits { partition, offset });
                 }
                 ConnectionEvent::Asked(ticket(*correlation), Api(*api))
             }
@@ -306,6 +311,7 @@ fn standings(control: &Control) -> BTreeMap<Partition, Standing> {
         acked: progress.acked(),
         committed: progress.committed(),
         state: progress.state(),
+        lease: progress.lease(),
     };
     let known: BTreeSet<Partition> = table.partitions();
     known.into_iter().filter_map(|at| table.read(&at, stand).map(|standing| (at, standing))).collect()

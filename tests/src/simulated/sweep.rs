@@ -1,21 +1,21 @@
 //! The sweep: for each seed a world, a load and faults drawn from it, under the eyes of the checker.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use steadfast::exit::Exit;
-use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::NodeId;
 use steadfast_sim::checker::{Happening, Summary, Violation};
-use steadfast_sim::faults::{Fault, Old};
 use tracing::Level;
 
 use super::deeds::{Deed, Step};
 use super::drawn::Drawn;
 use super::judge::Judge;
+use super::rumours::Rumours;
 use super::world::{Report, World, simulate};
 
 /// What became of one seed.
@@ -24,7 +24,14 @@ pub struct Verdict {
     /// The seed.
     pub seed: u64,
     /// What was counted, or what is wrong.
-    pub outcome: Result<Summary, Found>,
+    pub outcome: Result<Summary, Failure>,
+}
+
+/// A seed that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// What is wrong.
+    pub found: Found,
     /// What the world was like, and what befell it.
     pub drawn: String,
     /// The end of the event log.
@@ -38,6 +45,8 @@ pub enum Found {
     Violated(Violation),
     /// A service ended by itself, or cannot be ended in order.
     Ended(BTreeMap<usize, Exit>),
+    /// The world panicked, with these words.
+    Panicked(String),
 }
 
 /// How many lines of the event log a failure shows.
@@ -55,8 +64,23 @@ pub fn play_aloud(seed: u64) -> Verdict {
     told(drawn, usize::MAX)
 }
 
+/// A panic inside a world is a finding of its seed, and not the end of the sweep.
 fn told(drawn: Drawn, lines: usize) -> Verdict {
     expect_panics();
+    let (seed, story) = (drawn.plan.seed, drawn.to_string());
+    catch_unwind(AssertUnwindSafe(|| judged(drawn, lines))).unwrap_or_else(|payload| {
+        let found = Found::Panicked(words(&*payload));
+        // The world has told the end of its log as it fell.
+        Verdict { seed, outcome: Err(Failure { found, drawn: story, log: String::new() }) }
+    })
+}
+
+fn words(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".to_owned())
+}
+
+fn judged(drawn: Drawn, lines: usize) -> Verdict {
     let seed = drawn.plan.seed;
     let judge = Judge::new(drawn.limits.clone());
     let (eyes, steps) = (judge.clone(), drawn.steps.clone());
@@ -79,7 +103,8 @@ fn told(drawn: Drawn, lines: usize) -> Verdict {
             .map_err(Found::Violated)
             .and_then(|summary| all_ended(summary, &report)),
     };
-    Verdict { seed, outcome, drawn: story, log: tail(&report.log, lines) }
+    let outcome = outcome.map_err(|found| Failure { found, drawn: story, log: tail(&report.log, lines) });
+    Verdict { seed, outcome }
 }
 
 /// From now on a panic that a deed or a handler asked for prints no word.
@@ -106,21 +131,19 @@ fn all_ended(summary: Summary, report: &Report) -> Result<Summary, Found> {
 /// Everything that is drawn, then quiet, until all is processed.
 async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patience: Duration) {
     let load = world.load(rate);
-    judge.tell(world.now(), Happening::Truth(truth(world)));
-    let (mut restarts, mut disputed) = (Vec::new(), Duration::ZERO);
+    let mut rumours = Rumours::default();
+    judge.tell(world.now(), rumours.told(world));
+    let mut restarts = Vec::new();
     for step in steps {
         world.elapse(step.at.saturating_sub(world.now().since_start())).await;
         let at = world.now();
+        rumours.before(world, &step.deed);
         match &step.deed {
             Deed::Begin(what) => judge.tell(at, Happening::Injected(what.clone())),
             Deed::End(what) => judge.tell(at, Happening::Healed(what.clone())),
             deed => restarts.extend(deed.done(world)),
         }
-        if let Deed::Fault(Fault::MoveEndpoints { old: Old::Stale(time), .. }) = &step.deed {
-            disputed = disputed.max(step.at + *time);
-        }
-        let truth = truth(world).filter(|_| at.since_start() >= disputed);
-        judge.tell(at, Happening::Truth(truth));
+        judge.tell(at, rumours.told(world));
     }
     for restart in restarts {
         // One that panics is a failure of the scenario, and seen as such.
@@ -129,25 +152,6 @@ async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patie
     drop(load);
     // What does not catch up is the checker's to say, with the partition and the offset.
     world.caught_up(patience * 2).await;
-}
-
-/// A broker that is slower than this may be taken for a silent one.
-const SLOW: Duration = Duration::from_millis(100);
-
-/// What the brokers advertise, if most of them are reached there and say so.
-fn truth(world: &World) -> Option<BTreeMap<NodeId, Address>> {
-    let cluster = world.cluster();
-    let alive: BTreeMap<NodeId, Address> = cluster.with(|cluster| {
-        let alive = cluster.brokers().iter().filter(|(_, broker)| broker.alive);
-        alive.map(|(node, broker)| (*node, broker.address.clone())).collect()
-    });
-    let honest = |node: &&NodeId| {
-        cluster.machine(**node).is_ok_and(|machine| {
-            let link = machine.link();
-            link.up && link.passes() && link.guise.is_none() && link.latency < SLOW
-        })
-    };
-    (alive.keys().filter(honest).count() * 2 > alive.len()).then_some(alive)
 }
 
 fn tail(log: &[u8], most: usize) -> String {
@@ -187,14 +191,8 @@ impl fmt::Display for Found {
         match self {
             Found::Violated(violation) => violation.fmt(f),
             Found::Ended(exits) => write!(f, "services ended as they should not: {exits:?}"),
+            Found::Panicked(words) => write!(f, "the world panicked: {words}"),
         }
-    }
-}
-
-impl Verdict {
-    /// The world, what befell it, and the end of its event log.
-    pub fn story(&self) -> String {
-        format!("{}\n\nThe end of the event log:\n{}", self.drawn, self.log)
     }
 }
 
@@ -203,7 +201,31 @@ impl fmt::Display for Verdict {
         let seed = self.seed;
         match &self.outcome {
             Ok(summary) => write!(f, "seed {seed}: fine, {summary:?}"),
-            Err(found) => write!(f, "seed {seed}: {found}\nReplay it: just simulate --seed {seed}"),
+            Err(Failure { found, drawn, log }) => write!(
+                f,
+                "seed {seed}: {found}\n\n{drawn}\n\nThe end of the event log:\n{log}\n\n\
+                 seed {seed}: {found}\nReplay it: just simulate --seed {seed}"
+            ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_core::ids::NodeId;
+    use steadfast_sim::faults::Fault;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_inside_a_world_is_a_finding_of_its_seed() {
+        let mut drawn = Drawn::from_seed(1);
+        let nobody = Fault::Restart { node: NodeId(99) };
+        drawn.steps = vec![Step { at: Duration::from_millis(1), deed: Deed::Fault(nobody) }];
+        let failure = told(drawn, 0).outcome.unwrap_err();
+        assert!(
+            matches!(&failure.found, Found::Panicked(words) if words.starts_with("seed 1: ")),
+            "{failure:?}"
+        );
     }
 }

@@ -9,10 +9,10 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::future::{BoxFuture, poll_fn};
-use kafka_protocol::messages::{ApiKey, FetchRequest, RequestHeader};
+use kafka_protocol::messages::{ApiKey, FetchRequest, OffsetCommitRequest, RequestHeader};
 use kafka_protocol::protocol::{Decodable, HeaderVersion};
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::Partition;
+use steadfast_core::ids::{Offset, Partition};
 use steadfast_kafka::transport::{Duplex, Stream, Transport};
 use steadfast_sim::call::ConnectionId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,9 +36,11 @@ pub struct Wire {
 /// What happens on a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WireEvent {
+    /// The service begins to open it.
+    Dialled,
     /// It is open.
     Opened,
-    /// The service has let it go.
+    /// The service has let it go, or it could not be opened.
     Closed,
     /// A request was written.
     Asked {
@@ -48,6 +50,8 @@ pub enum WireEvent {
         api: i16,
         /// What a Fetch, or its session, asks for.
         fetched: Option<Vec<Partition>>,
+        /// What an OffsetCommit asks to be stored.
+        commits: Vec<(Partition, Offset)>,
     },
     /// The whole answer was read.
     Answered {
@@ -103,8 +107,6 @@ pub(super) struct Tap {
 impl Transport for Tap {
     fn connect<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Stream>> {
         Box::pin(async move {
-            poll_fn(|context| self.cable.poll(context)).await;
-            let Stream { io, peer } = self.inner.connect(to).await?;
             let connection = ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed) + 1);
             let label = Label {
                 service: Arc::clone(&self.service),
@@ -112,6 +114,9 @@ impl Transport for Tap {
                 to: to.clone(),
                 journal: self.journal.clone(),
             };
+            label.note(WireEvent::Dialled);
+            poll_fn(|context| self.cable.poll(context)).await;
+            let Stream { io, peer } = self.inner.connect(to).await?;
             label.note(WireEvent::Opened);
             let tapped = Tapped {
                 io,
@@ -125,6 +130,7 @@ impl Transport for Tap {
     }
 }
 
+/// A connection, from the dial to its end, which it tells.
 struct Label {
     service: Arc<str>,
     connection: ConnectionId,
@@ -148,9 +154,9 @@ struct Tapped {
     answers: Answers,
 }
 
-impl Drop for Tapped {
+impl Drop for Label {
     fn drop(&mut self) {
-        self.label.note(WireEvent::Closed);
+        self.note(WireEvent::Closed);
     }
 }
 
@@ -219,10 +225,13 @@ impl Requests {
     fn asked(&mut self, frame: Bytes) -> WireEvent {
         let mut head = frame.slice(..8);
         let (api, version, correlation) = (head.get_i16(), head.get_i16(), head.get_i32());
-        let is_fetch = api == ApiKey::Fetch as i16;
-        let request = is_fetch.then(|| fetch(frame, version)).flatten();
-        let fetched = request.map(|request| self.fetched(&request));
-        WireEvent::Asked { correlation, api, fetched }
+        let (mut fetched, mut commits) = (None, Vec::new());
+        if api == ApiKey::Fetch as i16 {
+            fetched = decoded(frame, version).map(|request| self.fetched(&request));
+        } else if api == ApiKey::OffsetCommit as i16 {
+            commits = decoded(frame, version).map_or_else(Vec::new, |request| committed(&request));
+        }
+        WireEvent::Asked { correlation, api, fetched, commits }
     }
 
     /// All that the request asks for: in a session (KIP-227) that is more than it names.
@@ -242,9 +251,14 @@ impl Requests {
     }
 }
 
-fn fetch(mut frame: Bytes, version: i16) -> Option<FetchRequest> {
-    RequestHeader::decode(&mut frame, FetchRequest::header_version(version)).ok()?;
-    FetchRequest::decode(&mut frame, version).ok()
+fn committed(request: &OffsetCommitRequest) -> Vec<(Partition, Offset)> {
+    let named = request.topics.iter().flat_map(|topic| &topic.partitions);
+    named.map(|at| (Partition::new(TOPIC, at.partition_index), Offset(at.committed_offset))).collect()
+}
+
+fn decoded<R: Decodable + HeaderVersion>(mut frame: Bytes, version: i16) -> Option<R> {
+    RequestHeader::decode(&mut frame, R::header_version(version)).ok()?;
+    R::decode(&mut frame, version).ok()
 }
 
 /// The answers of one connection: only their correlation ids are looked at.
@@ -313,7 +327,7 @@ mod tests {
             for part in [answer, answer].concat().chunks(size) {
                 answers.read(part, |correlation| answered.push(correlation));
             }
-            let event = || WireEvent::Asked { correlation: 7, api: 12, fetched: None };
+            let event = || WireEvent::Asked { correlation: 7, api: 12, fetched: None, commits: Vec::new() };
             assert_eq!((asked, answered), (vec![event(), event()], vec![7, 7]), "in parts of {size}");
         }
     }

@@ -50,6 +50,8 @@ pub struct Plan {
     pub latency: (Duration, Duration),
     /// The least important lines that the event log has.
     pub level: Level,
+    /// The command that plays it again.
+    pub replay: String,
 }
 
 /// The topic of every world.
@@ -69,8 +71,16 @@ impl Plan {
             conduct: Conduct::default(),
             latency: (Duration::ZERO, Duration::ZERO),
             level: Level::INFO,
+            replay: replay(),
         }
     }
+}
+
+/// The command that plays the scenario of this thread again: a test's thread has its name.
+pub fn replay() -> String {
+    let thread = std::thread::current();
+    let name = thread.name().filter(|name| *name != "main").unwrap_or_default();
+    format!("cargo test --package steadfast-tests --test simulated -- {name}")
 }
 
 /// How a service is started, where it is not as the plan says.
@@ -155,15 +165,9 @@ impl World {
                 panic!("seed {}: {error}", plan.seed);
             }
         });
-        for node in cluster.endpoints().into_keys() {
-            let (least, most) = plan.latency;
-            if let Ok(machine) = cluster.machine(node) {
-                machine.change_link(|link| {
-                    link.latency = least;
-                    link.jitter = most.saturating_sub(least);
-                });
-            }
-        }
+        // Also what a broker that is healed, or added, goes back to.
+        let (least, most) = plan.latency;
+        cluster.set_latency(least, most.saturating_sub(least));
         World(Arc::new(Inner {
             journal: Journal::new(started),
             tally: Arc::default(),
@@ -395,7 +399,7 @@ impl Drop for LastWords {
             for line in lines.iter().rev() {
                 eprintln!("{line}");
             }
-            eprintln!("{:?} ended by a panic; the same seed plays the same again", self.0);
+            eprintln!("{:?} ended by a panic\nReplay it: {}", self.0, self.0.plan().replay);
         }
     }
 }

@@ -85,10 +85,11 @@ fn past_the_budget_drift_is_taken_in_place_and_costs_no_more_time() {
 
 #[test]
 fn the_budget_is_back_after_its_window() {
-    let story = play(Plan::new(106), async |world| {
+    let settings = "\n[respawn]\nwindow = \"60s\"\n".to_owned();
+    let story = play(Plan { settings, ..Plan::new(106) }, async |world| {
         for _ in 0..4 {
             befall(world, Fault::MoveEndpoints { nodes: all(), old: Old::Refuse });
-            world.elapse(201 * SECOND).await;
+            world.elapse(21 * SECOND).await;
         }
     });
     story.is_clean(ms(10)).cost(4, 0);

@@ -23,7 +23,8 @@ fn damaged(seed: u64, damage: impl Fn(NodeId, ApiKey) -> Fault, api: ApiKey) -> 
         for number in 1..=3 {
             befall(world, damage(node(number), api));
         }
-        world.elapse(60 * SECOND).await;
+        // Every API is used in this time, and every limit passes.
+        world.elapse(if api == ApiKey::Fetch { 35 * SECOND } else { 20 * SECOND }).await;
     })
 }
 
@@ -54,5 +55,42 @@ fn an_answer_that_is_withheld_costs_its_limit_and_nothing_else() {
         // What is fetched waits for its own limit only: request.timeout.ms and the wait that was asked for.
         let limit = if api == ApiKey::Fetch { ms(30_600) } else { ms(200) };
         damaged(504, |node, api| Fault::WithholdAnswer { node, api }, api).is_clean(limit).cost(0, 0);
+    }
+}
+
+/// The APIs that a member uses while it joins a group and finds its place.
+const JOINING: [ApiKey; 5] =
+    [ApiKey::FindCoordinator, ApiKey::JoinGroup, ApiKey::SyncGroup, ApiKey::OffsetFetch, ApiKey::LeaveGroup];
+
+/// A second member joins and leaves, and on every broker the next two answers to this API are damaged.
+fn joined_under(seed: u64, damage: impl Fn(NodeId, ApiKey) -> Fault, api: ApiKey) -> Story {
+    let settings = "\"partition.assignment.strategy\" = \"cooperative-sticky\"\n\"session.timeout.ms\" = 10000\n\
+                    \"max.poll.interval.ms\" = 20000\n";
+    play(Plan { settings: settings.to_owned(), ..Plan::new(seed) }, async |world| {
+        for number in [1, 2, 3, 1, 2, 3] {
+            befall(world, damage(node(number), api));
+        }
+        world.start_service(2);
+        world.elapse(60 * SECOND).await;
+        world.stop_service(2).await;
+        world.elapse(15 * SECOND).await;
+    })
+}
+
+#[test]
+fn answers_that_are_damaged_while_members_join_hold_up_the_group_for_their_limits_only() {
+    for api in JOINING {
+        for (seed, damage) in [
+            (505, (|node, api| Fault::ResetMidFrame { node, api }) as fn(NodeId, ApiKey) -> Fault),
+            (506, |node, api| Fault::CorruptFrame { node, api }),
+            (507, |node, api| Fault::WithholdAnswer { node, api }),
+        ] {
+            let story = joined_under(seed, damage, api);
+            // Two rounds of both when the second joins, one of the first when it leaves: as without any damage.
+            story.lost_nothing().cost(0, 5);
+            // The first hears of the leave by its heartbeat; a question for offsets has 2 s.
+            let limit = 5 * SECOND + ms(200);
+            assert!(story.slowest() <= limit, "{api:?}: {:?}\n{}", story.slowest(), story.told());
+        }
     }
 }

@@ -13,7 +13,7 @@ use steadfast_sim::faults::{Fault, Nodes};
 use steadfast_tests::simulated::journal::{Answer, Happening, What};
 use steadfast_tests::simulated::judge::Judge;
 use steadfast_tests::simulated::sweep::expect_panics;
-use steadfast_tests::simulated::world::{Plan, Report, World, simulate};
+use steadfast_tests::simulated::world::{Plan, Report, World, replay, simulate};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// Records a second, over all partitions.
@@ -91,10 +91,11 @@ fn played(plan: Plan, to_the_end: bool, scenario: impl AsyncFnOnce(&World)) -> S
 fn judge() -> Judge {
     let minute = 60 * SECOND;
     let judge = Judge::new(Limits {
+        connect_timeout: SECOND,
         request_timeout: minute / 2,
         rebalance_timeout: 5 * minute,
         respawn_budget: 3,
-        respawn_window: 10 * minute,
+        respawn_window: minute,
         respawn_drain: SECOND,
         commits: true,
         catch_up: 60 * minute,
@@ -110,13 +111,13 @@ pub(crate) fn befall(world: &World, fault: Fault) {
     injected.unwrap_or_else(|error| panic!("{fault}: {error}"));
 }
 
-/// A fault befalls a world of three brokers and one service; 30 s later it is healed, and 30 s later all is over.
+/// A fault befalls a world of three brokers and one service; 30 s later it is healed, and 15 s later all is over.
 pub(crate) fn under(seed: u64, fault: Fault) -> Story {
     play(Plan::new(seed), async |world| {
         befall(world, fault);
         world.elapse(30 * SECOND).await;
         befall(world, Fault::Heal { nodes: all() });
-        world.elapse(30 * SECOND).await;
+        world.elapse(15 * SECOND).await;
     })
 }
 
@@ -226,6 +227,6 @@ impl Story {
             };
             text += &format!("{:.3}s {line}\n", at.since(self.began).as_secs_f64());
         }
-        text
+        text + "Replay it: " + &replay()
     }
 }

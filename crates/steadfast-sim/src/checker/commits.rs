@@ -1,6 +1,6 @@
 //! What the coordinator stores.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{GroupGeneration, Offset, Partition};
@@ -18,8 +18,37 @@ pub(super) struct Stored {
     /// Everything that was ever stored.
     ever: BTreeSet<Offset>,
     first: Tick,
+    /// When the commit of what is stored was asked for, at the latest; none: nobody knows, or its log is another one.
+    asked: Option<Turn>,
     /// Where it stood before it was lowered, and since when it is.
     lowered: Option<(Offset, Tick)>,
+}
+
+/// The place of a question among all questions.
+type Turn = u64;
+
+/// The commits that were asked for and not seen to be stored, each with its turn.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    turns: Turn,
+    open: BTreeMap<(Service, Partition), Vec<(Offset, Turn)>>,
+}
+
+impl Asks {
+    pub(super) fn ask(&mut self, service: Service, partition: Partition, offset: Offset) {
+        self.turns += 1;
+        self.open.entry((service, partition)).or_default().push((offset, self.turns));
+    }
+
+    /// The first and the last question that may be the one that is answered now: each is answered once at most, but
+    /// some are never. The present turn if there is none.
+    fn answer(&mut self, commit: &Commit<'_>) -> (Turn, Turn) {
+        let open = self.open.entry((commit.service, commit.partition.clone())).or_default();
+        let same = |(offset, _): &(Offset, Turn)| *offset == commit.offset;
+        let last = open.iter().rev().find(|ask| same(ask)).map_or(self.turns, |(_, turn)| *turn);
+        let first = open.iter().position(same).map_or(self.turns, |place| open.remove(place).1);
+        (first, last)
+    }
 }
 
 /// One commit of one partition.
@@ -33,7 +62,7 @@ pub(super) struct Commit<'a> {
 
 impl Checker {
     pub(super) fn committed(&mut self, commit: &Commit<'_>, at: Tick) -> Result<(), Broken> {
-        let Commit { service, generation, partition, offset, before } = *commit;
+        let Commit { service, generation, partition, offset, .. } = *commit;
         let live = self.group.generation;
         ensure(live.is_none_or(|live| live == generation), Invariant::CommitInGeneration, || {
             format!("{} commits {partition} in generation {generation} of {live:?}", name(service))
@@ -49,17 +78,21 @@ impl Checker {
         ensure(open.is_none(), Invariant::CommitOfAcked, || {
             format!("{} commits {offset} for {partition} though {open:?} is not acked", name(service))
         })?;
-        self.store(partition, offset, before, at);
-        Ok(())
+        self.store(commit, at)
     }
 
-    fn store(&mut self, partition: &Partition, offset: Offset, before: Option<Offset>, at: Tick) {
+    /// A lower offset is a late arrival: it was asked for before the one that it lowers.
+    fn store(&mut self, commit: &Commit<'_>, at: Tick) -> Result<(), Broken> {
+        let Commit { service, partition, offset, before, .. } = *commit;
+        let (first, last) = self.asks.answer(commit);
         let stored = self.stored.entry(partition.clone()).or_insert_with(|| Stored {
             now: offset,
             ever: before.into_iter().collect(),
             first: at,
+            asked: None,
             lowered: None,
         });
+        let asked = stored.asked.replace(last);
         stored.now = offset;
         stored.ever.insert(offset);
         if let Some(before) = before.filter(|before| offset < *before) {
@@ -70,12 +103,16 @@ impl Checker {
         if stored.lowered.is_some_and(|(height, _)| offset >= height) {
             stored.lowered = None;
         }
+        let late = before.is_none_or(|before| before <= offset) || asked.is_none_or(|asked| first < asked);
+        ensure(late, Invariant::CommitMended, || {
+            format!("{} asked for {offset} of {partition} after {before:?} was asked for", name(service))
+        })
     }
 
     /// The log is another one from here on: a lower offset is right.
     pub(super) fn pardon_lowering(&mut self, partition: &Partition) {
         if let Some(stored) = self.stored.get_mut(partition) {
-            stored.lowered = None;
+            (stored.lowered, stored.asked) = (None, None);
         }
     }
 

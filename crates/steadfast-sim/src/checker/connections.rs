@@ -15,12 +15,16 @@ use crate::call::{ConnectionId, Ticket};
 
 /// What a JoinGroup or SyncGroup may take on top of the rebalance timeout.
 const PARKED_GRACE: Duration = Duration::from_secs(10);
+/// What a dial may take on top of its limit.
+const DIAL_GRACE: Duration = Duration::from_millis(100);
 /// What any other request may take on top of the request timeout.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
-/// The open connections of all services.
+/// The connections of all services.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
+    /// Those that are being opened, and since when.
+    dialled: BTreeMap<ConnectionId, (Service, Tick)>,
     open: BTreeMap<ConnectionId, Open>,
     fetched: BTreeMap<(Service, Partition), Fetched>,
 }
@@ -52,7 +56,11 @@ impl Connections {
         at: Tick,
     ) -> Result<Option<(Service, Address)>, Broken> {
         match event {
+            ConnectionEvent::Dialled(service) => {
+                self.dialled.insert(connection, (service, at));
+            }
             ConnectionEvent::Opened(service, to) => {
+                self.dialled.remove(&connection);
                 let open = Open { service, to, carried: BTreeSet::new(), asked: BTreeMap::new() };
                 self.open.insert(connection, open);
             }
@@ -73,6 +81,7 @@ impl Connections {
     }
 
     fn close(&mut self, connection: ConnectionId) {
+        self.dialled.remove(&connection);
         let Some(open) = self.open.remove(&connection) else { return };
         let fetched = self.fetched.iter_mut().filter(|((service, _), _)| *service == open.service);
         for (_, fetched) in fetched {
@@ -132,8 +141,13 @@ impl Connections {
         }
     }
 
-    /// No request is overdue.
-    pub(super) fn answers_are_in_time(&self, limits: &Limits, at: Tick) -> Result<(), Broken> {
+    /// No dial and no request is overdue.
+    pub(super) fn nothing_is_overdue(&self, limits: &Limits, at: Tick) -> Result<(), Broken> {
+        for (connection, (service, since)) in &self.dialled {
+            ensure(at <= *since + limits.connect_timeout + DIAL_GRACE, Invariant::AnswerAwaited, || {
+                format!("{} dials since {since} for connection {}", name(*service), connection.0)
+            })?;
+        }
         for (connection, open) in &self.open {
             for (api, since) in open.asked.values() {
                 let limit = match api.is_parked() {
@@ -151,6 +165,7 @@ impl Connections {
 
     /// The process is gone with its connections.
     pub(super) fn end(&mut self, service: Service) {
+        self.dialled.retain(|_, (of, _)| *of != service);
         self.open.retain(|_, open| open.service != service);
         self.fetched.retain(|(of, _), _| *of != service);
     }

@@ -16,6 +16,10 @@ pub(super) struct Served {
     /// The newest lease that was delivered under, and the end of what was delivered under it.
     newest: Option<(Lease, Offset)>,
     standing: Option<Standing>,
+    /// When the living lease was seen to be another one, or none.
+    turned: Tick,
+    /// The newest lease that was seen to live and to be over, and when it was.
+    over: Option<(Lease, Tick)>,
     /// Records seen to be delivered again within an assignment, and those that the service counted.
     again: u64,
     counted: u64,
@@ -30,14 +34,34 @@ impl Checker {
     ) -> Result<(), Broken> {
         self.is_in_order(service, delivery)?;
         self.is_intact(service, delivery)?;
-        // One that waited for its handler until its lease was over is the handler's to leave alone: it was
-        // delivered while the lease lived, and its ack changes nothing.
         if delivery.live != Some(delivery.lease) {
-            return Ok(());
+            return self.lived_just_now(service, delivery, at);
         }
         self.is_of_owner(service, &delivery.partition)?;
         self.skips_nothing(service, delivery)?;
         self.hand(service, delivery, at)
+    }
+
+    /// What is delivered was claimed under a living lease, and is in its handler's mailbox from then on: no time
+    /// passes until it gets there, but the lease may end. Then it is the handler's to leave alone, its ack changes
+    /// nothing, and it is judged when it is delivered again.
+    fn lived_just_now(&self, service: Service, delivery: &Delivery, at: Tick) -> Result<(), Broken> {
+        let Delivery { partition, lease, live, span, .. } = delivery;
+        let served = self.served.get(&(service, partition.clone()));
+        let (turned, over) = served.map_or((Tick::ZERO, None), |served| (served.turned, served.over));
+        let just_now = match over {
+            Some((over, since)) if over == *lease => since == at,
+            // It came and went since the table was looked at last.
+            Some((over, _)) => turned == at && over.generation < lease.generation,
+            None => turned == at,
+        };
+        ensure(just_now, Invariant::LeaseLives, || {
+            format!(
+                "{} delivers {partition} from {} under {lease:?}; living is {live:?}, over {over:?}",
+                name(service),
+                span.from
+            )
+        })
     }
 
     fn is_in_order(&mut self, service: Service, delivery: &Delivery) -> Result<(), Broken> {
@@ -179,6 +203,7 @@ impl Checker {
         if before == Some(now) {
             return Ok(());
         }
+        served.turn(before.and_then(|before| before.lease), now.lease, at);
         if let Some(before) = before
             && before.incarnation != now.incarnation
         {
@@ -219,6 +244,15 @@ impl Checker {
         ensure(open.is_none(), Invariant::LeaseLives, || {
             format!("{}: {partition} is acked up to {acked}, and {open:?} is not", name(service))
         })
+    }
+}
+
+impl Served {
+    fn turn(&mut self, before: Option<Lease>, now: Option<Lease>, at: Tick) {
+        if before != now {
+            self.turned = at;
+            self.over = before.map(|lease| (lease, at)).or(self.over);
+        }
     }
 }
 

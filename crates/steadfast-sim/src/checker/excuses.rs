@@ -67,6 +67,11 @@ impl Excuses {
         self.logs.get(partition).is_some_and(|at| *at >= since)
     }
 
+    /// Whether the partition was given up, by the service's own account, before all of it was committed.
+    pub(super) fn told(&self, service: Service, partition: &Partition) -> bool {
+        self.given_up.contains_key(&(service, partition.clone()))
+    }
+
     /// Whether the partition's handler, or its log, has ever failed here.
     pub(super) fn ever(&self, service: Service, partition: &Partition) -> bool {
         self.logs.contains_key(partition) || self.handlers.contains_key(&(service, partition.clone()))

@@ -69,9 +69,9 @@ pub enum Happening {
         /// What happened.
         event: ServiceSide,
     },
-    /// What the cluster advertises, if most of its brokers are reached there and say so; told when it may have
-    /// changed.
-    Truth(Option<BTreeMap<NodeId, Address>>),
+    /// All that may rightly be taken for the cluster: what it advertises, alone if most of its brokers are reached
+    /// there and say so, else with whatever else is said; told when it may have changed.
+    Told(BTreeSet<BTreeMap<NodeId, Address>>),
     /// A fault begins. Until it is healed nothing is asked of the service's speed.
     Injected(String),
     /// A fault ends.
@@ -142,9 +142,11 @@ pub enum BrokerSide {
 /// What happens on a connection, as the client's end of it sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionEvent {
+    /// It is being opened.
+    Dialled(Service),
     /// It was opened, to this address.
     Opened(Service, Address),
-    /// It is closed or broken: nobody waits for its answers any more.
+    /// It is closed or broken, or was not opened: nobody waits for it or for its answers any more.
     Closed,
     /// A request was sent.
     Asked(Ticket, Api),
@@ -179,6 +181,13 @@ pub enum ServiceSide {
     Returned {
         /// The handler's partition.
         partition: Partition,
+    },
+    /// It asks for an offset to be stored.
+    Commits {
+        /// Of which partition.
+        partition: Partition,
+        /// The offset.
+        offset: Offset,
     },
     /// How its partitions stand: told before anything else that is told, whenever it is another than before.
     Progress(BTreeMap<Partition, Standing>),
@@ -218,6 +227,8 @@ pub struct Standing {
     pub committed: Option<Offset>,
     /// What the partition is doing.
     pub state: State,
+    /// The lease that lives, if one does.
+    pub lease: Option<Lease>,
 }
 
 /// The events that matter here, from the service's log.

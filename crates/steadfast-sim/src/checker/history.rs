@@ -125,6 +125,11 @@ impl History {
         self.entries.last_key_value().map(|(offset, _)| offset.next())
     }
 
+    /// Who acked the last record.
+    pub(super) fn last_acker(&self) -> Option<Service> {
+        self.entries.last_key_value()?.1.acked_by.map(|(service, _)| service)
+    }
+
     /// How many records there are, and how many of them are acked.
     pub(super) fn count(&self) -> (usize, usize) {
         (self.entries.len(), self.entries.values().filter(|entry| entry.acked).count())

@@ -1,14 +1,17 @@
 //! Each invariant by a sequence that is fine and one that violates it.
 
+mod commits;
+mod connections;
+mod leases;
 mod scene;
 
 use std::time::Duration;
 
-use steadfast_core::acked::Span;
-use steadfast_core::ids::{ClusterId, ConsumerIncarnation, NodeId, Offset};
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{ClusterId, NodeId, Offset};
 use steadfast_core::progress::State;
 
-use self::scene::{CATCH_UP, DRAIN, GENERATION_AFTER, MEND, ONE, OTHER, Scene, WINDOW, broker, only, orders};
+use self::scene::{CATCH_UP, ONE, OTHER, Scene, WINDOW, broker, only, orders};
 use super::*;
 use crate::call::Ticket;
 
@@ -39,6 +42,16 @@ fn what_was_acked_and_not_committed_is_lost_with_the_process() {
     scene.process(0..4);
     scene.commit(3);
     scene.violates(Invariant::NothingLost, Scene::finish);
+}
+
+#[test]
+fn what_its_owner_gave_up_before_it_was_committed_is_not_lost() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..4);
+    scene.commit(3);
+    scene.sees(ServiceSide::Said(Said::GivenUp { partitions: only(orders()) }));
+    scene.finish().unwrap();
 }
 
 #[test]
@@ -120,48 +133,6 @@ fn a_quarantined_partition_is_not_waited_for_if_its_handler_failed() {
 }
 
 #[test]
-fn a_delivery_under_an_older_lease_than_the_newest_is_late() {
-    let mut scene = Scene::begun();
-    scene.append(0..6);
-    scene.deliver(0..3);
-    let mut late = scene.delivery(3..6);
-    scene.fail();
-    scene.deliver(0..3);
-    late.live = Some(scene.lease);
-    scene.violates(Invariant::LeaseLives, |scene| scene.service(ServiceSide::Delivered(late)));
-}
-
-#[test]
-fn a_batch_that_waited_until_its_lease_was_over_is_left_alone() {
-    let mut scene = Scene::begun();
-    scene.append(0..6);
-    scene.deliver(0..3);
-    let mut late = scene.delivery(3..6);
-    scene.fail();
-    late.live = Some(scene.lease);
-    scene.sees(ServiceSide::Delivered(late));
-    scene.sees(ServiceSide::Said(Said::Redelivered { partition: orders(), records: 3 }));
-    scene.process(0..6);
-    scene.commit(6);
-    scene.finish().unwrap();
-}
-
-#[test]
-fn an_ack_under_an_ended_lease_must_not_count() {
-    let mut scene = Scene::begun();
-    scene.append(0..3);
-    scene.deliver(0..3);
-    let ended = scene.lease;
-    scene.fail();
-    let (partition, span) = (orders(), Span::new(Offset(0), Offset(3)));
-    let live = Some(scene.lease);
-    scene.sees(ServiceSide::Acked { partition, span, lease: ended, live });
-    scene.standing.acked = Offset(3);
-    scene.standing.position = Offset(3);
-    scene.violates(Invariant::LeaseLives, Scene::stand);
-}
-
-#[test]
 fn two_members_must_not_deliver_one_partition() {
     let mut scene = Scene::begun();
     scene.append(0..6);
@@ -199,81 +170,6 @@ fn a_rewind_goes_back_in_another_generation_only() {
     scene.stand().unwrap();
     scene.standing.generation.0 -= 1;
     scene.violates(Invariant::LeaseLives, Scene::stand);
-}
-
-#[test]
-fn a_commit_covers_acked_records_only() {
-    let mut scene = Scene::begun();
-    scene.append(0..4);
-    scene.process(0..2);
-    scene.deliver(2..4);
-    scene.commit(2);
-    scene.violates(Invariant::CommitOfAcked, |scene| scene.try_commit(4));
-}
-
-#[test]
-fn nobody_commits_what_another_was_given() {
-    let mut scene = Scene::begun();
-    scene.append(0..4);
-    scene.process(0..2);
-    scene.tell(Happening::Broker(BrokerSide::Assigned { service: OTHER, partitions: only(orders()) }));
-    scene.violates(Invariant::CommitOfOwner, |scene| scene.try_commit(2));
-}
-
-#[test]
-fn a_commit_of_an_older_generation_is_not_stored() {
-    let mut scene = Scene::begun();
-    scene.tell(Happening::Broker(BrokerSide::GenerationBegan(GENERATION_AFTER)));
-    scene.violates(Invariant::CommitInGeneration, |scene| scene.try_commit(0));
-}
-
-#[test]
-fn a_lowered_offset_is_raised_again_in_time() {
-    let mut scene = Scene::begun();
-    scene.append(0..4);
-    scene.process(0..4);
-    for offset in [4, 2, 3] {
-        scene.commit(offset);
-    }
-    scene.wait(MEND);
-    let mut late = scene;
-    late.violates(Invariant::CommitMended, |scene| scene.later(1));
-    let mut scene = Scene::begun();
-    scene.append(0..4);
-    scene.process(0..4);
-    for offset in [4, 2, 4] {
-        scene.commit(offset);
-    }
-    scene.wait(MEND * 2);
-    scene.finish().unwrap();
-}
-
-#[test]
-fn the_service_takes_nothing_for_committed_that_is_not_stored() {
-    let mut scene = Scene::begun();
-    scene.append(0..4);
-    scene.process(0..4);
-    scene.commit(2);
-    scene.standing.committed = Some(Offset(3));
-    scene.violates(Invariant::CommitClaimed, Scene::stand);
-}
-
-#[test]
-fn a_partition_begins_at_a_committed_offset_or_was_never_committed() {
-    let started = |offset, source| {
-        ServiceSide::Said(Said::Started { partition: orders(), offset: Offset(offset), source })
-    };
-    let mut scene = Scene::begun();
-    scene.sees(started(0, Source::Earliest));
-    scene.append(0..4);
-    scene.process(0..4);
-    scene.commit(4);
-    scene.sees(started(4, Source::Committed));
-    scene.wait(Duration::from_secs(1));
-    scene.revoke_and_assign_again();
-    let mut reset = scene.clone();
-    reset.violates(Invariant::StartsAtCommitted, |scene| scene.service(started(0, Source::Earliest)));
-    scene.violates(Invariant::StartsAtCommitted, |scene| scene.service(started(3, Source::Committed)));
 }
 
 #[test]
@@ -346,21 +242,6 @@ fn a_redelivery_that_the_service_did_not_count_is_found_at_the_end() {
 }
 
 #[test]
-fn one_lease_delivers_in_order_and_once() {
-    for again in [0..3, 2..4] {
-        let mut scene = Scene::begun();
-        scene.append(0..4);
-        scene.deliver(0..3);
-        scene.violates(Invariant::OncePerLease, |scene| scene.try_deliver(again));
-    }
-    let mut scene = Scene::begun();
-    scene.append(0..4);
-    let mut delivery = scene.delivery(0..4);
-    delivery.records.swap(1, 2);
-    scene.violates(Invariant::OncePerLease, |scene| scene.service(ServiceSide::Delivered(delivery)));
-}
-
-#[test]
 fn the_content_of_another_cluster_is_foreign() {
     let mut scene = Scene::begun();
     scene.append(0..4);
@@ -376,51 +257,6 @@ fn a_truncated_record_that_was_under_way_is_not_foreign() {
     let delivery = scene.delivery(0..4);
     scene.tell(Happening::Log { partition: orders(), change: LogChange::Truncated(Offset(2)) });
     scene.sees(ServiceSide::Delivered(delivery));
-}
-
-#[test]
-fn a_connection_that_was_replaced_ends_within_the_drain() {
-    let mut scene = Scene::begun();
-    for connection in [1, 2] {
-        scene.open(connection);
-        scene.fetch(connection, NodeId(1)).unwrap();
-    }
-    scene.fetch(1, NodeId(1)).unwrap();
-    scene.wait(DRAIN + Duration::from_millis(1));
-    scene.violates(Invariant::OneFetcher, |scene| scene.fetch(1, NodeId(1)));
-}
-
-#[test]
-fn an_incarnation_that_was_replaced_ends_within_the_drain() {
-    let mut scene = Scene::begun();
-    scene.stand().unwrap();
-    scene.open(1);
-    scene.fetch(1, NodeId(1)).unwrap();
-    scene.standing.incarnation = ConsumerIncarnation(2);
-    scene.stand().unwrap();
-    scene.wait(DRAIN + Duration::from_millis(1));
-    scene.violates(Invariant::OneFetcher, |scene| scene.fetch(1, NodeId(2)));
-}
-
-#[test]
-fn leadership_that_goes_there_and_back_replaces_no_connection() {
-    let mut scene = Scene::begun();
-    for connection in [1, 2] {
-        scene.open(connection);
-        scene.fetch(connection, NodeId(connection)).unwrap();
-    }
-    scene.wait(DRAIN * 2);
-    scene.fetch(1, NodeId(1)).unwrap();
-}
-
-#[test]
-fn a_member_whose_partition_went_to_another_fetches_it_no_more() {
-    let mut scene = Scene::begun();
-    scene.open(1);
-    scene.fetch(1, NodeId(1)).unwrap();
-    scene.tell(Happening::Broker(BrokerSide::Assigned { service: OTHER, partitions: only(orders()) }));
-    scene.wait(DRAIN + Duration::from_millis(1));
-    scene.violates(Invariant::OneFetcher, |scene| scene.fetch(1, NodeId(1)));
 }
 
 #[test]
@@ -442,60 +278,33 @@ fn no_window_sees_more_respawns_than_its_budget() {
     scene.violates(Invariant::RespawnGapless, |scene| scene.service(respawned(false, 1)));
 }
 
-#[test]
-fn a_request_on_an_open_connection_is_answered_or_given_up_in_time() {
-    for (api, limit) in [(Api(3), 35), (Api::JOIN_GROUP, 70)] {
-        let mut scene = Scene::begun();
-        scene.open(1);
-        scene.open(2);
-        scene.ask(1, 7, api).unwrap();
-        scene.ask(2, 8, api).unwrap();
-        scene.connection(2, ConnectionEvent::Answered(Ticket(8))).unwrap();
-        scene.wait(Duration::from_secs(limit));
-        let mut overdue = scene.clone();
-        overdue.violates(Invariant::AnswerAwaited, |scene| scene.later(1));
-        scene.connection(1, ConnectionEvent::Closed).unwrap();
-        scene.later(1).unwrap();
-    }
-}
-
-#[test]
-fn heartbeats_share_no_connection_with_fetches_or_rounds() {
-    for other in [Api::FETCH, Api::JOIN_GROUP, Api::SYNC_GROUP] {
-        let mut scene = Scene::begun();
-        scene.open(1);
-        scene.open(2);
-        scene.ask(1, 1, Api::HEARTBEAT).unwrap();
-        scene.ask(2, 2, other).unwrap();
-        scene.violates(Invariant::HeartbeatApart, |scene| scene.ask(1, 3, other));
-    }
+fn view(numbers: &[i32]) -> BTreeMap<NodeId, Address> {
+    numbers.iter().map(|number| (NodeId(*number), broker(*number))).collect()
 }
 
 fn agreed(cluster: &str, brokers: &[i32]) -> ServiceSide {
-    let endpoints = brokers.iter().map(|number| (NodeId(*number), broker(*number))).collect();
-    ServiceSide::Said(Said::Agreed { cluster: Some(ClusterId::from(cluster)), endpoints })
+    let cluster = Some(ClusterId::from(cluster));
+    ServiceSide::Said(Said::Agreed { cluster, endpoints: view(brokers) })
 }
 
 #[test]
-fn what_most_brokers_say_for_a_while_is_agreed_and_nothing_else() {
-    let view = |number| BTreeMap::from([(NodeId(number), broker(number))]);
+fn what_brokers_say_is_agreed_or_what_they_said_a_moment_ago_and_nothing_else() {
+    let told = |numbers: &[i32]| Happening::Told(numbers.iter().map(|number| view(&[*number])).collect());
     let mut scene = Scene::begun();
-    [1, 2].map(|number| scene.hear(number));
-    scene.tell(Happening::Truth(Some(view(1))));
+    [1, 2, 3, 9].map(|number| scene.hear(number));
+    scene.tell(told(&[1]));
     scene.sees(agreed("ours", &[1]));
-    scene.tell(Happening::Truth(Some(view(2))));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[9])));
+    scene.tell(told(&[2]));
     scene.sees(agreed("ours", &[1]));
-    let mut known = scene.clone();
-    known.sees(agreed("ours", &[2]));
-    known.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[1])));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[9])));
     scene.wait(Duration::from_secs(40));
-    [1, 2].map(|number| scene.hear(number));
+    [1, 2, 3, 9].map(|number| scene.hear(number));
     scene.sees(agreed("ours", &[2]));
-    let mut foreign = scene.clone();
-    foreign.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", &[2])));
     scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[1])));
-    scene.tell(Happening::Truth(None));
-    scene.sees(agreed("ours", &[1]));
+    scene.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", &[2])));
+    scene.tell(told(&[2, 3]));
+    scene.sees(agreed("ours", &[3]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the service takes the cluster for, against what it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
@@ -14,23 +14,26 @@ use super::violation::{Broken, Invariant, ensure};
 /// What was heard before may count for so long, and a discovery take the rest.
 const HEARD_FOR: Duration = Duration::from_secs(35);
 
-/// The truth, and whose cluster is pinned.
+/// Brokers, and where each is reached.
+type View = BTreeMap<NodeId, Address>;
+
+/// What brokers say, and whose cluster is pinned.
 #[derive(Debug, Default)]
 pub(super) struct Views {
-    truth: Option<(BTreeMap<NodeId, Address>, Tick)>,
-    /// Who has agreed on it.
-    known: BTreeSet<Service>,
+    told: BTreeSet<View>,
+    /// What was told until then, and no more.
+    former: VecDeque<(View, Tick)>,
     pinned: Option<ClusterId>,
-    /// When each service heard last from each address what the cluster is, and since when without a long pause.
+    /// Since when, and until when, each service has heard from each address what the cluster is, without a long pause.
     heard: BTreeMap<(Service, Address), (Tick, Tick)>,
 }
 
 impl Views {
-    pub(super) fn truth(&mut self, endpoints: Option<BTreeMap<NodeId, Address>>, at: Tick) {
-        if self.truth.as_ref().map(|(truth, _)| truth) != endpoints.as_ref() {
-            self.truth = endpoints.map(|endpoints| (endpoints, at));
-            self.known.clear();
-        }
+    /// From now on brokers tell these views and no others.
+    pub(super) fn told(&mut self, told: BTreeSet<View>, at: Tick) {
+        let before = std::mem::replace(&mut self.told, told);
+        self.former.retain(|(_, until)| at <= *until + HEARD_FOR);
+        self.former.extend(before.difference(&self.told).map(|view| (view.clone(), at)));
     }
 
     pub(super) fn heard(&mut self, service: Service, from: Address, at: Tick) {
@@ -42,7 +45,7 @@ impl Views {
     pub(super) fn is_witnessed(
         &self,
         service: Service,
-        endpoints: &BTreeMap<NodeId, Address>,
+        endpoints: &View,
         settle: Duration,
         at: Tick,
     ) -> Result<(), Broken> {
@@ -62,21 +65,21 @@ impl Views {
         &mut self,
         service: Service,
         cluster: Option<ClusterId>,
-        endpoints: &BTreeMap<NodeId, Address>,
+        endpoints: &View,
         at: Tick,
     ) -> Result<(), Broken> {
         let pinned = self.pinned.get_or_insert_with(|| cluster.clone().unwrap_or_else(|| "".into()));
         ensure(cluster.as_ref() == Some(&*pinned), Invariant::ClusterPinned, || {
             format!("{} agrees on {cluster:?}, pinned is {pinned}", name(service))
         })?;
-        let Some((truth, since)) = &self.truth else { return Ok(()) };
-        let settled = at >= *since + HEARD_FOR || self.known.contains(&service);
-        if truth == endpoints {
-            self.known.insert(service);
+        if self.told.is_empty() && self.former.is_empty() {
             return Ok(());
         }
-        ensure(!settled, Invariant::ViewTrue, || {
-            format!("{} agrees on {endpoints:?}, since {since} it is {truth:?}", name(service))
+        let mut former = self.former.iter().filter(|(_, until)| at <= *until + HEARD_FOR);
+        let heard = self.told.contains(endpoints) || former.any(|(view, _)| view == endpoints);
+        ensure(heard, Invariant::ViewTrue, || {
+            let (told, former) = (&self.told, &self.former);
+            format!("{} agrees on {endpoints:?}, told is {told:?}, before {former:?}", name(service))
         })
     }
 }

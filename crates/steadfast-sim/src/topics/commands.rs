@@ -1,5 +1,6 @@
 //! The commands on topics and logs, and what can be asked about them.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -235,8 +236,8 @@ impl Cluster {
         on.into_iter()
             .map(|on| {
                 let known = on.iter().all(|node| self.brokers.contains_key(node));
-                let twice = on.iter().enumerate().any(|(at, node)| on[..at].contains(node));
-                if on.is_empty() || !known || twice {
+                let distinct = on.iter().collect::<BTreeSet<_>>().len();
+                if on.is_empty() || !known || distinct < on.len() {
                     return Err(TopicError::Replicas { topic: topic.into(), replicas: on });
                 }
                 Ok(Replicas::new(on, self))

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{DemoArgs, DemoMode, Exit, Output};
-use crate::demo::{self, Mode, Plan};
+use super::{DemoArgs, Exit, Output};
+use crate::demo::{self, Plan};
 use crate::env::real;
 use crate::log::{Format, Lines};
 
@@ -47,10 +47,7 @@ fn plan(args: &DemoArgs) -> Plan {
         partitions: i32::from(args.partitions),
         records: u64::from(args.records),
         rate: args.rate,
-        mode: match args.mode {
-            DemoMode::Refused => Mode::Refused,
-            DemoMode::Blackhole => Mode::Blackhole,
-        },
+        mode: args.mode,
         seed: args.seed,
         limit: demo::LIMIT,
     }

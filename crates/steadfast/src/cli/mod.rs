@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::demo::Mode;
 pub use crate::exit::Exit;
 
 pub mod check;
@@ -93,8 +94,8 @@ pub struct DemoArgs {
     #[arg(long, value_name = "R", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
     /// What becomes of the old endpoints.
-    #[arg(long, value_enum, default_value_t = DemoMode::Refused)]
-    pub mode: DemoMode,
+    #[arg(long, value_enum, default_value_t = Mode::Refused)]
+    pub mode: Mode,
     /// Decides when exactly the endpoints move, and the partitions' rhythm.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -107,15 +108,6 @@ pub struct DemoArgs {
     /// Write the service's log to this file.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
-}
-
-/// What becomes of the old endpoints in a demo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DemoMode {
-    /// They refuse, and standing connections are reset.
-    Refused,
-    /// They accept and stay silent, standing connections too.
-    Blackhole,
 }
 
 /// What the binary does: reads the command line and runs the command.
@@ -221,13 +213,13 @@ mod tests {
         };
         let plain = demo("steadfast demo");
         assert_eq!((plain.brokers, plain.partitions, plain.records, plain.rate), (3, 12, 4000, 1000));
-        assert_eq!((plain.mode, plain.seed, plain.output), (DemoMode::Refused, 1, Output::Text));
+        assert_eq!((plain.mode, plain.seed, plain.output), (Mode::Refused, 1, Output::Text));
         let full = demo(
             "steadfast demo --brokers 1 --partitions 7 --records 9 --rate 8 --mode blackhole --seed 6 \
                          --output json --picture a.svg --log b.log",
         );
         assert_eq!((full.brokers, full.partitions, full.records, full.rate), (1, 7, 9, 8));
-        assert_eq!((full.mode, full.seed, full.output), (DemoMode::Blackhole, 6, Output::Json));
+        assert_eq!((full.mode, full.seed, full.output), (Mode::Blackhole, 6, Output::Json));
         assert_eq!((full.picture, full.log), (Some("a.svg".into()), Some("b.log".into())));
     }
 

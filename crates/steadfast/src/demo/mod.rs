@@ -20,7 +20,8 @@ mod timeline;
 #[cfg(test)]
 mod sample;
 
-pub(crate) use plan::{LIMIT, Mode, Plan};
+pub use plan::Mode;
+pub(crate) use plan::{LIMIT, Plan};
 
 use crate::env::WallClock;
 use outcome::Outcome;

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 
 /// What becomes of the old endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// They refuse, and standing connections are reset.
     Refused,
     /// They accept and stay silent, standing connections too.

@@ -50,10 +50,11 @@ impl Scene {
     /// The service runs and was given the partition.
     pub(super) fn begun() -> Scene {
         let (assignment, generation) = (AssignmentEpoch(1), FetchGeneration(1));
+        let lease = Lease { assignment, handler: HandlerIncarnation(1), generation };
         let mut scene = Scene {
             told: Vec::new(),
             now: Tick::ZERO,
-            lease: Lease { assignment, handler: HandlerIncarnation(1), generation },
+            lease,
             standing: Standing {
                 assignment,
                 incarnation: ConsumerIncarnation(1),
@@ -62,6 +63,7 @@ impl Scene {
                 acked: Offset(0),
                 committed: None,
                 state: State::Running,
+                lease: Some(lease),
             },
         };
         scene.sees(ServiceSide::Began);
@@ -72,6 +74,7 @@ impl Scene {
 
     fn checker(&self) -> Checker {
         let mut checker = Checker::new(Limits {
+            connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(30),
             rebalance_timeout: Duration::from_secs(60),
             respawn_budget: 2,
@@ -179,6 +182,7 @@ impl Scene {
         self.sees(ServiceSide::Returned { partition: orders() });
         self.lease.generation.0 += 1;
         self.standing.generation = self.lease.generation;
+        self.standing.lease = Some(self.lease);
         self.standing.position = self.standing.acked;
     }
 
@@ -186,7 +190,17 @@ impl Scene {
         self.service(ServiceSide::Progress(BTreeMap::from([(orders(), self.standing)])))
     }
 
+    /// Asks for a commit, and it arrives at once.
     pub(super) fn try_commit(&mut self, offset: i64) -> Result<(), Violation> {
+        self.ask_to_commit(offset);
+        self.commit_arrives(offset)
+    }
+
+    pub(super) fn ask_to_commit(&mut self, offset: i64) {
+        self.sees(ServiceSide::Commits { partition: orders(), offset: Offset(offset) });
+    }
+
+    pub(super) fn commit_arrives(&mut self, offset: i64) -> Result<(), Violation> {
         let stored = |(_, happening): &(Tick, Happening)| match happening {
             Happening::Broker(BrokerSide::Committed { offset, .. }) => Some(*offset),
             _ => None,
@@ -213,6 +227,10 @@ impl Scene {
 
     pub(super) fn connection(&mut self, number: u64, event: ConnectionEvent) -> Result<(), Violation> {
         self.try_tell(Happening::Connection { connection: ConnectionId(number), event })
+    }
+
+    pub(super) fn dial(&mut self, number: i32) {
+        self.connection(id(number), ConnectionEvent::Dialled(ONE)).unwrap();
     }
 
     pub(super) fn open(&mut self, number: i32) {
