@@ -53,6 +53,8 @@ pub struct Limits {
     pub respawn_window: Duration,
     /// `respawn.drain`.
     pub respawn_drain: Duration,
+    /// `drift.settle`.
+    pub settle: Duration,
     /// Whether the services commit.
     pub commits: bool,
     /// How long, while nothing is broken, a record may stay unacked.
@@ -162,7 +164,12 @@ impl Checker {
                 Ok(())
             }
             Happening::Broker(event) => self.at_broker(event, at),
-            Happening::Connection { connection, event } => self.connections.see(connection, event, at),
+            Happening::Connection { connection, event } => {
+                if let Some((service, from)) = self.connections.see(connection, event, at)? {
+                    self.views.heard(service, from, at);
+                }
+                Ok(())
+            }
             Happening::Service { service, event } => self.at_service(service, event, at),
             Happening::Told(views) => {
                 self.views.told(views, at);
@@ -256,7 +263,10 @@ impl Checker {
                 let promoted = Tick::at(at.since_start().saturating_sub(promoted_ago));
                 self.respawned(&Respawn { service, drift, promoted, gap })
             }
-            Said::Agreed { cluster, endpoints } => self.views.agreed(service, cluster, &endpoints, at),
+            Said::Agreed { cluster, endpoints } => {
+                self.views.is_witnessed(service, &endpoints, self.limits.settle, at)?;
+                self.views.agreed(service, cluster, &endpoints, at)
+            }
             Said::Started { partition, offset, source } => self.started(service, &partition, offset, source),
             Said::Redelivered { partition, records } => {
                 self.counted(service, partition, records);

@@ -1,9 +1,13 @@
 //! What a scenario does to its world, and when.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_core::ids::NodeId;
+use steadfast_sim::embedded::Embedded;
 use steadfast_sim::faults::{Fault, Nodes, Old};
+use steadfast_sim::guise::Guise;
 
 use tokio::task::JoinHandle;
 
@@ -27,6 +31,8 @@ pub enum Deed {
     End(String),
     /// Something befalls the cluster.
     Fault(Fault),
+    /// Every endpoint moves, and this broker goes on naming those of before.
+    Lie(NodeId),
     /// A service is cut off from all brokers, or connected again.
     CutOff(usize, bool),
     /// A service is ended in order, and begins anew after this time.
@@ -49,6 +55,7 @@ impl Deed {
                     panic!("seed {}: {fault}: {error}", world.plan().seed);
                 }
             }
+            Deed::Lie(node) => world.inject(said, |cluster| lie(cluster, *node)),
             Deed::CutOff(number, cut) => {
                 world.inject(said, |_| ());
                 world.cut_off(*number, *cut);
@@ -76,12 +83,25 @@ impl Deed {
     }
 }
 
+fn lie(cluster: &Embedded, node: NodeId) {
+    let before = Arc::new(Guise::Stale(cluster.endpoints()));
+    match cluster.inject(&Fault::MoveEndpoints { nodes: Nodes::All, old: Old::Refuse }) {
+        Ok(()) => {
+            if let Ok(machine) = cluster.machine(node) {
+                machine.change_link(|link| link.guise = Some(before));
+            }
+        }
+        Err(error) => tracing::debug!(%error, "endpoints cannot move now"),
+    }
+}
+
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Deed::Begin(what) => write!(f, "broken: {what}"),
             Deed::End(what) => write!(f, "healed: {what}"),
             Deed::Fault(fault) => fault.fmt(f),
+            Deed::Lie(node) => write!(f, "all move, and broker {node} goes on naming the old endpoints"),
             Deed::CutOff(number, true) => write!(f, "service {number} is cut off"),
             Deed::CutOff(number, false) => write!(f, "service {number} is connected again"),
             Deed::Restart(number, away) => {

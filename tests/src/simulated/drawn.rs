@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use steadfast_core::ids::NodeId;
 use steadfast_sim::checker::Limits;
 use steadfast_sim::schedule::Schedule;
 use tracing::Level;
@@ -92,6 +93,12 @@ fn steps(dice: &mut StdRng, plan: &Plan, length: Duration) -> Vec<Step> {
     for _ in 0..dice.random_range(0..=3) {
         befall_services(dice, plan, length, &mut steps);
     }
+    // What most brokers say is not shaken by one that lies: nothing counts as broken meanwhile.
+    if plan.brokers >= 3 && dice.random_bool(0.3) {
+        let at = PEACE + whole(length.mul_f64(dice.random_range(0.0..0.4)));
+        let liar = NodeId(dice.random_range(1..=i32::from(plan.brokers)));
+        steps.push(Step { at, deed: Deed::Lie(liar) });
+    }
     steps.sort_by_key(|step| step.at);
     steps
 }
@@ -148,6 +155,7 @@ impl Settings {
             respawn_budget: self.budget,
             respawn_window: self.window,
             respawn_drain: SECOND,
+            settle: 2 * SECOND,
             commits: true,
             catch_up: CATCH_UP + self.session + self.rebalance,
             mend: self.request + CATCH_UP,

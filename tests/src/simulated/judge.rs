@@ -234,7 +234,7 @@ impl Case {
         let connection = wire.connection;
         let event = match &wire.event {
             WireEvent::Dialled => ConnectionEvent::Dialled(self.life(&wire.service).service),
-            WireEvent::Opened => ConnectionEvent::Opened(self.life(&wire.service).service),
+            WireEvent::Opened => ConnectionEvent::Opened(self.life(&wire.service).service, wire.to.clone()),
             WireEvent::Closed => ConnectionEvent::Closed,
             WireEvent::Answered { correlation } => ConnectionEvent::Answered(ticket(*correlation)),
             WireEvent::Asked { correlation, api, fetched, commits } => {

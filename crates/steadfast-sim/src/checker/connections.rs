@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ConsumerIncarnation, NodeId, Partition};
 use steadfast_core::tick::Tick;
 
@@ -31,6 +32,7 @@ pub(super) struct Connections {
 #[derive(Debug)]
 struct Open {
     service: Service,
+    to: Address,
     carried: BTreeSet<Api>,
     /// What is unanswered, and since when.
     asked: BTreeMap<Ticket, (Api, Tick)>,
@@ -46,35 +48,36 @@ struct Fetched {
 }
 
 impl Connections {
+    /// Takes an event in. Returns who has heard from which address what the cluster is, if it is that.
     pub(super) fn see(
         &mut self,
         connection: ConnectionId,
         event: ConnectionEvent,
         at: Tick,
-    ) -> Result<(), Broken> {
+    ) -> Result<Option<(Service, Address)>, Broken> {
         match event {
             ConnectionEvent::Dialled(service) => {
                 self.dialled.insert(connection, (service, at));
             }
-            ConnectionEvent::Opened(service) => {
+            ConnectionEvent::Opened(service, to) => {
                 self.dialled.remove(&connection);
-                let open = Open { service, carried: BTreeSet::new(), asked: BTreeMap::new() };
+                let open = Open { service, to, carried: BTreeSet::new(), asked: BTreeMap::new() };
                 self.open.insert(connection, open);
             }
             ConnectionEvent::Closed => self.close(connection),
             ConnectionEvent::Asked(ticket, api) => {
-                let Some(open) = self.open.get_mut(&connection) else { return Ok(()) };
+                let Some(open) = self.open.get_mut(&connection) else { return Ok(None) };
                 open.asked.insert(ticket, (api, at));
                 open.carried.insert(api);
                 open.heartbeats_are_apart(connection)?;
             }
             ConnectionEvent::Answered(ticket) => {
-                if let Some(open) = self.open.get_mut(&connection) {
-                    open.asked.remove(&ticket);
-                }
+                let Some(open) = self.open.get_mut(&connection) else { return Ok(None) };
+                let told = open.asked.remove(&ticket).filter(|(api, _)| *api == Api::METADATA);
+                return Ok(told.map(|_| (open.service, open.to.clone())));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn close(&mut self, connection: ConnectionId) {

@@ -26,6 +26,8 @@ pub struct Content(pub u64);
 pub struct Api(pub i16);
 
 impl Api {
+    /// Metadata.
+    pub const METADATA: Api = Api(3);
     /// Fetch.
     pub const FETCH: Api = Api(1);
     /// JoinGroup.
@@ -138,12 +140,12 @@ pub enum BrokerSide {
 }
 
 /// What happens on a connection, as the client's end of it sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionEvent {
     /// It is being opened.
     Dialled(Service),
-    /// It was opened.
-    Opened(Service),
+    /// It was opened, to this address.
+    Opened(Service, Address),
     /// It is closed or broken, or was not opened: nobody waits for it or for its answers any more.
     Closed,
     /// A request was sent.

@@ -11,7 +11,7 @@ use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId, Offset};
 use steadfast_core::progress::State;
 
-use self::scene::{CATCH_UP, ONE, OTHER, Scene, WINDOW, only, orders};
+use self::scene::{CATCH_UP, ONE, OTHER, Scene, WINDOW, broker, only, orders};
 use super::*;
 use crate::call::Ticket;
 
@@ -282,27 +282,49 @@ fn no_window_sees_more_respawns_than_its_budget() {
     scene.violates(Invariant::RespawnGapless, |scene| scene.service(respawned(false, -1)));
 }
 
+fn view(numbers: &[i32]) -> BTreeMap<NodeId, Address> {
+    numbers.iter().map(|number| (NodeId(*number), broker(*number))).collect()
+}
+
+fn agreed(cluster: &str, brokers: &[i32]) -> ServiceSide {
+    let cluster = Some(ClusterId::from(cluster));
+    ServiceSide::Said(Said::Agreed { cluster, endpoints: view(brokers) })
+}
+
 #[test]
 fn what_brokers_say_is_agreed_or_what_they_said_a_moment_ago_and_nothing_else() {
-    let view = |port| BTreeMap::from([(NodeId(1), Address::new("broker", port))]);
-    let told = |ports: &[u16]| Happening::Told(ports.iter().map(|port| view(*port)).collect());
-    let agreed = |cluster: &str, port| {
-        let cluster = Some(ClusterId::from(cluster));
-        ServiceSide::Said(Said::Agreed { cluster, endpoints: view(port) })
-    };
+    let told = |numbers: &[i32]| Happening::Told(numbers.iter().map(|number| view(&[*number])).collect());
     let mut scene = Scene::begun();
+    [1, 2, 3, 9].map(|number| scene.hear(number));
     scene.tell(told(&[1]));
-    scene.sees(agreed("ours", 1));
-    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 9)));
+    scene.sees(agreed("ours", &[1]));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[9])));
     scene.tell(told(&[2]));
-    scene.sees(agreed("ours", 1));
-    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 9)));
+    scene.sees(agreed("ours", &[1]));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[9])));
     scene.wait(Duration::from_secs(40));
-    scene.sees(agreed("ours", 2));
-    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", 1)));
-    scene.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", 2)));
+    [1, 2, 3, 9].map(|number| scene.hear(number));
+    scene.sees(agreed("ours", &[2]));
+    scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[1])));
+    scene.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", &[2])));
     scene.tell(told(&[2, 3]));
-    scene.sees(agreed("ours", 3));
+    scene.sees(agreed("ours", &[3]));
+}
+
+#[test]
+fn a_view_is_agreed_once_most_that_it_names_answered_or_one_did_for_long() {
+    let mut scene = Scene::begun();
+    scene.violates(Invariant::ViewWitnessed, |scene| scene.service(agreed("ours", &[1])));
+    scene.hear(1);
+    scene.sees(agreed("ours", &[1]));
+    scene.violates(Invariant::ViewWitnessed, |scene| scene.service(agreed("ours", &[1, 2, 3])));
+    let mut settled = scene.clone();
+    settled.wait(Duration::from_secs(2));
+    settled.sees(agreed("ours", &[1, 2, 3]));
+    scene.hear(3);
+    scene.sees(agreed("ours", &[1, 2, 3]));
+    scene.wait(Duration::from_secs(60));
+    scene.violates(Invariant::ViewWitnessed, |scene| scene.service(agreed("ours", &[1])));
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) struct Views {
     /// What was told until then, and no more.
     former: VecDeque<(View, Tick)>,
     pinned: Option<ClusterId>,
+    /// Since when, and until when, each service has heard from each address what the cluster is, without a long pause.
+    heard: BTreeMap<(Service, Address), (Tick, Tick)>,
 }
 
 impl Views {
@@ -32,6 +34,31 @@ impl Views {
         let before = std::mem::replace(&mut self.told, told);
         self.former.retain(|(_, until)| at <= *until + HEARD_FOR);
         self.former.extend(before.difference(&self.told).map(|view| (view.clone(), at)));
+    }
+
+    pub(super) fn heard(&mut self, service: Service, from: Address, at: Tick) {
+        let heard = self.heard.entry((service, from)).or_insert((at, at));
+        *heard = if at.since(heard.1) > HEARD_FOR { (at, at) } else { (heard.0, at) };
+    }
+
+    /// Most addresses that the view names have answered, or one has and it has stood for a while.
+    pub(super) fn is_witnessed(
+        &self,
+        service: Service,
+        endpoints: &View,
+        settle: Duration,
+        at: Tick,
+    ) -> Result<(), Broken> {
+        let electorate: BTreeSet<&Address> = endpoints.values().collect();
+        let heard = |address: &&Address| {
+            let heard = self.heard.get(&(service, Address::clone(address)));
+            heard.filter(|(_, last)| at.since(*last) <= HEARD_FOR).map(|(since, _)| *since)
+        };
+        let answers: Vec<Tick> = electorate.iter().filter_map(heard).collect();
+        let settled = answers.iter().any(|since| at.since(*since) >= settle);
+        ensure(answers.len() * 2 > electorate.len() || settled, Invariant::ViewWitnessed, || {
+            format!("{} agrees on {endpoints:?}: {} of its addresses answered", name(service), answers.len())
+        })
     }
 
     pub(super) fn agreed(

@@ -78,6 +78,8 @@ invariants! {
         "No connection carries heartbeats and fetches, or heartbeats and requests that are parked."
     ViewTrue "view-true"
         "What is agreed is the truth of the last 35 s; what one broker says only while no majority tells the truth."
+    ViewWitnessed "view-witnessed"
+        "A view is agreed after most addresses that it names have answered, or one has and it stood for drift.settle."
     ClusterPinned "cluster-pinned"
         "No view of another cluster is agreed than of the one that was agreed first."
     QuarantineEarned "quarantine-earned"

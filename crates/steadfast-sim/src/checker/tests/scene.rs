@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
+use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{
     AssignmentEpoch, ConsumerIncarnation, FetchGeneration, GroupGeneration, HandlerIncarnation, NodeId,
     Offset, Partition,
@@ -79,6 +80,7 @@ impl Scene {
             respawn_budget: 2,
             respawn_window: WINDOW,
             respawn_drain: DRAIN,
+            settle: Duration::from_secs(2),
             commits: true,
             catch_up: CATCH_UP,
             mend: MEND,
@@ -232,7 +234,15 @@ impl Scene {
     }
 
     pub(super) fn open(&mut self, number: i32) {
-        self.connection(id(number), ConnectionEvent::Opened(ONE)).unwrap();
+        self.connection(id(number), ConnectionEvent::Opened(ONE, broker(number))).unwrap();
+    }
+
+    /// The broker of this number answers what the cluster is.
+    pub(super) fn hear(&mut self, number: i32) {
+        self.open(number);
+        self.ask(id(number), 0, Api::METADATA).unwrap();
+        self.connection(id(number), ConnectionEvent::Answered(Ticket(0))).unwrap();
+        self.connection(id(number), ConnectionEvent::Closed).unwrap();
     }
 
     pub(super) fn ask(&mut self, connection: u64, ticket: u64, api: Api) -> Result<(), Violation> {
@@ -243,6 +253,11 @@ impl Scene {
         let (connection, partitions) = (ConnectionId(id(connection)), vec![orders()]);
         self.try_tell(Happening::Broker(BrokerSide::Fetched { connection, node, partitions }))
     }
+}
+
+/// Where the broker of this number is.
+pub(super) fn broker(number: i32) -> Address {
+    Address::new("broker", u16::try_from(number).unwrap())
 }
 
 fn content(offset: i64) -> Content {
