@@ -56,6 +56,10 @@ fn reader(name: &str) -> Option<Read> {
             undrained.then_some(Said::GivenUp { partitions })
         },
         "checkpoint.failed" => |_| Some(Said::CheckpointFailed),
+        "service.stopped" => |json| {
+            let partitions = json.get("unfinished")?.as_u64()?;
+            (partitions > 0).then_some(Said::Unfinished { partitions })
+        },
         _ => return None,
     })
 }
@@ -136,6 +140,7 @@ mod tests {
             ("partitions.lost", json!({"partitions": several}), given_up()),
             ("partitions.revoked", json!({"partitions": several, "undrained": 1}), given_up()),
             ("checkpoint.failed", json!({}), Said::CheckpointFailed),
+            ("service.stopped", json!({"unfinished": 1}), Said::Unfinished { partitions: 1 }),
         ];
         for (name, fields, expected) in cases {
             let head = json!({"event.name": name, "service.instance.id": "service-2"});

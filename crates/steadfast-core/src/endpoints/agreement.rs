@@ -91,7 +91,8 @@ pub enum Verdict<N: Ord> {
 /// The address that was dialled is the witness, so one host and port is one vote, however many nodes stand
 /// behind it. An answer proposes a view; it is a vote only if it came from an address that the view lists: a
 /// bootstrap address that no broker advertises proposes and never votes. A view is agreed when
-/// - a majority of the distinct addresses it lists answered with an equal view, or
+/// - a majority of the distinct addresses it lists, and of the nodes in use that it does not list any more,
+///   answered with an equal view, or
 /// - all that vote, at least one, do so for it, the rest of the addresses it lists is known to be silent, and
 ///   that has been so for [`Rules::settle`] (two brokers, one dead: this way).
 ///
@@ -166,9 +167,9 @@ impl<N: Ord + Clone + Debug> Agreement<N> {
     /// What all of it amounts to.
     pub fn judge(&mut self, in_use: Option<&View<N>>, now: Tick) -> Verdict<N> {
         let tallies = self.tally(now);
-        let agreed = tallies
-            .iter()
-            .filter(|tally| tally.majority() || self.settles_at(tally).is_some_and(|until| now >= until));
+        let agreed = tallies.iter().filter(|tally| {
+            tally.majority(in_use) || self.settles_at(tally).is_some_and(|until| now >= until)
+        });
         let verdict = if let Some(best) = agreed.max_by(|a, b| a.rank(b, in_use)) {
             self.agreed(best)
         } else if let Some((best, until)) =
@@ -334,8 +335,12 @@ struct Tally<N: Ord> {
 }
 
 impl<N: Ord> Tally<N> {
-    fn majority(&self) -> bool {
-        self.votes.len() * 2 > self.electorate.len()
+    /// A node in use that the view does not list any more counts against it: one broker that names only itself is
+    /// not the majority of a cluster of three.
+    fn majority(&self, in_use: Option<&View<N>>) -> bool {
+        let used = in_use.into_iter().flat_map(|view| view.endpoints.keys());
+        let gone = used.filter(|node| !self.view.endpoints.contains_key(node)).count();
+        self.votes.len() * 2 > self.electorate.len() + gone
     }
 
     /// Greater is better, among those that are agreed or among those that are not.

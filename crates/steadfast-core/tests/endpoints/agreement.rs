@@ -79,6 +79,16 @@ fn two_brokers_at_one_address_do_not_outvote_the_third() {
     scene.is_undecided("c", "c");
 }
 
+/// Found by the sweep: one of three that answered first, and named only itself, had the others count as gone.
+#[test]
+fn a_broker_that_names_only_itself_is_no_majority_of_three() {
+    let mut scene = Scene::using(OLD);
+    scene.says("a", "1=a");
+    scene.settles("1=a", 2_000);
+    scene.all_say("b c", OLD);
+    assert_eq!(scene.agrees_on(OLD).1, 2);
+}
+
 #[test]
 fn a_single_broker_agrees_with_itself() {
     let mut scene = Scene::first_start();

@@ -21,6 +21,8 @@ pub(super) struct Excuses {
     logs: BTreeMap<Partition, Tick>,
     /// What is stored was lowered by a late arrival.
     lowered: BTreeMap<Partition, Tick>,
+    /// How many partitions a process left undrained or uncommitted at its end, by its own account.
+    unfinished: BTreeMap<Service, u64>,
 }
 
 impl Excuses {
@@ -34,6 +36,15 @@ impl Excuses {
 
     pub(super) fn service(&mut self, service: Service, at: Tick) {
         self.services.insert(service, at);
+    }
+
+    pub(super) fn unfinished(&mut self, service: Service, partitions: u64) {
+        self.unfinished.insert(service, partitions);
+    }
+
+    /// How many partitions each process that ended said to leave uncommitted.
+    pub(super) fn unfinished_at_the_end(&self) -> BTreeMap<Service, u64> {
+        self.unfinished.clone()
     }
 
     pub(super) fn log(&mut self, partition: &Partition, at: Tick) {

@@ -283,6 +283,11 @@ pub enum Said {
     },
     /// `checkpoint.failed`.
     CheckpointFailed,
+    /// `service.stopped`, before all was drained and committed.
+    Unfinished {
+        /// How many partitions.
+        partitions: u64,
+    },
 }
 
 /// Where a partition begins.

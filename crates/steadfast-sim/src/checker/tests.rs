@@ -55,6 +55,16 @@ fn what_its_owner_gave_up_before_it_was_committed_is_not_lost() {
 }
 
 #[test]
+fn what_its_owner_says_to_leave_unfinished_is_not_lost() {
+    let mut scene = Scene::begun();
+    scene.append(0..4);
+    scene.process(0..4);
+    scene.commit(3);
+    scene.sees(ServiceSide::Said(Said::Unfinished { partitions: 1 }));
+    scene.finish().unwrap();
+}
+
+#[test]
 fn a_delivery_beyond_what_was_never_delivered_skips_it() {
     let mut scene = Scene::begun();
     scene.append(0..9);
