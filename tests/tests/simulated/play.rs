@@ -91,6 +91,7 @@ fn played(plan: Plan, to_the_end: bool, scenario: impl AsyncFnOnce(&World)) -> S
 fn judge() -> Judge {
     let minute = 60 * SECOND;
     let judge = Judge::new(Limits {
+        settle: 2 * SECOND,
         connect_timeout: SECOND,
         request_timeout: minute / 2,
         rebalance_timeout: 5 * minute,
