@@ -305,7 +305,7 @@ fn agreed(cluster: &str, brokers: &[i32]) -> ServiceSide {
 fn what_brokers_say_is_agreed_or_what_they_said_a_moment_ago_and_nothing_else() {
     let told = |numbers: &[i32]| Happening::Told(numbers.iter().map(|number| view(&[*number])).collect());
     let mut scene = Scene::begun();
-    [1, 2, 3, 9].map(|number| scene.hear(number));
+    [1, 2, 3, 9].into_iter().for_each(|number| scene.hear(number));
     scene.tell(told(&[1]));
     scene.sees(agreed("ours", &[1]));
     scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[9])));
@@ -313,7 +313,7 @@ fn what_brokers_say_is_agreed_or_what_they_said_a_moment_ago_and_nothing_else() 
     scene.sees(agreed("ours", &[1]));
     scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[9])));
     scene.wait(Duration::from_secs(40));
-    [1, 2, 3, 9].map(|number| scene.hear(number));
+    [1, 2, 3, 9].into_iter().for_each(|number| scene.hear(number));
     scene.sees(agreed("ours", &[2]));
     scene.violates(Invariant::ViewTrue, |scene| scene.service(agreed("ours", &[1])));
     scene.violates(Invariant::ClusterPinned, |scene| scene.service(agreed("theirs", &[2])));
