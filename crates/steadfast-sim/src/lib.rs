@@ -27,4 +27,3 @@ pub mod serve;
 pub mod tcp;
 pub mod topics;
 mod transactions;
-mod watched;

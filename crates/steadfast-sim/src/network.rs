@@ -13,19 +13,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
+use steadfast_watch as watch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use crate::names::Names;
 use crate::serve::{Ending, converse, swallow};
-use crate::watched::Watched;
 
 pub use door::Door;
 pub use machine::{Damage, Link, Machine};
 pub use rack::Machines;
 pub use stream::Stream;
 
-pub(crate) use door::{Entry, Hung, Standing, Watch, hang, replace};
+pub(crate) use door::{Entry, Hung, Standing, Watch, change, hang, replace};
 
 /// How long one host of a name is tried before the next one is.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -39,7 +39,7 @@ pub struct Network(Arc<Wires>);
 
 #[derive(Debug, Default)]
 struct Wires {
-    doors: Mutex<BTreeMap<Address, Watched<Hung>>>,
+    doors: Mutex<BTreeMap<Address, watch::Sender<Hung>>>,
     names: Mutex<Names>,
     connections: Mutex<JoinSet<()>>,
 }
@@ -56,7 +56,7 @@ impl Network {
 
     /// Where `address` leads. An address that never led anywhere refuses.
     pub fn door(&self, address: &Address) -> Door {
-        self.doors().get(address).map_or(Door::Refuse, |hung| hung.get().door)
+        self.doors().get(address).map_or(Door::Refuse, |hung| hung.borrow().door.clone())
     }
 
     /// Looks at the names, or changes them.
@@ -91,7 +91,7 @@ impl Network {
 
     async fn dial(&self, to: Address) -> io::Result<Stream> {
         let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, format!("{to} refuses"));
-        let hung = self.doors().get(&to).map(Watched::watch).ok_or_else(refused)?;
+        let hung = self.doors().get(&to).map(watch::Sender::subscribe).ok_or_else(refused)?;
         let mut watch = Watch::new(hung);
         loop {
             match watch.knock() {
@@ -126,7 +126,7 @@ impl Network {
         client
     }
 
-    fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, Watched<Hung>>> {
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, watch::Sender<Hung>>> {
         self.0.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -160,10 +160,7 @@ where
 async fn stopped(machine: Option<&Machine>) {
     let Some(machine) = machine else { return std::future::pending().await };
     let mut watched = machine.watch_link();
-    let life = watched.see().life;
-    while let Link { up: true, life: now, .. } = watched.see()
-        && now == life
-    {
-        watched.changed().await;
-    }
+    let life = watched.borrow_and_update().life;
+    // Whoever changes the link is borrowed here, so the wait ends in no other way.
+    drop(watched.wait_for(|link| !link.up || link.life != life).await);
 }

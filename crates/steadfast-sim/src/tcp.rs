@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
+use steadfast_watch as watch;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::network::{Door, Entry, Hung, Watch, attend, hang, replace};
 use crate::serve::Ending;
-use crate::watched::{Watched, Watcher};
 
 /// After a failed accept: the process may be out of file descriptors, which only time mends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ pub struct Loopback(Arc<Ports>);
 
 #[derive(Debug, Default)]
 struct Ports {
-    doors: Mutex<BTreeMap<Address, Watched<Hung>>>,
+    doors: Mutex<BTreeMap<Address, watch::Sender<Hung>>>,
     listeners: Mutex<JoinSet<()>>,
 }
 
@@ -62,7 +62,7 @@ impl Loopback {
             return Err(PortError::Drop { address });
         }
         let hung = hang(door);
-        let port = Port { at, hung: hung.watch() };
+        let port = Port { at, hung: hung.subscribe() };
         self.listeners().spawn(port.listen(TcpListener::from_std(listener)?));
         self.doors().insert(address.clone(), hung);
         Ok(address)
@@ -85,10 +85,10 @@ impl Loopback {
 
     /// Where a port leads; one that was not opened here refuses.
     pub fn door(&self, address: &Address) -> Door {
-        self.doors().get(address).map_or(Door::Refuse, |hung| hung.get().door)
+        self.doors().get(address).map_or(Door::Refuse, |hung| hung.borrow().door.clone())
     }
 
-    fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, Watched<Hung>>> {
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, watch::Sender<Hung>>> {
         self.0.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +104,7 @@ impl Loopback {
 /// ```
 struct Port {
     at: SocketAddr,
-    hung: Watcher<Hung>,
+    hung: watch::Receiver<Hung>,
 }
 
 impl Port {

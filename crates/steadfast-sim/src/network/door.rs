@@ -1,11 +1,13 @@
 //! Where an address leads.
 
+use std::future::pending;
 use std::sync::Arc;
+
+use steadfast_watch as watch;
 
 use super::machine::{Link, Machine};
 use super::rack::Machines;
 use crate::guise::Guise;
-use crate::watched::{Watched, Watcher};
 
 /// Where an address leads. What happens to the connections that stand when it changes: to `Refuse`, or to another
 /// broker, they are reset; to `BlackHole` or `Drop` they fall silent, and are reset when that ends.
@@ -31,13 +33,13 @@ pub(crate) struct Hung {
 }
 
 /// Hangs a door whose connections can watch it.
-pub(crate) fn hang(door: Door) -> Watched<Hung> {
-    Watched::new(Hung { door, cuts: 0 })
+pub(crate) fn hang(door: Door) -> watch::Sender<Hung> {
+    watch::Sender::new(Hung { door, cuts: 0 })
 }
 
 /// Replaces a door.
-pub(crate) fn replace(hung: &Watched<Hung>, door: Door) {
-    hung.change(|hung| {
+pub(crate) fn replace(hung: &watch::Sender<Hung>, door: Door) {
+    hung.send_modify(|hung| {
         if cuts(&hung.door, &door) {
             hung.cuts += 1;
         }
@@ -65,18 +67,18 @@ pub(crate) enum Standing {
 /// A connection's view of the door that it was made through.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
-    hung: Watcher<Hung>,
+    hung: watch::Receiver<Hung>,
     cuts: u64,
 }
 
 impl Watch {
-    pub(crate) fn new(mut hung: Watcher<Hung>) -> Watch {
-        let cuts = hung.see().cuts;
+    pub(crate) fn new(mut hung: watch::Receiver<Hung>) -> Watch {
+        let cuts = hung.borrow_and_update().cuts;
         Watch { hung, cuts }
     }
 
     pub(crate) fn standing(&mut self) -> Standing {
-        let hung = self.hung.see();
+        let hung = self.hung.borrow_and_update().clone();
         match hung.door {
             _ if hung.cuts != self.cuts => Standing::Reset,
             Door::Refuse => Standing::Reset,
@@ -88,36 +90,36 @@ impl Watch {
 
     /// Who answers at the door now.
     pub(crate) fn knock(&mut self) -> Entry {
-        knock(&self.hung.see().door)
+        knock(&self.hung.borrow_and_update().door)
     }
 
     /// Forgets the cuts so far: no connection is standing yet.
     pub(crate) fn renew(&mut self) {
-        self.cuts = self.hung.see().cuts;
+        self.cuts = self.hung.borrow_and_update().cuts;
     }
 
     /// Waits until connecting is refused, or no longer is. What leads to any broker is always open.
     pub(crate) async fn shut(&mut self, wanted: bool) {
         loop {
-            let (shut, machine) = match self.hung.see().door {
+            let (shut, machine) = match self.hung.borrow_and_update().door.clone() {
                 Door::Refuse => (true, None),
                 Door::Open(machine, _) => (false, Some(machine)),
                 Door::Any(_) | Door::BlackHole | Door::Drop => (false, None),
             };
             // Watched before it is looked at, so that no change is missed.
             let mut link = machine.map(|machine| machine.watch_link());
-            let down = link.as_mut().is_some_and(|link| !link.see().up);
+            let down = link.as_mut().is_some_and(|link| !link.borrow_and_update().up);
             if (shut || down) == wanted {
                 return;
             }
-            either(self, link.as_ref()).await;
+            either(self, link.as_mut()).await;
         }
     }
 
     /// Waits until the door or this link may have changed.
     pub(crate) async fn changed_or(&mut self, machine: Option<&Machine>) {
-        let link = machine.map(Machine::watch_link);
-        either(self, link.as_ref()).await;
+        let mut link = machine.map(Machine::watch_link);
+        either(self, link.as_mut()).await;
     }
 
     /// Waits until the door cuts its connections.
@@ -128,8 +130,8 @@ impl Watch {
     }
 
     /// Waits until the door may have changed.
-    pub(crate) async fn changed(&self) {
-        self.hung.changed().await;
+    pub(crate) async fn changed(&mut self) {
+        change(&mut self.hung).await;
     }
 }
 
@@ -163,11 +165,18 @@ fn knock(door: &Door) -> Entry {
     }
 }
 
-async fn either(watch: &Watch, link: Option<&Watcher<Link>>) {
+/// Waits until there is something unseen. What is gone, and changes no more, is waited for without end.
+pub(crate) async fn change<T>(watched: &mut watch::Receiver<T>) {
+    if watched.changed().await.is_err() {
+        pending().await
+    }
+}
+
+async fn either(watch: &mut Watch, link: Option<&mut watch::Receiver<Link>>) {
     let link_changed = async {
         match link {
-            Some(link) => link.changed().await,
-            None => std::future::pending().await,
+            Some(link) => change(link).await,
+            None => pending().await,
         }
     };
     tokio::select! {

@@ -9,10 +9,10 @@ use kafka_protocol::messages::ApiKey;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use steadfast_core::ids::NodeId;
+use steadfast_watch as watch;
 
 use crate::guise::Guise;
 use crate::serve::Served;
-use crate::watched::{Watched, Watcher};
 
 /// What passes between clients and one broker, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub enum Damage {
 pub struct Machine {
     served: Arc<Served>,
     node: NodeId,
-    link: Watched<Link>,
+    link: watch::Sender<Link>,
     fate: Mutex<Fate>,
 }
 
@@ -86,7 +86,7 @@ impl Machine {
     pub fn new(served: Arc<Served>, node: NodeId, seed: u64) -> Machine {
         let dice = StdRng::seed_from_u64(seed ^ u64::from(node.0.unsigned_abs()).rotate_left(32));
         let fate = Fate { damages: BTreeMap::new(), dice };
-        Machine { served, node, link: Watched::new(Link::sound()), fate: Mutex::new(fate) }
+        Machine { served, node, link: watch::Sender::new(Link::sound()), fate: Mutex::new(fate) }
     }
 
     /// The cluster that the broker belongs to.
@@ -101,12 +101,12 @@ impl Machine {
 
     /// How the link is now.
     pub fn link(&self) -> Link {
-        self.link.get()
+        self.link.borrow().clone()
     }
 
     /// Changes the link, for the connections that stand too.
     pub fn change_link(&self, change: impl FnOnce(&mut Link)) {
-        self.link.change(change);
+        self.link.send_modify(change);
     }
 
     /// The process ends: its connections are reset and new ones refused.
@@ -132,8 +132,8 @@ impl Machine {
         self.fate().damages.clear();
     }
 
-    pub(crate) fn watch_link(&self) -> Watcher<Link> {
-        self.link.watch()
+    pub(crate) fn watch_link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
     }
 
     /// What befalls the answer to `api` that is about to be sent.
@@ -166,6 +166,6 @@ impl Machine {
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine").field("node", &self.node).field("link", &self.link.get()).finish()
+        f.debug_struct("Machine").field("node", &self.node).field("link", &*self.link.borrow()).finish()
     }
 }

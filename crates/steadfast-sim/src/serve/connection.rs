@@ -16,7 +16,7 @@ use super::request::{self, Head, Read};
 use super::{Asker, Outcome};
 use crate::call::Ticket;
 use crate::guise::Guise;
-use crate::network::{Damage, Link, Machine, Standing, Watch};
+use crate::network::{Damage, Link, Machine, Standing, Watch, change};
 
 /// How many requests or answers of one connection may be under way, and how many bytes of them (but always one): beyond
 /// that it is not read, or its requests wait.
@@ -48,10 +48,10 @@ where
 {
     let (mut from, mut to) = tokio::io::split(stream);
     let mut watched = machine.watch_link();
-    let life = watched.see().life;
+    let life = watched.borrow_and_update().life;
     let mut talk = Talk::new(machine, host);
     loop {
-        let link = watched.see();
+        let link = watched.borrow_and_update().clone();
         match watch.standing() {
             _ if !link.up || link.life != life => return Ending::Reset,
             Standing::Reset => return Ending::Reset,
@@ -70,7 +70,7 @@ where
         tokio::select! {
             biased;
             () = watch.changed() => {}
-            () = watched.changed() => {}
+            () = change(&mut watched) => {}
             answer = answered(parked) => talk.unpark(answer, &link),
             sent = send(&mut to, due) => talk.sent(sent),
             () = until(wake) => {}
