@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, ArbiterHandle, Context, Handler};
@@ -22,8 +22,7 @@ use steadfast_kafka::api::Isolation;
 use steadfast_kafka::fetch::leader::Settings as FetchSettings;
 use steadfast_kafka::fetch::memory::Memory;
 use steadfast_supervision::{
-    AnyChildSpec, ChildSpec, ExitReport, Happening, Intensity, Route, Slot, SupervisionEvent,
-    Supervisor as Root, SupervisorHandle, Worker,
+    AnyChildSpec, ChildSpec, Intensity, Route, Slot, Supervisor as Root, SupervisorHandle, Worker,
 };
 use steadfast_watch as watch;
 use tokio::sync::mpsc;
@@ -32,7 +31,7 @@ use crate::config::watcher::{self, ConfigWatcher, Reload, Source};
 use crate::config::{self, Config, IsolationLevel};
 use crate::consume::checkpointer::{self, Checkpointer};
 use crate::consume::consumer;
-use crate::consume::handlers::{self, HandlerRoutes, Handlers, StartHandler, name_of, quarantine};
+use crate::consume::handlers::{self, HandlerRoutes, Handlers, StartHandler};
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
 use crate::drift::endpoint_differ::{self, EndpointDiffer, LastKnownGood};
@@ -48,8 +47,10 @@ use crate::observers::{Events, StartObserver};
 use crate::post::Post;
 
 pub use control::Control;
+use told::Told;
 
 mod control;
+mod told;
 
 /// What the service is to run.
 pub(crate) struct Plan {
@@ -351,52 +352,6 @@ where
     ChildSpec::new(name, arbiter.clone(), move |_: &mut Context<A>, _| make())
         .publish(slot)
         .intensity(Intensity::default())
-}
-
-/// What supervisors report, as events.
-struct Told {
-    events: Events,
-    table: Arc<ProgressTable>,
-    last: Mutex<BTreeMap<Arc<str>, ExitReport>>,
-}
-
-impl Told {
-    fn tell(&self, event: &SupervisionEvent) {
-        match &event.what {
-            Happening::Exited { report } => {
-                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-                last.insert(Arc::clone(&report.child), report.clone());
-            }
-            Happening::Restarting { child, .. } => {
-                let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(child);
-                if let Some(report) = last {
-                    self.restarted(&report);
-                }
-            }
-            Happening::GaveUp { report } => {
-                let reason = report.reason.to_string();
-                let mut owned = self.table.owned().into_iter();
-                let handled = owned.find(|partition| *name_of(partition) == *report.child);
-                match handled {
-                    Some(partition) => quarantine(&self.table, &self.events, &partition, &reason),
-                    None => self.events.emit(Event::ActorFailed { actor: report.child.to_string(), reason }),
-                }
-            }
-            Happening::Escalated { report } => {
-                let reason = report.reason.to_string();
-                self.events.emit(Event::ActorFailed { actor: report.child.to_string(), reason });
-            }
-            Happening::Started { .. } | Happening::Ended { .. } => {}
-        }
-    }
-
-    fn restarted(&self, report: &ExitReport) {
-        self.events.emit(Event::ActorRestarted {
-            actor: report.child.to_string(),
-            incarnation: report.incarnation.number(),
-            reason: report.reason.to_string(),
-        });
-    }
 }
 
 fn stored(env: &Env) -> Option<LastKnownGood> {

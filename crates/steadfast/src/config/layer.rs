@@ -41,7 +41,7 @@ impl Layer {
     /// What holds when nobody sets it, given the variables of the environment.
     pub(super) fn defaults(environment: &BTreeMap<String, String>) -> Layer {
         let mut layer = Layer::new("defaults");
-        for key in KEYS {
+        for key in KEYS.iter() {
             if let Fallback::Is(text) = key.default {
                 layer.put(key, Value::from(text), Place::Unset);
             }

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_environments_names_are_known_and_no_two_are_the_same() {
-        for key in KEYS {
+        for key in KEYS.iter() {
             assert_eq!(known_variable(&key.variable()).unwrap().path, key.path);
         }
         assert_eq!(
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn no_key_begins_another() {
-        for key in KEYS {
+        for key in KEYS.iter() {
             let below = format!("{}.", key.path);
             assert!(!KEYS.iter().any(|other| other.path.starts_with(&below)), "{}", key.path);
         }

@@ -73,7 +73,7 @@ impl Raw {
 
     /// Puts what is set under Java's names where ours are read; both at once is a problem.
     fn resolve_aliases(&mut self, problems: &mut Vec<Problem>) {
-        for alias in KEYS {
+        for alias in KEYS.iter() {
             let Kind::SameAs(ours) = alias.kind else { continue };
             let Some(setting) = self.settings.remove(alias.path) else { continue };
             match self.place(ours) {

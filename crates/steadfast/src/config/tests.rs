@@ -33,7 +33,7 @@ fn address(text: &str) -> Address {
 #[test]
 fn three_settings_are_enough_and_the_others_have_the_documented_defaults() {
     let settings = with("").unwrap().settings();
-    for key in KEYS {
+    for key in KEYS.iter() {
         let actual = settings.get(key.path).map(String::as_str);
         match (key.default, key.path) {
             (Fallback::Is(_), path) if path.starts_with("sink.") && path != "sink.type" => {
@@ -385,7 +385,7 @@ fn the_settings_in_force_make_the_same_configuration_again() {
 
 #[test]
 fn javas_names_apply_when_ours_do() {
-    for key in KEYS {
+    for key in KEYS.iter() {
         if let Kind::SameAs(ours) = key.kind {
             assert_eq!(key.applies, reference::key(ours).unwrap().applies, "{}", key.path);
         }

@@ -1,0 +1,105 @@
+//! `[kafka]`.
+
+use std::time::Duration;
+
+use steadfast_core::endpoints::view::Address;
+
+use super::super::choices::{Assignor, AutoOffsetReset, IsolationLevel, SecurityProtocol};
+use super::super::read::Reader;
+
+/// `[kafka]`: settings by Java's names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kafka {
+    /// At least one.
+    pub bootstrap_servers: Vec<Address>,
+    /// Not empty.
+    pub group_id: String,
+    /// Not empty.
+    pub client_id: String,
+    /// Set for a static member (KIP-345).
+    pub group_instance_id: Option<String>,
+    /// At least a second.
+    pub session_timeout: Duration,
+    /// At most a third of the session timeout; none when steadfast chooses.
+    pub heartbeat_interval: Option<Duration>,
+    /// The rebalance timeout.
+    pub max_poll_interval: Duration,
+    /// In order of preference, at least one.
+    pub partition_assignment_strategy: Vec<Assignor>,
+    /// Where to begin without a committed offset.
+    pub auto_offset_reset: AutoOffsetReset,
+    /// What to read of transactions.
+    pub isolation_level: IsolationLevel,
+    /// Bytes, at least 1.
+    pub fetch_min_bytes: i32,
+    /// Bytes, at least `fetch_min_bytes`.
+    pub fetch_max_bytes: i32,
+    /// Bytes, at most `fetch.buffer_bytes`.
+    pub max_partition_fetch_bytes: i32,
+    /// Below the request timeout.
+    pub fetch_max_wait: Duration,
+    /// For one request.
+    pub request_timeout: Duration,
+    /// How connections are secured.
+    pub security_protocol: SecurityProtocol,
+}
+
+pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
+    let bootstrap_servers = from.addresses("kafka.bootstrap.servers");
+    let group_id = from.text("kafka.group.id");
+    let client_id = from.text("kafka.client.id");
+    let group_instance_id = from.name_if_set("kafka.group.instance.id");
+    let session_timeout = from.duration("kafka.session.timeout.ms");
+    let heartbeat_interval = from.duration_if_set("kafka.heartbeat.interval.ms");
+    let max_poll_interval = from.duration("kafka.max.poll.interval.ms");
+    let partition_assignment_strategy = from.assignors("kafka.partition.assignment.strategy");
+    let auto_offset_reset = from.choice("kafka.auto.offset.reset");
+    let isolation_level = from.choice("kafka.isolation.level");
+    let fetch_min_bytes = from.bytes("kafka.fetch.min.bytes");
+    let fetch_max_bytes = from.bytes("kafka.fetch.max.bytes");
+    let max_partition_fetch_bytes = from.bytes("kafka.max.partition.fetch.bytes");
+    let fetch_max_wait = from.duration("kafka.fetch.max.wait.ms");
+    let request_timeout = from.duration("kafka.request.timeout.ms");
+    let security_protocol = from.choice("kafka.security.protocol");
+    let kafka = Kafka {
+        bootstrap_servers: bootstrap_servers?,
+        group_id: group_id?,
+        client_id: client_id?,
+        group_instance_id: group_instance_id?,
+        session_timeout: session_timeout?,
+        heartbeat_interval: heartbeat_interval?,
+        max_poll_interval: max_poll_interval?,
+        partition_assignment_strategy: partition_assignment_strategy?,
+        auto_offset_reset: auto_offset_reset?,
+        isolation_level: isolation_level?,
+        fetch_min_bytes: fetch_min_bytes?,
+        fetch_max_bytes: fetch_max_bytes?,
+        max_partition_fetch_bytes: max_partition_fetch_bytes?,
+        fetch_max_wait: fetch_max_wait?,
+        request_timeout: request_timeout?,
+        security_protocol: security_protocol?,
+    };
+    check_kafka(from, &kafka);
+    Some(kafka)
+}
+
+fn check_kafka(from: &mut Reader<'_>, kafka: &Kafka) {
+    from.require(
+        kafka.heartbeat_interval.is_none_or(|interval| interval <= kafka.session_timeout / 3),
+        "kafka.heartbeat.interval.ms",
+        "`kafka.heartbeat.interval.ms` is over a third of `kafka.session.timeout.ms`",
+        "make it shorter or leave it out: two lost heartbeats must not cost the membership",
+    );
+    from.require(
+        kafka.fetch_min_bytes <= kafka.fetch_max_bytes,
+        "kafka.fetch.min.bytes",
+        "`kafka.fetch.min.bytes` is over `kafka.fetch.max.bytes`",
+        "make it smaller",
+    );
+    from.require(
+        kafka.fetch_max_wait < kafka.request_timeout,
+        "kafka.fetch.max.wait.ms",
+        "`kafka.fetch.max.wait.ms` is not below `kafka.request.timeout.ms`",
+        "make it shorter: an idle partition's fetches would all time out",
+    );
+}
