@@ -314,6 +314,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     events.emit(Event::ServiceStarted {
         version: env!("CARGO_PKG_VERSION"),
         group: config.kafka.group_id.clone(),
+        client: config.kafka.client_id.clone(),
         topics: config.topics.iter().map(ToString::to_string).collect(),
         bootstrap: config.kafka.bootstrap_servers.clone(),
     });

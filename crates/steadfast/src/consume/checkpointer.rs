@@ -29,7 +29,7 @@ use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
-use crate::events::Event as Told;
+use crate::events::{Event as Told, Failure};
 use crate::group::line::{Coordinator, Line};
 use crate::messages::{ConfigChanged, Crash, Flush, Ownership, OwnershipChanged, Released, Suspect};
 use crate::observers::Events;
@@ -179,10 +179,10 @@ impl Checkpointer {
             match answer {
                 Ok(answer) => checkpointer.answered(&answer, membership.generation, took, ctx),
                 Err(error) => {
-                    let reason = error.to_string();
                     let (node, address) = (Some(to.node), Some(to.address));
-                    drop(checkpointer.seat.suspect.send(Suspect { reason: reason.clone(), node, address }));
-                    checkpointer.settle(Event::Unknown, Some(reason), ctx);
+                    let reason = error.to_string();
+                    drop(checkpointer.seat.suspect.send(Suspect { reason, node, address }));
+                    checkpointer.settle(Event::Unknown, Some(Failure::new(error.class(), error)), ctx);
                 }
             }
         });
@@ -254,13 +254,13 @@ impl Checkpointer {
                     | Reaction::AfterRound
                     | Reaction::GiveUp => Event::Refused,
                 };
-                self.settle(event, Some(code.to_string()), ctx);
+                self.settle(event, Some(Failure::new(code.name().unwrap_or("unknown"), code)), ctx);
             }
         }
     }
 
     /// A commit has come to an end, well or not.
-    fn settle(&mut self, event: Event, error: Option<String>, ctx: &mut Context<Self>) {
+    fn settle(&mut self, event: Event, failure: Option<Failure>, ctx: &mut Context<Self>) {
         let in_flight = self.in_flight.take();
         let (vitals, now) = (&self.seat.vitals, self.seat.env.now());
         match event {
@@ -269,9 +269,9 @@ impl Checkpointer {
             Event::Refused | Event::Fenced | Event::Unknown => vitals.commit_failed(now),
             Event::DeadlineReached | Event::Flush(_) => {}
         }
-        if let (Some(error), Some((occasion, commits))) = (error, in_flight) {
+        if let (Some(failure), Some((occasion, commits))) = (failure, in_flight) {
             let (occasion, partitions) = (occasion.name(), commits.len());
-            self.seat.events.emit(Told::CheckpointFailed { occasion, error, partitions });
+            self.seat.events.emit(Told::CheckpointFailed { occasion, partitions, failure });
         }
         self.tell(event, ctx);
         if matches!(event, Event::Stored | Event::NothingToCommit | Event::Fenced) {

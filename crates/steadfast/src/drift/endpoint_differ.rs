@@ -19,7 +19,7 @@ use steadfast_watch as watch;
 use crate::config::Config;
 use crate::drift::published::Cluster;
 use crate::env::{Env, Store};
-use crate::events::Event;
+use crate::events::{Event, Failure, Place};
 use crate::messages::{Crash, Drifted, InUse, Observed, Settled};
 use crate::observers::Events;
 use crate::vitals::{Part, Vitals};
@@ -120,7 +120,13 @@ impl EndpointDiffer {
     /// The same fault of the same witness is told once.
     fn failed(&mut self, witness: Address, fault: FailedWitness) {
         if self.failed.insert(witness.clone(), fault.clone()).as_ref() != Some(&fault) {
-            self.seat.events.emit(Event::WitnessFailed { witness, reason: fault.to_string() });
+            let class = match fault {
+                FailedWitness::Silent { .. } => "silent",
+                FailedWitness::OtherCluster { .. } => "other_cluster",
+                FailedWitness::Empty => "empty",
+            };
+            let failure = Failure::new(class, fault);
+            self.seat.events.emit(Event::WitnessFailed { server: witness.into(), failure });
         }
     }
 
@@ -141,8 +147,7 @@ impl EndpointDiffer {
         }
         for regressed in &changes.regressed {
             self.seat.events.emit(Event::ClusterRegressed {
-                topic: Arc::clone(&regressed.partition.topic),
-                partition: regressed.partition.index,
+                place: Place::from(&regressed.partition),
                 before: regressed.from,
                 after: regressed.to,
             });

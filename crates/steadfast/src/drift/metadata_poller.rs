@@ -226,7 +226,8 @@ impl MetadataPoller {
         self.told.retain(|_, at| now.since(*at) < TOLD_AGAIN);
         if self.told.insert((suspect.node, suspect.reason.clone()), now).is_none() {
             let Suspect { reason, node, address } = suspect;
-            self.seat.events.emit(Told::EndpointSuspected { reason, node, address });
+            let server = address.map(Into::into);
+            self.seat.events.emit(Told::EndpointSuspected { reason, node, server });
         }
         self.discover(ctx);
     }
