@@ -18,9 +18,11 @@ use channel::{Channel, Sent};
 pub use link::CloseReason;
 pub use open::{ConnectError, ConnectFailure, Dial};
 
+mod authentication;
 mod channel;
 mod link;
 mod open;
+mod renewal;
 #[cfg(test)]
 mod scripted;
 

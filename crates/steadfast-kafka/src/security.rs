@@ -10,8 +10,11 @@ pub use tls::{Identity, Roots, Tls, TlsError, TlsSettings};
 #[cfg(test)]
 pub(crate) mod authority;
 mod chain_only;
+pub(crate) mod exchange;
 pub(crate) mod handshake;
+pub(crate) mod random;
 mod sasl;
+mod scram;
 mod secret;
 mod tls;
 

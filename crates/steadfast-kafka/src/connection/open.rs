@@ -8,7 +8,9 @@ use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 use tokio::time::{Instant, timeout};
 
+use super::authentication::Credentials;
 use super::channel::Channel;
+use super::renewal::keep_authenticated;
 use super::{CallError, CallFailure, CloseReason, Connection, Opened};
 use crate::api::api_versions::{ApiVersions, ApiVersionsAnswer};
 use crate::api::metadata::{Metadata, MetadataAnswer};
@@ -204,6 +206,7 @@ async fn open(transport: &dyn Transport, dial: &Dial) -> Result<Connection, Conn
     let stream = secured(stream, dial).await?;
     let channel = Arc::new(Channel::start(dial, stream));
     let versions = broker_versions(&channel, dial.answer_limit).await?;
+    authenticate(&channel, &versions, dial).await?;
     let view = proven_view(&channel, &versions, dial).await?;
     let opened =
         Opened { view, versions, connected_in: connected - start, handshake_in: connected.elapsed() };
@@ -234,6 +237,21 @@ async fn broker_versions(channel: &Arc<Channel>, limit: Duration) -> Result<Brok
     }
     refused::<ApiVersions>(answer.error)?;
     Ok(answer.versions)
+}
+
+/// Says who we are, before anything else is asked, and again for as long as the connection lives.
+async fn authenticate(
+    channel: &Arc<Channel>,
+    versions: &BrokerVersions,
+    dial: &Dial,
+) -> Result<(), ConnectFailure> {
+    let Some(sasl) = &dial.security.sasl else { return Ok(()) };
+    let credentials = Credentials::new(sasl, dial, channel, versions)?;
+    let ready = credentials.ready().await.map_err(|reason| credentials.failed(reason))?;
+    if let Some(lifetime) = credentials.prove(channel, &channel.lane(), ready).await? {
+        keep_authenticated(channel, credentials, lifetime);
+    }
+    Ok(())
 }
 
 async fn ask_versions(
