@@ -44,7 +44,7 @@ pub struct Opened {
     pub versions: BrokerVersions,
     /// How long resolving and connecting took.
     pub connected_in: Duration,
-    /// How long ApiVersions and Metadata took after that.
+    /// How long securing it, ApiVersions and Metadata took after that.
     pub handshake_in: Duration,
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{CallFailure, MOST_UNANSWERED};
 use crate::frame::FrameError;
+use crate::security::TlsFailure;
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,12 @@ pub enum CloseReason {
         /// Its text.
         text: String,
     },
+    /// TLS broke, or the broker ended it: it refuses our certificate for instance.
+    #[error("TLS: {0}")]
+    Tls(TlsFailure),
+    /// The peer answered in TLS what was said in plain text.
+    #[error("the listener speaks TLS, and was spoken to in plain text")]
+    SpeaksTls,
     /// A request could not be written whole by its deadline.
     #[error("a request could not be written by its deadline")]
     WriteStalled,
@@ -53,6 +60,7 @@ impl From<FrameError> for CloseReason {
     fn from(error: FrameError) -> CloseReason {
         match error {
             FrameError::Ended => CloseReason::ByPeer,
+            FrameError::Tls => CloseReason::SpeaksTls,
             FrameError::Io(error) => error.into(),
             other => CloseReason::BadFrame(other.to_string()),
         }
@@ -61,7 +69,13 @@ impl From<FrameError> for CloseReason {
 
 impl From<io::Error> for CloseReason {
     fn from(error: io::Error) -> CloseReason {
-        CloseReason::Io { kind: error.kind(), text: error.to_string() }
+        match TlsFailure::within(&error) {
+            Some(failure) => CloseReason::Tls(failure),
+            // A TLS stream that ends without the goodbye of TLS: a broker that was killed gives none. Frames
+            // have a length, so nothing is mistaken for whole.
+            None if error.kind() == io::ErrorKind::UnexpectedEof => CloseReason::ByPeer,
+            None => CloseReason::Io { kind: error.kind(), text: error.to_string() },
+        }
     }
 }
 

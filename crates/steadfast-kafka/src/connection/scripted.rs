@@ -8,18 +8,18 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use steadfast_core::endpoints::view::Address;
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::io::AsyncWriteExt;
 
 use super::{Connection, Dial};
 use crate::frame::read_frame;
-use crate::transport::{Listener, Memory};
+use crate::transport::{Duplex, Listener, Memory};
 
 /// The versions that the broker offers: ApiVersions, Metadata and Heartbeat.
 pub(super) const OFFERED: [(i16, i16, i16); 3] = [(18, 0, 4), (3, 0, 12), (12, 0, 4)];
 
 /// One connection, from the broker's side.
 pub(super) struct Script {
-    pub(super) io: DuplexStream,
+    pub(super) io: Box<dyn Duplex>,
     /// The cluster id that it reports.
     pub(super) cluster: Option<&'static str>,
     /// How many brokers it lists.
@@ -56,7 +56,12 @@ pub(super) async fn opened() -> (Connection, Script) {
 
 impl Script {
     pub(super) async fn accept(listener: &mut Listener) -> Script {
-        Script { io: listener.accept().await.unwrap(), cluster: Some("pinned"), brokers: 2 }
+        Script::over(listener.accept().await.unwrap())
+    }
+
+    /// A broker at the end of `io`.
+    pub(super) fn over(io: impl Duplex + 'static) -> Script {
+        Script { io: Box::new(io), cluster: Some("pinned"), brokers: 2 }
     }
 
     /// Answers the handshake.

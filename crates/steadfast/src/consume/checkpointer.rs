@@ -33,6 +33,7 @@ use crate::events::Event as Told;
 use crate::group::line::{Coordinator, Line};
 use crate::messages::{ConfigChanged, Crash, Flush, Ownership, OwnershipChanged, Released, Suspect};
 use crate::observers::Events;
+use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
 
 /// What a checkpointer is given by wiring.
@@ -47,6 +48,7 @@ pub(crate) struct Seat {
     pub(crate) member: Route<Released>,
     pub(crate) handlers: Route<OwnershipChanged>,
     pub(crate) suspect: Route<Suspect>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
     pub(crate) request_timeout: Duration,
     /// Whether anything is committed at all.
@@ -260,6 +262,13 @@ impl Checkpointer {
     /// A commit has come to an end, well or not.
     fn settle(&mut self, event: Event, error: Option<String>, ctx: &mut Context<Self>) {
         let in_flight = self.in_flight.take();
+        let (vitals, now) = (&self.seat.vitals, self.seat.env.now());
+        match event {
+            Event::Stored => vitals.committed(now),
+            Event::NothingToCommit => vitals.nothing_to_commit(),
+            Event::Refused | Event::Fenced | Event::Unknown => vitals.commit_failed(now),
+            Event::DeadlineReached | Event::Flush(_) => {}
+        }
         if let (Some(error), Some((occasion, commits))) = (error, in_flight) {
             let (occasion, partitions) = (occasion.name(), commits.len());
             self.seat.events.emit(Told::CheckpointFailed { occasion, error, partitions });

@@ -34,6 +34,7 @@ use crate::events::Event;
 use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Suspect};
 use crate::observers::Events;
 use crate::post::Post;
+use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
 
 /// What every incarnation is given by wiring.
@@ -48,6 +49,7 @@ pub(crate) struct Seat {
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
     pub(crate) supervisor: Post<ConsumerState>,
     pub(crate) suspect: Route<Suspect>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
     pub(crate) reset: AutoOffsetReset,
     pub(crate) out_of_range: OutOfRange,
@@ -251,6 +253,7 @@ impl Consumer {
             });
             let stood = self.watchdog.look(&partition, waiting, now);
             if let (Some(stood), Some(position)) = (stood, waiting) {
+                self.seat.vitals.stalled(&partition, position, stood, now);
                 self.seat.events.emit(Event::PartitionStalled {
                     topic: Arc::clone(&partition.topic),
                     partition: partition.index,

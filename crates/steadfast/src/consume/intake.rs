@@ -78,7 +78,10 @@ impl Intake for LoopIntake {
         }
         match self.table.fetch_from(partition, self.incarnation) {
             Some(position) if self.table.outstanding(partition) < self.share => Want::Records(position),
-            Some(_) | None => Want::Nothing,
+            Some(_) | None => {
+                self.table.held_back(partition);
+                Want::Nothing
+            }
         }
     }
 

@@ -22,6 +22,7 @@ use crate::env::{Env, Store};
 use crate::events::Event;
 use crate::messages::{Crash, Drifted, InUse, Observed, Settled};
 use crate::observers::Events;
+use crate::vitals::{Part, Vitals};
 
 /// What a differ is given by wiring.
 pub(crate) struct Seat {
@@ -31,6 +32,7 @@ pub(crate) struct Seat {
     pub(crate) cluster: watch::Sender<Arc<Cluster>>,
     pub(crate) supervisor: Route<Drifted>,
     pub(crate) poller: Route<Settled>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
 }
 
@@ -197,6 +199,7 @@ impl EndpointDiffer {
             self.store(&view);
         }
         self.learn_topics(now);
+        self.seat.vitals.recovered(Part::View);
         if let Some(since) = self.degraded_since.take() {
             let degraded_ms = now.since(since).as_secs_f64() * 1e3;
             self.seat.events.emit(Event::ServiceRecovered { degraded_ms });
@@ -270,6 +273,7 @@ impl EndpointDiffer {
     }
 
     fn unsettled(&mut self, missing: Vec<String>, now: Tick) {
+        self.seat.vitals.degraded(Part::View, missing.clone(), now);
         if self.degraded_since.is_none() {
             self.degraded_since = Some(now);
             self.seat.events.emit(Event::ServiceDegraded { missing });
