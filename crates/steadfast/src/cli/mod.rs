@@ -10,6 +10,7 @@ pub use crate::exit::Exit;
 
 pub mod check;
 pub mod demo;
+pub mod proxy;
 pub mod run;
 
 /// A Kafka consumer that keeps its place while the cluster's endpoints drift.
@@ -30,6 +31,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
     Demo(DemoArgs),
+    /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
+    Proxy(proxy::ProxyArgs),
 }
 
 /// Where the configuration comes from.
@@ -124,6 +127,7 @@ pub fn main() -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Proxy(args) => proxy::proxy(args),
     }
 }
 
