@@ -210,7 +210,7 @@ impl Service {
                 }
             },
         };
-        let placement = env.placement.clone();
+        let doors = env.clone();
         let plan = Plan {
             env,
             config: Arc::new(self.config),
@@ -222,7 +222,8 @@ impl Service {
         let running = wiring::start(plan).await;
         if let Some(manager) = manager {
             manager.ready();
-            placement.io.spawn(manager.look_on(placement.clone(), running.control.clone()));
+            let vitals = running.control.vitals().clone();
+            doors.placement.io.spawn(manager.look_on(doors.clone(), vitals));
         }
         if let Some(on_start) = self.on_start {
             on_start(running.control.clone());

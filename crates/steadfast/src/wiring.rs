@@ -45,6 +45,7 @@ use crate::group::member::{self, Member};
 use crate::messages::{Crash, End, Leave};
 use crate::observers::{Events, StartObserver};
 use crate::post::Post;
+use crate::vitals::{self, Vitals};
 
 pub use control::Control;
 use told::Told;
@@ -124,6 +125,18 @@ pub(crate) async fn start(plan: Plan) -> Running {
         client_id: Arc::from(config.kafka.client_id.as_str()),
     };
 
+    let memory = Memory::new(usize::try_from(config.fetch.buffer_bytes).unwrap_or(usize::MAX));
+    let sources = vitals::Sources {
+        started_with: Arc::clone(&config),
+        config: config_view.clone(),
+        cluster: cluster_view.clone(),
+        membership: membership_view.clone(),
+        standing: Arc::clone(&standing),
+        table: Arc::clone(&table),
+        memory: memory.clone(),
+    };
+    let vitals = Vitals::new(sources, env.now());
+
     // Supervisors: the root's children are the service; handlers come and go under their own, consumers in
     // their slot.
     let told = Told { events: events.clone(), table: Arc::clone(&table), last: Mutex::default() };
@@ -139,12 +152,13 @@ pub(crate) async fn start(plan: Plan) -> Running {
         env: env.clone(),
         dialler: dialler.clone(),
         settings: fetch_settings(&config),
-        memory: Memory::new(usize::try_from(config.fetch.buffer_bytes).unwrap_or(usize::MAX)),
+        memory,
         table: Arc::clone(&table),
         handlers: routes.clone(),
         cluster: cluster_view.clone(),
         supervisor: consumers.clone(),
         suspect: suspect.clone(),
+        vitals: vitals.clone(),
         events: events.clone(),
         reset: config.kafka.auto_offset_reset,
         out_of_range: config.offsets.out_of_range,
@@ -160,6 +174,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         table: Arc::clone(&table),
         differ: in_use,
         checkpointer: flush,
+        vitals: vitals.clone(),
         events: events.clone(),
         gap: Mutex::new(0),
         degraded: Mutex::new(None),
@@ -185,6 +200,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         member: released,
         handlers: ownership_changed,
         suspect: suspect.clone(),
+        vitals: vitals.clone(),
         events: events.clone(),
         request_timeout: config.kafka.request_timeout,
         enabled: config.checkpoint.enabled,
@@ -204,6 +220,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         checkpointer: ownership,
         poller: count_topics,
         suspect,
+        vitals: vitals.clone(),
         events: events.clone(),
         end,
     });
@@ -213,6 +230,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         cluster,
         supervisor: drifted,
         poller: settled,
+        vitals: vitals.clone(),
         events: events.clone(),
     });
     let poller_seat = Arc::new(metadata_poller::Seat {
@@ -224,6 +242,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         last_known_good: addresses(stored),
         counted: Mutex::default(),
         differ: observed,
+        vitals: vitals.clone(),
         events: events.clone(),
     });
     let watcher_seat = Arc::new(watcher::Seat {
@@ -295,6 +314,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     events.emit(Event::ServiceStarted {
         version: env!("CARGO_PKG_VERSION"),
         group: config.kafka.group_id.clone(),
+        client: config.kafka.client_id.clone(),
         topics: config.topics.iter().map(ToString::to_string).collect(),
         bootstrap: config.kafka.bootstrap_servers.clone(),
     });
@@ -310,6 +330,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         consumer: supervisor_seat,
         supervisors: supervisors.clone(),
         reload: reload.clone(),
+        vitals,
     };
     Running {
         supervisors,

@@ -2,10 +2,18 @@
 
 use std::io::{self, Write};
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, CompletionsArgs, Exit};
+use super::{Cli, Exit};
+
+/// Arguments of `steadfast completions`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
 
 /// Runs the command.
 pub fn completions(args: &CompletionsArgs) -> Exit {

@@ -1,10 +1,19 @@
 //! `steadfast man`: the manual pages.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use clap::{Command, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 
-use super::{Cli, Exit, ManArgs};
+use super::{Cli, Exit};
+
+/// Arguments of `steadfast man`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ManArgs {
+    /// Write steadfast.1 and a page for each command here.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+}
 
 /// Runs the command.
 pub fn man(args: &ManArgs) -> Exit {

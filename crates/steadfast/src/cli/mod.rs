@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
 pub use crate::demo::Mode;
 pub use crate::exit::Exit;
@@ -13,6 +12,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod man;
+pub mod proxy;
 pub mod run;
 
 /// A Kafka consumer that keeps its place while the cluster's endpoints drift.
@@ -33,10 +33,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
     Demo(DemoArgs),
+    /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
+    Proxy(proxy::ProxyArgs),
     /// Print what a shell needs to complete this command line.
-    Completions(CompletionsArgs),
+    Completions(completions::CompletionsArgs),
     /// Print the manual page, or write those of all commands into a directory.
-    Man(ManArgs),
+    Man(man::ManArgs),
 }
 
 /// Where the configuration comes from.
@@ -117,22 +119,6 @@ pub struct DemoArgs {
     pub log: Option<PathBuf>,
 }
 
-/// Arguments of `steadfast completions`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct CompletionsArgs {
-    /// The shell.
-    #[arg(value_enum)]
-    pub shell: Shell,
-}
-
-/// Arguments of `steadfast man`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct ManArgs {
-    /// Write steadfast.1 and a page for each command here.
-    #[arg(long, value_name = "DIRECTORY")]
-    pub directory: Option<PathBuf>,
-}
-
 /// What the binary does: reads the command line and runs the command.
 pub fn main() -> Exit {
     let cli = match Cli::try_parse() {
@@ -147,6 +133,7 @@ pub fn main() -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Proxy(args) => proxy::proxy(args),
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => man::man(args),
     }

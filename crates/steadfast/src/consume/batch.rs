@@ -13,7 +13,7 @@ pub use steadfast_kafka::records::lazy::{Record, RecordError};
 
 use crate::consume::handlers::quarantine;
 use crate::consume::progress::ProgressTable;
-use crate::events::Event;
+use crate::events::{Event, Failure, Place};
 use crate::observers::Events;
 
 /// Records of one partition, in order, to be processed once.
@@ -100,7 +100,7 @@ impl Batch {
     /// The batch could not be processed: its lease ends, and the partition goes back to what was acked. It rests
     /// for a while that doubles with each failure, and is quarantined when it fails too often without progress.
     pub fn failed(mut self, error: impl fmt::Display) {
-        self.give_back(&error.to_string());
+        self.give_back(&Failure::new("failed", error));
     }
 
     /// Whether an ack would still count. What is not worth an ack any more (a batch before it failed, the
@@ -111,17 +111,16 @@ impl Batch {
         lease == Some(self.ack.lease)
     }
 
-    fn give_back(&mut self, reason: &str) {
+    fn give_back(&mut self, failure: &Failure) {
         self.ack.open = false;
         let Some(verdict) = self.ack.table.returned(&self.partition, self.ack.lease) else { return };
         self.ack.events.emit(Event::BatchReturned {
-            topic: Arc::clone(&self.partition.topic),
-            partition: self.partition.index,
+            place: Place::from(&self.partition),
             from: self.span.from,
-            reason: reason.to_owned(),
+            failure: failure.clone(),
         });
         if verdict == Verdict::Quarantine {
-            quarantine(&self.ack.table, &self.ack.events, &self.partition, reason);
+            quarantine(&self.ack.table, &self.ack.events, &self.partition, &failure.message);
         }
     }
 
@@ -134,7 +133,7 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         if self.ack.open {
-            self.give_back("dropped");
+            self.give_back(&Failure::new("dropped", "dropped without an ack"));
         }
         self.ack.table.free(&self.partition, self.held);
     }

@@ -209,12 +209,7 @@ pub(crate) fn quarantine(table: &ProgressTable, events: &Events, partition: &Par
 
 /// Says that the partition is in quarantine from `acked` on.
 pub(crate) fn tell_quarantined(events: &Events, partition: &Partition, acked: Offset, reason: &str) {
-    events.emit(Event::PartitionQuarantined {
-        topic: Arc::clone(&partition.topic),
-        partition: partition.index,
-        acked,
-        reason: reason.to_owned(),
-    });
+    events.emit(Event::PartitionQuarantined { place: partition.into(), acked, reason: reason.to_owned() });
 }
 
 impl Actor for Handlers {

@@ -78,7 +78,10 @@ impl Intake for LoopIntake {
         }
         match self.table.fetch_from(partition, self.incarnation) {
             Some(position) if self.table.outstanding(partition) < self.share => Want::Records(position),
-            Some(_) | None => Want::Nothing,
+            Some(_) | None => {
+                self.table.held_back(partition);
+                Want::Nothing
+            }
         }
     }
 
@@ -126,8 +129,7 @@ impl Intake for LoopIntake {
         let began = self.table.update(partition, |progress| progress.start(assignment, start));
         if began {
             self.events.emit(Event::PartitionStarted {
-                topic: Arc::clone(&partition.topic),
-                partition: partition.index,
+                place: partition.into(),
                 offset,
                 source: match at {
                     LogEnd::Earliest => "earliest",
@@ -185,8 +187,7 @@ impl LoopIntake {
             return;
         }
         self.table.counts.redelivered.fetch_add(records, Ordering::Relaxed);
-        let (topic, partition) = (Arc::clone(&partition.topic), partition.index);
-        self.events.emit(Event::RecordsRedelivered { topic, partition, records, reason });
+        self.events.emit(Event::RecordsRedelivered { place: partition.into(), records, reason });
     }
 }
 

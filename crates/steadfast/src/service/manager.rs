@@ -10,11 +10,11 @@ use steadfast_supervision::Route;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::watcher::Reload;
-use crate::placement::Placement;
-use crate::wiring::Control;
+use crate::env::Env;
+use crate::vitals::{Reading, Vitals};
 
-/// A status that changed is told after so long at the latest, and the threads are looked at as often.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it looks how the service stands, and whether its threads turn.
+const LOOK: Duration = Duration::from_secs(5);
 /// What reading a configuration file may take.
 const RELOAD_LIMIT: Duration = Duration::from_secs(5);
 
@@ -52,7 +52,7 @@ impl Manager {
     }
 
     /// Tells how the service stands and, as long as its threads turn, that they do. Never ends.
-    pub(super) async fn look_on(self, placement: Placement, control: Control) {
+    pub(super) async fn look_on(self, env: Env, vitals: Vitals) {
         let limit = sd_notify::watchdog_enabled();
         // A look may take as long as the pause before it, and both are to fit into half of the limit.
         let every = limit.map_or(LOOK, |limit| LOOK.min(limit / 4));
@@ -61,10 +61,10 @@ impl Manager {
         let mut told = String::new();
         loop {
             looks.tick().await;
-            if limit.is_some() && placement.turns(every).await {
+            if limit.is_some() && env.placement.turns(every).await {
                 tell(&[NotifyState::Watchdog]);
             }
-            let status = status(&control);
+            let status = status(&vitals.read(env.now()));
             if status != told {
                 tell(&[NotifyState::Status(&status)]);
                 told = status;
@@ -74,10 +74,10 @@ impl Manager {
 }
 
 /// One line for `systemctl status`.
-fn status(control: &Control) -> String {
-    match control.cluster().view {
-        None => "no cluster was found yet".to_owned(),
-        Some(_) => format!("{} partitions", control.standing().owned.len()),
+fn status(reading: &Reading) -> String {
+    match reading.failed().next() {
+        Some(check) => format!("not ready: {}: {}", check.name, check.message),
+        None => format!("{} partitions, consumer {}", reading.partitions, reading.incarnation),
     }
 }
 

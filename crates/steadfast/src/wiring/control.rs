@@ -12,6 +12,7 @@ use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
 use crate::drift::supervisor;
 use crate::messages::Crash;
+use crate::vitals::Vitals;
 
 /// A handle for drills and for whoever looks on: shows how a running service stands, and lets parts of it fail on
 /// command.
@@ -24,6 +25,7 @@ pub struct Control {
     pub(super) consumer: Arc<supervisor::Seat>,
     pub(super) supervisors: [SupervisorHandle; 2],
     pub(super) reload: Route<Reload>,
+    pub(super) vitals: Vitals,
 }
 
 impl Control {
@@ -35,6 +37,11 @@ impl Control {
     /// The progress of all partitions. To be read: who changes it takes the place of the actors.
     pub fn progress(&self) -> &ProgressTable {
         &self.table
+    }
+
+    /// The service's signs of life.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// How the member stands in its group.
