@@ -25,12 +25,14 @@ use crate::sinks::lines::{Lines, Output, Writer};
 use crate::sinks::rotation::RotatingFile;
 use crate::wiring::{self, Plan};
 use life::{Life, STOP_LIMIT};
+use manager::Manager;
 use orders::Orders;
 
 pub use crate::wiring::Control;
 
 mod end_watch;
 mod life;
+mod manager;
 mod orders;
 
 /// A consumer service: configuration in, an exit code out.
@@ -167,14 +169,16 @@ impl Service {
         }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         let env = real::env(directory, placement);
-        let orders = match Orders::listen(std::mem::replace(&mut self.stop, std::future::pending().boxed())) {
+        let manager = Manager::that_listens();
+        let stop = std::mem::replace(&mut self.stop, std::future::pending().boxed());
+        let orders = match Orders::listen(stop, manager) {
             Ok(orders) => orders,
             Err(error) => {
                 tracing::error!(%error, "signals cannot be received");
                 return Exit::Internal;
             }
         };
-        let exit = self.live(env, orders).await;
+        let exit = self.live(env, orders, manager).await;
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
         }
@@ -192,10 +196,10 @@ impl Service {
     /// runs. It listens to no signals and starts no threads of its own (but the sinks that write to files and to
     /// standard output do); [`Service::stop_when`] and the state directory are not looked at.
     pub async fn run_on(self, env: Env, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
-        self.live(env, Orders::only(stop.boxed())).await
+        self.live(env, Orders::only(stop.boxed()), None).await
     }
 
-    async fn live(mut self, env: Env, orders: Orders) -> Exit {
+    async fn live(mut self, env: Env, orders: Orders, manager: Option<Manager>) -> Exit {
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
             None => match built_in(&self.config, &env) {
@@ -206,6 +210,7 @@ impl Service {
                 }
             },
         };
+        let doors = env.clone();
         let plan = Plan {
             env,
             config: Arc::new(self.config),
@@ -215,10 +220,15 @@ impl Service {
             observers: self.observers,
         };
         let running = wiring::start(plan).await;
+        if let Some(manager) = manager {
+            manager.ready();
+            let vitals = running.control.vitals().clone();
+            doors.placement.io.spawn(manager.look_on(doors.clone(), vitals));
+        }
         if let Some(on_start) = self.on_start {
             on_start(running.control.clone());
         }
-        Life { running, orders, until_end: self.until_end, started: Instant::now() }.live().await
+        Life { running, orders, manager, until_end: self.until_end, started: Instant::now() }.live().await
     }
 }
 
