@@ -4,9 +4,9 @@ use std::sync::Mutex;
 
 use futures::future::BoxFuture;
 
-use super::sasl::{PLANTED, as_who, plain};
+use super::sasl::{PLANTED, Verifier, as_who, plain, scram};
 use super::*;
-use crate::security::{AuthenticationFailure, Sasl, Secret, TokenError, TokenSource};
+use crate::security::{AuthenticationFailure, Sasl, ScramHash, Secret, TokenError, TokenSource};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -112,6 +112,31 @@ async fn what_is_in_flight_is_answered_and_what_comes_meanwhile_waits_for_the_la
         assert_eq!(asked.header.request_api_key, 12);
         broker.answer_heartbeat(&asked, expected).await;
         assert_eq!(mark(pending.answer().await), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_two_proofs_of_scram_pass_with_nothing_between_them() {
+    let (network, mut listener) = listen();
+    let verifier = Verifier::new(ScramHash::Sha512, PLANTED);
+    let broker = async {
+        let mut script = Script::accept(&mut listener).await;
+        script.answer_versions().await;
+        script.answer_handshake(0).await;
+        verifier.verify(&mut script, A_MINUTE).await;
+        script.answer_metadata().await;
+        script
+    };
+    let dial = as_who(scram(ScramHash::Sha512));
+    let (connection, mut script) = tokio::join!(Connection::open(&network, dial), broker);
+    let connection = connection.unwrap();
+    for lap in 0..3 {
+        assert_eq!(script.answer_handshake(0).await, "SCRAM-SHA-512");
+        let pending = connection.send(&heartbeat(), SECOND).unwrap();
+        verifier.verify(&mut script, A_MINUTE).await;
+        let asked = script.asked().await;
+        script.answer_heartbeat(&asked, lap).await;
+        assert_eq!(mark(pending.answer().await), lap);
     }
 }
 
