@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use futures::future::BoxFuture;
+use kafka_protocol::messages::SaslHandshakeResponse;
 
 use super::sasl::{PLANTED, Verifier, as_who, plain, scram};
 use super::*;
@@ -150,6 +151,23 @@ async fn a_parked_long_poll_delays_the_renewal_and_fails_nothing() {
     assert_eq!(mark(long_poll.answer().await), 11);
     authenticated(&mut broker, A_MINUTE).await;
     authenticated(&mut broker, A_MINUTE).await;
+    assert!(!connection.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_long_poll_the_broker_has_its_whole_limit_still() {
+    let (connection, mut broker) = session(plain(), A_MINUTE).await;
+    let _long_poll = connection.send(&heartbeat(), 10 * MINUTE).unwrap();
+    let parked = broker.asked().await;
+    let asked = broker.asked().await;
+    assert_eq!(asked.header.request_api_key, 17);
+    sleep(SECOND * 29 / 10).await;
+    broker.answer_heartbeat(&parked, 11).await;
+    sleep(SECOND * 29 / 10).await;
+    broker.answer(&asked, &SaslHandshakeResponse::default()).await;
+    let (asked, _) = broker.asked_to_authenticate().await;
+    broker.answer_authenticate(&asked, b"", 0).await;
+    sleep(MINUTE).await;
     assert!(!connection.is_closed());
 }
 
