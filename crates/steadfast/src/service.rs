@@ -27,12 +27,14 @@ use crate::sinks::lines::{Lines, Output, Writer};
 use crate::sinks::rotation::RotatingFile;
 use crate::wiring::{self, Plan};
 use life::{Life, STOP_LIMIT};
+use manager::Manager;
 use orders::Orders;
 
 pub use crate::wiring::Control;
 
 mod end_watch;
 mod life;
+mod manager;
 mod orders;
 
 /// A consumer service: configuration in, an exit code out.
@@ -180,14 +182,16 @@ impl Service {
         }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         let env = real::env(directory, placement);
-        let orders = match Orders::listen(std::mem::replace(&mut self.stop, std::future::pending().boxed())) {
+        let manager = Manager::that_listens();
+        let stop = std::mem::replace(&mut self.stop, std::future::pending().boxed());
+        let orders = match Orders::listen(stop, manager) {
             Ok(orders) => orders,
             Err(error) => {
                 tracing::error!(%error, "signals cannot be received");
                 return Exit::Internal;
             }
         };
-        let exit = self.watch_turns(&env).live(env, orders).await;
+        let exit = self.watch_turns(&env).live(env, orders, manager).await;
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
         }
@@ -205,7 +209,7 @@ impl Service {
     /// runs. It listens to no signals and starts no threads of its own (but the sinks that write to files and to
     /// standard output do); [`Service::stop_when`] and the state directory are not looked at.
     pub async fn run_on(self, env: Env, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
-        self.live(env, Orders::only(stop.boxed())).await
+        self.live(env, Orders::only(stop.boxed()), None).await
     }
 
     /// Has the threads that were started here say that they turn.
@@ -220,7 +224,7 @@ impl Service {
         })
     }
 
-    async fn live(mut self, env: Env, orders: Orders) -> Exit {
+    async fn live(mut self, env: Env, orders: Orders, manager: Option<Manager>) -> Exit {
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
             None => match built_in(&self.config, &env) {
@@ -249,10 +253,15 @@ impl Service {
             let (control, events) = (running.control.clone(), running.events.clone());
             listening.serve(Arc::new(Site::of(&env, control, events, tally)), &env.placement.io)
         });
+        if let Some(manager) = manager {
+            manager.ready();
+            let vitals = running.control.vitals().clone();
+            env.placement.io.spawn(manager.look_on(env.clone(), vitals));
+        }
         if let Some(on_start) = self.on_start {
             on_start(running.control.clone());
         }
-        Life { running, orders, until_end: self.until_end, started: Instant::now() }.live().await
+        Life { running, orders, manager, until_end: self.until_end, started: Instant::now() }.live().await
     }
 }
 

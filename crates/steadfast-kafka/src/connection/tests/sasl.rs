@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use proptest::prelude::*;
 use ring::{digest, hmac, pbkdf2};
 
 use super::*;
@@ -164,6 +165,57 @@ async fn whatever_a_broker_answers_to_a_proof_ends_in_an_error_and_not_in_a_pani
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_hangs_up_on_who_did_not_authenticate_is_understood() {
+    let outcome = open_with(Dial::new(broker_address()), async |mut script: Script| {
+        script.answer_versions().await;
+        script.asked().await;
+    });
+    let Err(failure) = outcome.await else { panic!() };
+    assert_eq!(
+        failure.to_string(),
+        "no SASL: the listener hung up at the first request: one that asks for SASL does so, see security.protocol"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_can_be_printed_shows_the_password() {
+    for sasl in [plain(), scram(ScramHash::Sha256)] {
+        let dial = as_who(sasl);
+        let printed = format!("{dial:?} {:?} {}", dial.security, dial.security);
+        assert!(!printed.contains(PLANTED), "{printed}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #[test]
+    fn whatever_bytes_a_broker_answers_with_the_opening_ends_in_an_error(
+        well_begun in any::<bool>(),
+        answers in prop::collection::vec(prop::collection::vec(prop::sample::select(BYTES), 0..24), 4),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let outcome = runtime.block_on(open_with(as_who(scram(ScramHash::Sha256)), async |mut script: Script| {
+            script.answer_versions().await;
+            if well_begun {
+                script.answer_handshake(0).await;
+            }
+            for answer in answers {
+                let Some(asked) = script.asked_if_any().await else { return };
+                let id = asked.header.correlation_id.to_be_bytes();
+                let length = (answer.len() as i32 + 4).to_be_bytes();
+                if script.io.write_all(&[&length[..], &id, &answer].concat()).await.is_err() {
+                    return;
+                }
+            }
+        }));
+        prop_assert!(outcome.is_err());
+    }
+}
+
+/// Bytes of which answers are made, good ones too.
+const BYTES: &[u8] = &[0, 0, 0, 0, 1, 2, 3, 4, b'r', b'=', b',', 0x7f, 0x80, 0xff];
 
 /// The broker's side of SCRAM.
 struct Verifier {
