@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::Partition;
 use tokio::time::{Instant, sleep};
 
@@ -15,8 +16,9 @@ use crate::config::{Config, Sink};
 use crate::consume::batch::Batch;
 use crate::consume::handlers::{StartHandler, handlers_of};
 use crate::env::{Env, real};
-use crate::events::Event;
+use crate::events::{Event, Server};
 use crate::exit::Exit;
+use crate::http::{Listening, Site, Tally};
 use crate::observers::{StartObserver, observer_of};
 use crate::placement::Placement;
 use crate::sinks::discard::Discard;
@@ -71,6 +73,7 @@ pub struct Service {
     observers: Vec<StartObserver>,
     on_start: Option<Box<dyn FnOnce(Control) + Send>>,
     stop: BoxFuture<'static, ()>,
+    http: Option<Listening>,
 }
 
 /// How many arbiters run handlers.
@@ -87,6 +90,7 @@ impl Service {
             observers: Vec::new(),
             on_start: None,
             stop: std::future::pending().boxed(),
+            http: None,
         }
     }
 
@@ -167,6 +171,15 @@ impl Service {
             tracing::error!(%error, ?directory, "the state directory cannot be written to: set state.dir");
             return Exit::StateDirectory;
         }
+        if let Some(address) = self.config.http.listen {
+            match Listening::on(address).await {
+                Ok(listening) => self.http = Some(listening),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    return Exit::Configuration;
+                }
+            }
+        }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         let env = real::env(directory, placement);
         let manager = Manager::that_listens();
@@ -178,7 +191,7 @@ impl Service {
                 return Exit::Internal;
             }
         };
-        let exit = self.live(env, orders, manager).await;
+        let exit = self.watch_turns(&env).live(env, orders, manager).await;
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
         }
@@ -199,6 +212,18 @@ impl Service {
         self.live(env, Orders::only(stop.boxed()), None).await
     }
 
+    /// Has the threads that were started here say that they turn.
+    fn watch_turns(mut self, env: &Env) -> Service {
+        let (env, limit) = (env.clone(), self.config.kafka.max_poll_interval);
+        let on_start = self.on_start.take();
+        self.on_start(move |control| {
+            control.vitals().watch_turns(&env, limit);
+            if let Some(on_start) = on_start {
+                on_start(control);
+            }
+        })
+    }
+
     async fn live(mut self, env: Env, orders: Orders, manager: Option<Manager>) -> Exit {
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
@@ -210,20 +235,28 @@ impl Service {
                 }
             },
         };
-        let doors = env.clone();
+        let http = self.http.take().map(|listening| (listening, Tally::over(&env)));
         let plan = Plan {
-            env,
+            env: env.clone(),
             config: Arc::new(self.config),
             source: self.source,
             watch: self.watch,
             handlers,
             observers: self.observers,
+            listeners: http.iter().map(|(_, tally)| tally.listener()).collect(),
         };
         let running = wiring::start(plan).await;
+        // Until the last actor has ended.
+        let _serving = http.map(|(listening, tally)| {
+            let at = Address::new(listening.address.ip().to_string(), listening.address.port());
+            running.events.emit(Event::HttpListening { server: Server::from(at) });
+            let (control, events) = (running.control.clone(), running.events.clone());
+            listening.serve(Arc::new(Site::of(&env, control, events, tally)), &env.placement.io)
+        });
         if let Some(manager) = manager {
             manager.ready();
             let vitals = running.control.vitals().clone();
-            doors.placement.io.spawn(manager.look_on(doors.clone(), vitals));
+            env.placement.io.spawn(manager.look_on(env.clone(), vitals));
         }
         if let Some(on_start) = self.on_start {
             on_start(running.control.clone());
