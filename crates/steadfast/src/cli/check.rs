@@ -190,6 +190,9 @@ fn advice_on_credentials(failure: &AuthenticationFailure) -> &'static str {
             "write one of the mechanisms that it offers as kafka.sasl.mechanism"
         }
         AuthenticationFailure::NotAsked => "write kafka.security.protocol = \"SSL\" or \"PLAINTEXT\"",
+        AuthenticationFailure::Missing => {
+            "write kafka.security.protocol = \"SASL_SSL\" (or SASL_PLAINTEXT), a mechanism and credentials"
+        }
         AuthenticationFailure::Token(_) | AuthenticationFailure::TokenTimeout { .. } => {
             "see kafka.sasl.oauthbearer.token.*: the file has to hold a token, the command to print one"
         }

@@ -38,6 +38,6 @@ pub use choices::{
 pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};
 pub use valid::{
-    Checkpoint, Config, Drift, Elsewhere, Fetch, FileSink, Kafka, KafkaSink, Log, Offsets, Respawn,
+    Checkpoint, Config, Drift, Elsewhere, Fetch, FileSink, Http, Kafka, KafkaSink, Log, Offsets, Respawn,
     SecuritySettings, Sink, State,
 };

@@ -80,6 +80,8 @@ fn class(failure: &ConnectFailure) -> Option<&'static str> {
             AuthenticationFailure::Refused { .. } => "refused",
             AuthenticationFailure::NotOffered { .. } => "not_offered",
             AuthenticationFailure::NotAsked => "not_asked",
+            // A broker that is just going down looks the same.
+            AuthenticationFailure::Missing => return None,
             AuthenticationFailure::Token(_) | AuthenticationFailure::TokenTimeout { .. } => "token",
             AuthenticationFailure::Unsendable(_) => "unsendable",
             AuthenticationFailure::Untrusted(_) => "untrusted",
