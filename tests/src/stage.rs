@@ -5,28 +5,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Conclusion, Trial};
 
-use crate::kafka::{Cluster, missing};
+use crate::kafka::{Cluster, Version, missing};
+use crate::times::Times;
 
 /// Builds trials that share a cluster of three brokers.
 #[derive(Clone, Default)]
 pub struct Stage {
     cluster: Arc<Mutex<Option<Cluster>>>,
+    times: Times,
 }
 
 impl Stage {
     /// A trial on the shared cluster, which is whole when the trial begins, whatever the one before did to it. It
     /// fails by a panic. Trials run one after the other; each uses topics and groups of its own.
     pub fn trial(&self, name: &str, run: impl FnOnce(&mut Cluster) + Send + 'static) -> Trial {
-        let shared = self.cluster.clone();
+        let (shared, times, named) = (self.cluster.clone(), self.times.clone(), name.to_owned());
         Trial::ignorable_test(name, move || {
             if let Some(unable) = without_java() {
                 return unable;
             }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let cluster = ready(&mut shared)?;
-            run(cluster);
+            times.of(&named, || run(cluster));
             Ok(Completion::Completed)
         })
+    }
+
+    /// A trial of what Kafka can do since a version: on an older one it is ignored, and says so.
+    pub fn trial_since(
+        &self,
+        (major, minor): (u32, u32),
+        name: &str,
+        run: impl FnOnce(&mut Cluster) + Send + 'static,
+    ) -> Trial {
+        if Version::chosen().is_since(major, minor) {
+            return self.trial(name, run);
+        }
+        let why = format!("Kafka {} does not have it, {major}.{minor} has", Version::chosen());
+        Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why)))
     }
 
     /// Runs the trials and ends the cluster.
@@ -35,6 +51,7 @@ impl Stage {
         arguments.test_threads = Some(1);
         let conclusion = libtest_mimic::run(&arguments, trials);
         drop(self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.times.tell();
         conclusion
     }
 }
