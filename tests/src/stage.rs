@@ -1,9 +1,10 @@
 //! Where trials play: one cluster for all of them, started when the first needs it.
 
 use std::io;
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use libtest_mimic::{Arguments, Completion, Conclusion, Trial};
+use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 
 use crate::kafka::{Cluster, Version, missing};
 use crate::times::Times;
@@ -19,9 +20,43 @@ impl Stage {
     /// A trial on the shared cluster, which is whole when the trial begins, whatever the one before did to it. It
     /// fails by a panic. Trials run one after the other; each uses topics and groups of its own.
     pub fn trial(&self, name: &str, run: impl FnOnce(&mut Cluster) + Send + 'static) -> Trial {
+        self.trial_unless(name, without_java, run)
+    }
+
+    /// The same with this program, which is told by `--version` whether it is there.
+    pub fn trial_with(
+        &self,
+        program: &'static str,
+        name: &str,
+        run: impl FnOnce(&mut Cluster) + Send + 'static,
+    ) -> Trial {
+        self.trial_unless(name, move || without_java().or_else(|| without(program)), run)
+    }
+
+    /// The same of what Kafka can do since a version: on an older one it is ignored, and says so.
+    pub fn trial_since(
+        &self,
+        (major, minor): (u32, u32),
+        name: &str,
+        run: impl FnOnce(&mut Cluster) + Send + 'static,
+    ) -> Trial {
+        let older = move || {
+            let chosen = Version::chosen();
+            let why = format!("Kafka {chosen} does not have it, {major}.{minor} has");
+            (!chosen.is_since(major, minor)).then(|| Ok(Completion::ignored_with(why)))
+        };
+        self.trial_unless(name, move || without_java().or_else(older), run)
+    }
+
+    fn trial_unless(
+        &self,
+        name: &str,
+        unable: impl FnOnce() -> Option<Result<Completion, Failed>> + Send + 'static,
+        run: impl FnOnce(&mut Cluster) + Send + 'static,
+    ) -> Trial {
         let (shared, times, named) = (self.cluster.clone(), self.times.clone(), name.to_owned());
         Trial::ignorable_test(name, move || {
-            if let Some(unable) = without_java() {
+            if let Some(unable) = unable() {
                 return unable;
             }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,20 +64,6 @@ impl Stage {
             times.of(&named, || run(cluster));
             Ok(Completion::Completed)
         })
-    }
-
-    /// A trial of what Kafka can do since a version: on an older one it is ignored, and says so.
-    pub fn trial_since(
-        &self,
-        (major, minor): (u32, u32),
-        name: &str,
-        run: impl FnOnce(&mut Cluster) + Send + 'static,
-    ) -> Trial {
-        if Version::chosen().is_since(major, minor) {
-            return self.trial(name, run);
-        }
-        let why = format!("Kafka {} does not have it, {major}.{minor} has", Version::chosen());
-        Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why)))
     }
 
     /// Runs the trials and ends the cluster.
@@ -65,8 +86,18 @@ pub fn left_out(name: &str) -> Option<Trial> {
 }
 
 /// What becomes of a trial that needs Java where there is none. Under CI it has failed.
-pub(crate) fn without_java() -> Option<Result<Completion, libtest_mimic::Failed>> {
-    let reason = missing()?;
+pub(crate) fn without_java() -> Option<Result<Completion, Failed>> {
+    unable(missing()?)
+}
+
+/// What becomes of a trial that needs this program where it is not installed. Under CI it has failed.
+fn without(program: &str) -> Option<Result<Completion, Failed>> {
+    let is_there =
+        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    if is_there { None } else { unable(format!("{program} is not installed")) }
+}
+
+fn unable(reason: String) -> Option<Result<Completion, Failed>> {
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
         return Some(Err(reason.into()));
     }

@@ -39,6 +39,13 @@ pub enum Event {
         /// Where it begins to look for the cluster.
         bootstrap: Vec<Address>,
     },
+    /// /livez, /readyz, /metrics and /status are answered.
+    #[serde(rename = "http.listening")]
+    HttpListening {
+        /// Where: `http.listen`, with the port that the system chose if that says 0.
+        #[serde(flatten)]
+        server: Server,
+    },
     /// Nothing can be verified, or a new consumer cannot be made ready. What runs goes on as it is, and steadfast
     /// goes on trying.
     #[serde(rename = "service.degraded")]

@@ -13,6 +13,7 @@ pub mod env;
 pub mod events;
 pub mod exit;
 pub mod group;
+mod http;
 pub mod log;
 pub mod messages;
 pub mod observers;

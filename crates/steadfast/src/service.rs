@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::Partition;
 use tokio::time::{Instant, sleep};
 
@@ -15,8 +16,9 @@ use crate::config::{Config, Sink};
 use crate::consume::batch::Batch;
 use crate::consume::handlers::{StartHandler, handlers_of};
 use crate::env::{Env, real};
-use crate::events::Event;
+use crate::events::{Event, Server};
 use crate::exit::Exit;
+use crate::http::{Listening, Site, Tally};
 use crate::observers::{StartObserver, observer_of};
 use crate::placement::Placement;
 use crate::sinks::discard::Discard;
@@ -25,12 +27,14 @@ use crate::sinks::lines::{Lines, Output, Writer};
 use crate::sinks::rotation::RotatingFile;
 use crate::wiring::{self, Plan};
 use life::{Life, STOP_LIMIT};
+use manager::Manager;
 use orders::Orders;
 
 pub use crate::wiring::Control;
 
 mod end_watch;
 mod life;
+mod manager;
 mod orders;
 
 /// A consumer service: configuration in, an exit code out.
@@ -69,6 +73,7 @@ pub struct Service {
     observers: Vec<StartObserver>,
     on_start: Option<Box<dyn FnOnce(Control) + Send>>,
     stop: BoxFuture<'static, ()>,
+    http: Option<Listening>,
 }
 
 /// How many arbiters run handlers.
@@ -85,6 +90,7 @@ impl Service {
             observers: Vec::new(),
             on_start: None,
             stop: std::future::pending().boxed(),
+            http: None,
         }
     }
 
@@ -165,16 +171,27 @@ impl Service {
             tracing::error!(%error, ?directory, "the state directory cannot be written to: set state.dir");
             return Exit::StateDirectory;
         }
+        if let Some(address) = self.config.http.listen {
+            match Listening::on(address).await {
+                Ok(listening) => self.http = Some(listening),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    return Exit::Configuration;
+                }
+            }
+        }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         let env = real::env(directory, placement);
-        let orders = match Orders::listen(std::mem::replace(&mut self.stop, std::future::pending().boxed())) {
+        let manager = Manager::that_listens();
+        let stop = std::mem::replace(&mut self.stop, std::future::pending().boxed());
+        let orders = match Orders::listen(stop, manager) {
             Ok(orders) => orders,
             Err(error) => {
                 tracing::error!(%error, "signals cannot be received");
                 return Exit::Internal;
             }
         };
-        let exit = self.live(env, orders).await;
+        let exit = self.watch_turns(&env).live(env, orders, manager).await;
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
         }
@@ -192,10 +209,22 @@ impl Service {
     /// runs. It listens to no signals and starts no threads of its own (but the sinks that write to files and to
     /// standard output do); [`Service::stop_when`] and the state directory are not looked at.
     pub async fn run_on(self, env: Env, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
-        self.live(env, Orders::only(stop.boxed())).await
+        self.live(env, Orders::only(stop.boxed()), None).await
     }
 
-    async fn live(mut self, env: Env, orders: Orders) -> Exit {
+    /// Has the threads that were started here say that they turn.
+    fn watch_turns(mut self, env: &Env) -> Service {
+        let (env, limit) = (env.clone(), self.config.kafka.max_poll_interval);
+        let on_start = self.on_start.take();
+        self.on_start(move |control| {
+            control.vitals().watch_turns(&env, limit);
+            if let Some(on_start) = on_start {
+                on_start(control);
+            }
+        })
+    }
+
+    async fn live(mut self, env: Env, orders: Orders, manager: Option<Manager>) -> Exit {
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
             None => match built_in(&self.config, &env) {
@@ -206,19 +235,33 @@ impl Service {
                 }
             },
         };
+        let http = self.http.take().map(|listening| (listening, Tally::over(&env)));
         let plan = Plan {
-            env,
+            env: env.clone(),
             config: Arc::new(self.config),
             source: self.source,
             watch: self.watch,
             handlers,
             observers: self.observers,
+            listeners: http.iter().map(|(_, tally)| tally.listener()).collect(),
         };
         let running = wiring::start(plan).await;
+        // Until the last actor has ended.
+        let _serving = http.map(|(listening, tally)| {
+            let at = Address::new(listening.address.ip().to_string(), listening.address.port());
+            running.events.emit(Event::HttpListening { server: Server::from(at) });
+            let (control, events) = (running.control.clone(), running.events.clone());
+            listening.serve(Arc::new(Site::of(&env, control, events, tally)), &env.placement.io)
+        });
+        if let Some(manager) = manager {
+            manager.ready();
+            let vitals = running.control.vitals().clone();
+            env.placement.io.spawn(manager.look_on(env.clone(), vitals));
+        }
         if let Some(on_start) = self.on_start {
             on_start(running.control.clone());
         }
-        Life { running, orders, until_end: self.until_end, started: Instant::now() }.live().await
+        Life { running, orders, manager, until_end: self.until_end, started: Instant::now() }.live().await
     }
 }
 

@@ -43,7 +43,7 @@ use crate::env::Env;
 use crate::events::Event;
 use crate::group::member::{self, Member};
 use crate::messages::{Crash, End, Leave};
-use crate::observers::{Events, StartObserver};
+use crate::observers::{Events, Listener, StartObserver};
 use crate::post::Post;
 use crate::vitals::{self, Vitals};
 
@@ -61,6 +61,7 @@ pub(crate) struct Plan {
     pub(crate) watch: bool,
     pub(crate) handlers: StartHandler,
     pub(crate) observers: Vec<StartObserver>,
+    pub(crate) listeners: Vec<Listener>,
 }
 
 /// What runs.
@@ -82,14 +83,14 @@ pub(crate) struct Running {
 
 /// Starts everything.
 pub(crate) async fn start(plan: Plan) -> Running {
-    let Plan { env, config, source, watch, handlers, observers } = plan;
+    let Plan { env, config, source, watch, handlers, observers, listeners } = plan;
     let control = env.placement.control.clone();
     let (observers, observed): (Vec<_>, Vec<_>) = observers
         .into_iter()
         .enumerate()
         .map(|(number, start)| start(number + 1, env.placement.observer(number).clone()))
         .unzip();
-    let events = Events::new(config.instance(), observed);
+    let events = Events::heard_by(config.instance(), observed, listeners);
 
     // Routes: who is talked to. A slot is where its actor will be published.
     let (suspect_slot, suspect) = Route::channel();

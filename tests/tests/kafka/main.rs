@@ -6,6 +6,7 @@
 mod cli;
 mod faults;
 mod fixture;
+mod http;
 mod members;
 mod own_actors;
 #[cfg(feature = "librdkafka")]
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         sinks::trials(&stage),
         cli::trials(&stage),
         members::trials(&stage),
+        http::trials(&stage),
         own_actors::trials(&stage),
         #[cfg(feature = "librdkafka")]
         proxied_librdkafka::trials(&stage),

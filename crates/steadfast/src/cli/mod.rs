@@ -9,7 +9,9 @@ pub use crate::demo::Mode;
 pub use crate::exit::Exit;
 
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod man;
 pub mod proxy;
 pub mod run;
 
@@ -33,6 +35,10 @@ pub enum Command {
     Demo(DemoArgs),
     /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
     Proxy(proxy::ProxyArgs),
+    /// Print what a shell needs to complete this command line.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a directory.
+    Man(man::ManArgs),
 }
 
 /// Where the configuration comes from.
@@ -128,6 +134,8 @@ pub fn main() -> Exit {
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
         Command::Proxy(args) => proxy::proxy(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => man::man(args),
     }
 }
 
@@ -241,6 +249,8 @@ mod tests {
             "steadfast demo --partitions 0",
             "steadfast demo --rate 0",
             "steadfast demo --mode dropped",
+            "steadfast completions",
+            "steadfast completions basic",
         ] {
             assert_eq!(Exit::of_usage(&parse(line).unwrap_err()).code(), 64, "{line}");
         }

@@ -32,5 +32,5 @@ pub use choices::{
 };
 pub use problem::{ConfigError, Place, Problem};
 pub use valid::{
-    Checkpoint, Config, Drift, Fetch, FileSink, Kafka, KafkaSink, Log, Offsets, Respawn, Sink, State,
+    Checkpoint, Config, Drift, Fetch, FileSink, Http, Kafka, KafkaSink, Log, Offsets, Respawn, Sink, State,
 };

@@ -1,6 +1,7 @@
 //! Single settings as types: each is read under the rule that the reference states for its key.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +111,20 @@ impl<'a> Reader<'a> {
     /// A list of addresses, or none when nobody set it.
     pub(super) fn addresses_if_set(&mut self, path: &'static str) -> Option<Option<Vec<Address>>> {
         self.if_set(path, Reader::addresses)
+    }
+
+    /// Where to listen; none when nowhere.
+    pub(super) fn listen(&mut self, path: &'static str) -> Option<Option<SocketAddr>> {
+        self.read(path, |setting| {
+            let Value::String(_, text) = &setting.value else { return Err(Wrong::Kind) };
+            match text.trim() {
+                "" | "off" => Ok(None),
+                address => address.parse().map(Some).map_err(|_| {
+                    let shown = names::shorten(address);
+                    Wrong::Because(format!("{shown:?} is neither"))
+                }),
+            }
+        })
     }
 
     /// A table of addresses.
@@ -242,6 +257,7 @@ fn example(kind: Kind, setting: &Setting) -> String {
         Kind::Names => "orders,payments",
         Kind::Addresses => "kafka-1:9092,kafka-2:9092",
         Kind::AddressMap => "old-host:9092=new-host:9092",
+        Kind::Listen => "127.0.0.1:9404",
         Kind::OneOf(words) => words.first().copied().unwrap_or_default(),
         Kind::Assignors => "range,cooperative-sticky",
         Kind::Duration(_) => "30s",

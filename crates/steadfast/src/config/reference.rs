@@ -43,6 +43,8 @@ pub enum Kind {
     Names,
     /// A list of `host:port`.
     Addresses,
+    /// An IP address with a port, or `off`.
+    Listen,
     /// A table from advertised `host:port` to the one to dial.
     AddressMap,
     /// One of these words.
@@ -73,6 +75,7 @@ impl fmt::Display for Kind {
             Kind::Name => f.write_str("a name of letters, digits, `.`, `_` and `-`, at most 249 of them"),
             Kind::Names => f.write_str("a list of topic names"),
             Kind::Addresses => f.write_str("a list of host:port"),
+            Kind::Listen => f.write_str("an IP address with a port, or off"),
             Kind::AddressMap => f.write_str("a table of host:port to host:port"),
             Kind::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Assignors => f.write_str("a list of range, cooperative-sticky"),

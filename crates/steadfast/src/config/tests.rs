@@ -196,6 +196,8 @@ fn values_of_a_wrong_kind_are_refused_with_what_was_expected_and_found() {
         ),
         ("offsets.out_of_range = \"latest\"", "one of stop, earliest", "found `latest`"),
         ("sink.type = \"http\"", "one of stdout, discard, file, kafka", "`http` is not in this version"),
+        ("http.listen = 9404", "an IP address with a port, or off", "found the number 9404"),
+        ("http.listen = \"localhost:9404\"", "an IP address", "\"localhost:9404\" is neither"),
         ("endpoints.override = [\"a:1\"]", "a table of host:port to host:port", "found a list of 1"),
         ("endpoints.override = { \"a:1\" = 2 }", "a table of host:port to host:port", "found a table"),
         ("endpoints.override = { \"a\" = \"b:1\" }", "a table", "\"a\" is no host:port"),
@@ -381,6 +383,16 @@ fn the_settings_in_force_make_the_same_configuration_again() {
     let sets: Vec<String> = settings.iter().map(|(key, text)| format!("{key}={text}")).collect();
     let again = Config::from_text("s.toml".as_ref(), "", std::iter::empty(), &sets);
     assert_eq!(again, Ok(config));
+}
+
+#[test]
+fn who_wants_no_http_says_off_or_nothing() {
+    let listen = |line: &str| with(line).unwrap().http.listen.map(|at| at.to_string());
+    assert_eq!(listen("").as_deref(), Some("127.0.0.1:9404"));
+    assert_eq!(listen("http.listen = \"[::]:0\"").as_deref(), Some("[::]:0"));
+    assert_eq!((listen("http.listen = \"off\""), listen("http.listen = \"\"")), (None, None));
+    let config = load(LEAST, &[("STEADFAST_HTTP_LISTEN", "0.0.0.0:9404")], &[]).unwrap();
+    assert_eq!(config.settings()["http.listen"], "0.0.0.0:9404");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The configuration as the service uses it: made once, from settings that were all found right.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Config {
     pub offsets: Offsets,
     /// Where records go.
     pub sink: Sink,
+    /// Where the service answers questions about itself.
+    pub http: Http,
     /// Where state survives the process.
     pub state: State,
     /// What is logged, and how.
@@ -101,6 +104,13 @@ pub struct Offsets {
     pub out_of_range: OutOfRange,
 }
 
+/// `[http]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Http {
+    /// None: nowhere.
+    pub listen: Option<SocketAddr>,
+}
+
 /// `[state]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
@@ -145,6 +155,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     let fetch = fetch(from);
     let offsets = from.choice("offsets.out_of_range").map(|out_of_range| Offsets { out_of_range });
     let sink = sink::sink(from);
+    let http = from.listen("http.listen").map(|listen| Http { listen });
     let state = from.path("state.dir").map(|dir| State { dir });
     let log = log(from);
     if let (Some(kafka), Some(checkpoint)) = (&kafka, &checkpoint) {
@@ -166,6 +177,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
         fetch: fetch?,
         offsets: offsets?,
         sink: sink?,
+        http: http?,
         state: state?,
         log: log?,
     })

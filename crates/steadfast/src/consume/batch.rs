@@ -8,6 +8,7 @@ use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::progress::{Lease, Progress};
 use steadfast_core::retry::Verdict;
+use steadfast_core::tick::Tick;
 use steadfast_kafka::records::lazy::PlainBatch;
 pub use steadfast_kafka::records::lazy::{Record, RecordError};
 
@@ -30,6 +31,8 @@ pub struct Batch {
     parts: Vec<PlainBatch>,
     skip: Vec<Span>,
     held: u64,
+    /// When it was delivered.
+    at: Tick,
     ack: AckToken,
 }
 
@@ -55,8 +58,9 @@ impl Batch {
     pub(crate) fn new(delivery: Delivery, table: Arc<ProgressTable>, events: Events) -> Batch {
         let Delivery { partition, leader, span, parts, skip, lease, held } = delivery;
         table.hold(&partition, held);
+        let at = table.now();
         let ack = AckToken { table, events, lease, open: true };
-        Batch { partition, leader, span, parts, skip, held, ack }
+        Batch { partition, leader, span, parts, skip, held, at, ack }
     }
 
     /// The partition that the records are from.
@@ -93,7 +97,7 @@ impl Batch {
 
     /// Everything in the batch was processed.
     pub fn done(mut self) {
-        self.ack.open = false;
+        self.end(true);
         self.ack.table.ack(&self.partition, self.ack.lease, self.span);
     }
 
@@ -112,7 +116,7 @@ impl Batch {
     }
 
     fn give_back(&mut self, failure: &Failure) {
-        self.ack.open = false;
+        self.end(false);
         let Some(verdict) = self.ack.table.returned(&self.partition, self.ack.lease) else { return };
         self.ack.events.emit(Event::BatchReturned {
             place: Place::from(&self.partition),
@@ -122,6 +126,13 @@ impl Batch {
         if verdict == Verdict::Quarantine {
             quarantine(&self.ack.table, &self.ack.events, &self.partition, &failure.message);
         }
+    }
+
+    /// The handler has ended it, one way or the other.
+    fn end(&mut self, done: bool) {
+        self.ack.open = false;
+        let table = &self.ack.table;
+        table.processed(&self.partition, table.now().since(self.at), done);
     }
 
     /// The first offset that the batch covers.

@@ -13,7 +13,11 @@ use steadfast_core::retry::{Retry, Rule, Verdict};
 use steadfast_core::tick::Tick;
 use steadfast_watch as watch;
 
-use crate::vitals::Moment;
+use signs::Signs;
+
+mod signs;
+
+pub(crate) use signs::{Processing, Standing};
 
 /// Counts over the life of the process.
 #[derive(Debug, Default)]
@@ -47,17 +51,6 @@ struct Cell {
     /// The end of the log as the leader said last.
     end: Mutex<Option<Ends>>,
     signs: Signs,
-}
-
-/// When a partition did what last.
-#[derive(Default)]
-struct Signs {
-    /// Its leader answered a fetch, under this assignment.
-    answered: Moment,
-    /// It began to wait for its leader: it was assigned, answered or held back.
-    asking: Moment,
-    /// Its handler was given something to do after having nothing, or acked some of it.
-    working: Moment,
 }
 
 /// The end of the log, for readers of our isolation level.
@@ -202,8 +195,7 @@ impl ProgressTable {
             *locked(&cell.unplaced) = Unplaced::AskingCoordinator;
             *locked(&cell.end) = None;
             *locked(&cell.retry) = Retry::default();
-            cell.signs.answered.clear();
-            cell.signs.asking.mark((self.now)());
+            cell.signs.assigned(self.now());
         }
         self.update(partition, Progress::assign);
     }
@@ -249,7 +241,7 @@ impl ProgressTable {
     pub fn ack(&self, partition: &Partition, lease: Lease, span: Span) -> Ack {
         let ack = self.update(partition, |progress| progress.ack(lease, span));
         if let (Ack::Counted, Some(cell)) = (ack, self.cell(partition)) {
-            cell.signs.working.mark((self.now)());
+            cell.signs.worked(self.now());
         }
         ack
     }
@@ -307,7 +299,7 @@ impl ProgressTable {
     pub fn hold(&self, partition: &Partition, bytes: u64) {
         let cell = self.made(partition);
         if cell.outstanding.fetch_add(bytes, Ordering::Relaxed) == 0 {
-            cell.signs.working.mark((self.now)());
+            cell.signs.worked(self.now());
         }
     }
 
@@ -330,39 +322,8 @@ impl ProgressTable {
             let mut ends = locked(&cell.end);
             let first = ends.map_or(end, |ends| ends.first);
             *ends = Some(Ends { first, last: end });
-            let now = (self.now)();
-            cell.signs.answered.mark(now);
-            cell.signs.asking.mark(now);
+            cell.signs.heard(self.now());
         }
-    }
-
-    /// The partition is not asked for now: it rests, is paused, or its handler holds its share.
-    pub fn held_back(&self, partition: &Partition) {
-        if let Some(cell) = self.cell(partition) {
-            cell.signs.asking.mark((self.now)());
-        }
-    }
-
-    /// When the leader answered a fetch of the partition last, under this assignment.
-    pub fn answered(&self, partition: &Partition) -> Option<Tick> {
-        self.cell(partition)?.signs.answered.last()
-    }
-
-    /// Since when the partition waits for an answer of its leader, or for its first offset; none if its handler has
-    /// something to do, or it is not to be fetched.
-    pub fn waits_since(&self, partition: &Partition) -> Option<Tick> {
-        let cell = self.cell(partition)?;
-        let wanted = matches!(locked(&cell.progress).state(), State::Resolving | State::Running);
-        let rests = locked(&cell.retry).rests((self.now)());
-        let idle = cell.outstanding.load(Ordering::Relaxed) == 0;
-        cell.signs.asking.last().filter(|_| wanted && idle && !rests)
-    }
-
-    /// Since when the partition's handler has had something to do without acking any of it; none if it has nothing.
-    pub fn busy_since(&self, partition: &Partition) -> Option<Tick> {
-        let cell = self.cell(partition)?;
-        let busy = cell.outstanding.load(Ordering::Relaxed) > 0;
-        cell.signs.working.last().filter(|_| busy)
     }
 
     /// Where the log ends, as the leader said last.

@@ -225,6 +225,7 @@ fn is_odd(event: &Event) -> bool {
         | Event::ConfigRejected { .. } => true,
         // Told of in other lines, or part of every run.
         Event::ServiceStarted { .. }
+        | Event::HttpListening { .. }
         | Event::ViewAgreed { .. }
         | Event::EndpointSuspected { .. }
         | Event::EndpointDrifted { .. }

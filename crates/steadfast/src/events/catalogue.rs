@@ -85,6 +85,7 @@ macro_rules! catalogue {
 catalogue! {
     "The service" {
         ServiceStarted: INFO Told;
+        HttpListening: INFO Told;
         ServiceDegraded: WARN Told, "see whether the addresses in `missing` should work; if the brokers moved, write \
             their new addresses into `kafka.bootstrap.servers` in the file.";
         ServiceRecovered: INFO Told;

@@ -7,6 +7,7 @@ impl Event {
     pub fn message(&self) -> String {
         match self {
             Event::ServiceStarted { version, .. } => format!("steadfast {version} runs"),
+            Event::HttpListening { server } => format!("HTTP is answered at {server}"),
             Event::ViewAgreed { endpoints, support, electorate, .. } => {
                 format!("{support} of {electorate} witnesses agree on {} brokers", endpoints.len())
             }

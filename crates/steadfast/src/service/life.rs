@@ -9,6 +9,7 @@ use steadfast_core::ids::Partition;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::end_watch::EndWatch;
+use super::manager::Manager;
 use super::orders::Orders;
 use crate::events::Event;
 use crate::exit::Exit;
@@ -21,11 +22,14 @@ const LEAVE_GRACE: Duration = Duration::from_secs(10);
 const LEAVE_AGAIN: Duration = Duration::from_millis(200);
 /// What the end of each supervisor and its actors may take.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// That of all of them: the consumer's, and those of two supervisors.
+const ACTORS_LIMIT: Duration = Duration::from_secs(15);
 
 /// One run, from the first actor to the last.
 pub(super) struct Life {
     pub(super) running: Running,
     pub(super) orders: Orders,
+    pub(super) manager: Option<Manager>,
     pub(super) until_end: Option<Duration>,
     pub(super) started: Instant,
 }
@@ -47,6 +51,9 @@ impl Life {
     /// Lives until it ends.
     pub(super) async fn live(mut self) -> Exit {
         let reason = self.until_it_ends().await;
+        if let Some(manager) = self.manager {
+            manager.stopping(self.running.drain + LEAVE_GRACE + ACTORS_LIMIT + STOP_LIMIT);
+        }
         self.end(&reason).await
     }
 

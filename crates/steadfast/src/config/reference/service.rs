@@ -150,6 +150,13 @@ pub(super) const KEYS: &[Key] = &[
         "`kafka`: where the cluster to write to is found.",
     ),
     key_of(
+        "http.listen",
+        Kind::Listen,
+        Is("127.0.0.1:9404"),
+        AtStart,
+        "Where the endpoints /livez, /readyz, /metrics and /status answer (port 0: any free one); `off` for none.",
+    ),
+    key_of(
         "state.dir",
         Kind::Path,
         Found("$STATE_DIRECTORY, else $XDG_STATE_HOME/steadfast, else ~/.local/state/steadfast"),
