@@ -10,12 +10,12 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --features {{librdkafka}} -- -D warnings
 
-# Every suite. Those on a real Apache Kafka need JDK 17 and Maven (without them they are ignored), those with librdkafka
-# a C++ compiler and make.
+# Those on a real Apache Kafka need JDK 17 and Maven (without them they are ignored), those with librdkafka a C++
+# compiler and make. Always the same packages and features: with others all would be built twice.
+# Every suite.
 test: && test-kafka-3
     cargo test --workspace --features {{librdkafka}}
 
-# What is built is what `just test` built: the same packages, the same features.
 # What Kafka answers, and the main job, on the last Kafka 3.
 test-kafka-3:
     KAFKA_VERSION={{kafka_3}} cargo test --workspace --features {{librdkafka}} --test wire -- kafka::
