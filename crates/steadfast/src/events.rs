@@ -145,6 +145,32 @@ pub enum Event {
         #[serde(flatten)]
         failure: Failure,
     },
+    /// We do not come in: the broker refuses the credentials or does not offer the mechanism, or there are none to
+    /// show. It is tried again and again: a broker may learn of a user later. What runs goes on.
+    #[serde(rename = "authentication.failed")]
+    AuthenticationFailed {
+        /// The endpoint that was to let us in.
+        #[serde(flatten)]
+        server: Server,
+        /// The SASL mechanism.
+        mechanism: &'static str,
+        /// What went wrong: `refused`, `not_offered`, `not_asked`, `token` (none could be had), `unsendable` or
+        /// `untrusted` (the broker does not know the password itself).
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    /// There is no TLS with an endpoint, because of its certificate or of ours. Nothing but the handshake was sent to
+    /// it.
+    #[serde(rename = "tls.failed")]
+    TlsFailed {
+        /// The endpoint.
+        #[serde(flatten)]
+        server: Server,
+        /// What went wrong: `wrong_name`, `expired`, `not_yet_valid`, `unknown_authority`, `ours_refused` or
+        /// `certificate`.
+        #[serde(flatten)]
+        failure: Failure,
+    },
     /// The agreed view differs from the endpoints in use.
     #[serde(rename = "endpoint.drifted")]
     EndpointDrifted {

@@ -21,6 +21,7 @@ pub mod placement;
 mod post;
 pub mod service;
 pub mod sinks;
+mod tokens;
 pub mod vitals;
 mod watching;
 mod wiring;

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::Partition;
+use steadfast_watch as watch;
 use tokio::time::{Instant, sleep};
 
 use crate::config::watcher::Source;
@@ -22,7 +23,7 @@ use crate::http::{Listening, Site, Tally};
 use crate::observers::{StartObserver, observer_of};
 use crate::placement::Placement;
 use crate::sinks::discard::Discard;
-use crate::sinks::kafka::{Forward, Target};
+use crate::sinks::kafka::{Forward, Target, Written};
 use crate::sinks::lines::{Lines, Output, Writer};
 use crate::sinks::rotation::RotatingFile;
 use crate::wiring::{self, Plan};
@@ -225,9 +226,10 @@ impl Service {
     }
 
     async fn live(mut self, env: Env, orders: Orders, manager: Option<Manager>) -> Exit {
+        let configured = watch::Sender::new(Arc::new(self.config));
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
-            None => match built_in(&self.config, &env) {
+            None => match built_in(&configured, &env) {
                 Ok(handlers) => handlers,
                 Err(reason) => {
                     tracing::error!(reason, "the sink cannot be used");
@@ -238,7 +240,7 @@ impl Service {
         let http = self.http.take().map(|listening| (listening, Tally::over(&env)));
         let plan = Plan {
             env: env.clone(),
-            config: Arc::new(self.config),
+            configured,
             source: self.source,
             watch: self.watch,
             handlers,
@@ -275,7 +277,8 @@ fn state_directory(config: &Config) -> PathBuf {
 }
 
 /// The handlers of the sink that the configuration names.
-fn built_in(config: &Config, env: &Env) -> Result<StartHandler, String> {
+fn built_in(configured: &watch::Sender<Arc<Config>>, env: &Env) -> Result<StartHandler, String> {
+    let config = Arc::clone(&configured.borrow());
     Ok(match &config.sink {
         Sink::Discard => handlers_of(|_: &Partition| Discard),
         Sink::Stdout => lines(Output::Stdout(std::io::stdout()))?,
@@ -284,9 +287,11 @@ fn built_in(config: &Config, env: &Env) -> Result<StartHandler, String> {
             lines(Output::File(Box::new(file.map_err(|error| error.to_string())?)))?
         }
         Sink::Kafka(sink) => {
-            let bootstrap = sink.bootstrap_servers.clone();
-            let bootstrap = bootstrap.unwrap_or_else(|| config.kafka.bootstrap_servers.clone());
-            let target = Target::new(env.placement.io.clone(), &*sink.topic, bootstrap);
+            let cluster = match &sink.elsewhere {
+                Some(elsewhere) => Written::Elsewhere(elsewhere.clone()),
+                None => Written::Consumed(configured.subscribe()),
+            };
+            let target = Target::new(env.placement.io.clone(), &*sink.topic, cluster);
             handlers_of(move |partition: &Partition| Forward::new(target.clone(), partition.clone()))
         }
     })

@@ -92,7 +92,7 @@ pub enum AuthenticationFailure {
         offered: Vec<String>,
     },
     /// The listener does not authenticate by SASL.
-    #[error("the listener does not ask for SASL: it is PLAINTEXT or SSL")]
+    #[error("the listener does not take SASL (ILLEGAL_SASL_STATE): is it PLAINTEXT or SSL?")]
     NotAsked,
     /// Nobody said who we are, and the listener hung up at the first request that needs to know.
     #[error(

@@ -12,13 +12,17 @@ mod changes;
 mod choices;
 mod document;
 mod durations;
+mod files;
+mod jaas;
 mod kafka_keys;
 mod layer;
 mod load;
 mod names;
+mod pem;
 mod problem;
 mod raw;
 mod read;
+mod secrets;
 mod sizes;
 mod valid;
 pub mod watcher;
@@ -28,9 +32,12 @@ mod tests;
 
 pub use changes::Changes;
 pub use choices::{
-    Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SecurityProtocol, SinkType,
+    Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SaslMechanism,
+    SecurityProtocol, SinkType,
 };
+pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};
 pub use valid::{
-    Checkpoint, Config, Drift, Fetch, FileSink, Http, Kafka, KafkaSink, Log, Offsets, Respawn, Sink, State,
+    Checkpoint, Config, Drift, Elsewhere, Fetch, FileSink, Http, Kafka, KafkaSink, Log, Offsets, Respawn,
+    SecuritySettings, Sink, State,
 };

@@ -7,6 +7,8 @@ use steadfast_core::endpoints::view::Address;
 use super::reference::{Fallback, KEYS, Kind};
 use super::*;
 
+mod security;
+
 const LEAST: &str = "topics = [\"orders\"]\nkafka.bootstrap.servers = \"k:9092\"\nkafka.group.id = \"g\"\n";
 
 const ENVIRONMENT: &[(&str, &str)] = &[("HOME", "/home/me")];
@@ -183,7 +185,11 @@ fn values_of_a_wrong_kind_are_refused_with_what_was_expected_and_found() {
         ("kafka.group.instance.id = \"a b\"", "a name", "\"a b\" is no name for Kafka"),
         ("kafka.isolation.level = \"serial\"", "one of read_committed, read_uncommitted", "found `serial`"),
         ("kafka.auto.offset.reset = \"none\"", "one of earliest, latest", "`none` is not in this version"),
-        ("kafka.security.protocol = \"SASL_SSL\"", "one of PLAINTEXT", "`SASL_SSL` is not in this version"),
+        (
+            "kafka.security.protocol = \"TLS\"",
+            "one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
+            "found `TLS`",
+        ),
         (
             "kafka.partition.assignment.strategy = \"sticky\"",
             "a list of range",
@@ -297,12 +303,10 @@ fn each_sink_has_its_own_settings() {
         sink("type = \"file\"\npath = \"/r.jsonl\"\nmax_bytes = \"1MiB\"\nkeep = 0"),
         Ok(Sink::File(file))
     );
-    let topic = |bootstrap_servers| Ok(Sink::Kafka(KafkaSink { topic: "copy".into(), bootstrap_servers }));
-    assert_eq!(sink("type = \"kafka\"\ntopic = \"copy\""), topic(None));
-    assert_eq!(
-        sink("type = \"kafka\"\ntopic = \"copy\"\nbootstrap_servers = [\"o:1\"]"),
-        topic(Some(vec![address("o:1")]))
-    );
+    let same = Sink::Kafka(KafkaSink { topic: "copy".into(), elsewhere: None });
+    assert_eq!(sink("type = \"kafka\"\ntopic = \"copy\""), Ok(same));
+    let other = sink("type = \"kafka\"\ntopic = \"copy\"\nbootstrap_servers = [\"o:1\"]").unwrap();
+    assert_eq!(other.elsewhere().unwrap().bootstrap_servers, [address("o:1")]);
     for (lines, reason) in [
         ("type = \"file\"", "`sink.path` is not set"),
         ("type = \"kafka\"", "`sink.topic` is not set"),

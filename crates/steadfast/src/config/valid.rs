@@ -16,9 +16,11 @@ use super::raw::Raw;
 use super::read::Reader;
 
 pub use kafka::Kafka;
-pub use sink::{FileSink, KafkaSink, Sink};
+pub use security::SecuritySettings;
+pub use sink::{Elsewhere, FileSink, KafkaSink, Sink};
 
 mod kafka;
+mod security;
 mod sink;
 
 /// Everything that steadfast can be told, valid as a whole.
@@ -166,6 +168,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     }
     if let (Some(topics), Some(kafka), Some(Sink::Kafka(sink))) = (&topics, &kafka, &sink) {
         sink::check_loop(from, topics, kafka, sink);
+        sink::check_secured(from, kafka, sink);
     }
     Some(Config {
         topics: topics?,

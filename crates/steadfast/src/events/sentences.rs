@@ -11,6 +11,10 @@ impl Event {
             Event::ViewAgreed { endpoints, support, electorate, .. } => {
                 format!("{support} of {electorate} witnesses agree on {} brokers", endpoints.len())
             }
+            Event::AuthenticationFailed { server, mechanism, failure } => {
+                format!("{server} does not let us in by {mechanism}: {failure}")
+            }
+            Event::TlsFailed { server, failure } => format!("no TLS with {server}: {failure}"),
             Event::WitnessFailed { server, failure } => format!("{server} is no witness: {failure}"),
             Event::EndpointSuspected { reason, .. } => format!("an endpoint is suspected: {reason}"),
             Event::EndpointDrifted { changes, score, threshold, action } => {

@@ -43,6 +43,8 @@ pub(super) enum Reason {
     /// The end cannot be reached.
     Quarantined(Partition),
     NoCluster,
+    /// No broker takes our credentials.
+    Denied(String),
     Refused(String),
     Failed(String),
 }
@@ -86,7 +88,7 @@ impl Life {
         let mut exit = match reason {
             Reason::Signal | Reason::Asked | Reason::UntilEnd => Exit::Fine,
             Reason::NoCluster => Exit::Unreachable,
-            Reason::Refused(_) => Exit::Denied,
+            Reason::Refused(_) | Reason::Denied(_) => Exit::Denied,
             Reason::Failed(_) | Reason::Quarantined(_) => Exit::Internal,
         };
         let earlier = self.running.table.counts.unfinished.load(Ordering::Relaxed);
@@ -152,6 +154,7 @@ impl std::fmt::Display for Reason {
             Reason::UntilEnd => f.write_str("until_end"),
             Reason::Quarantined(partition) => write!(f, "{partition} is quarantined before its end"),
             Reason::NoCluster => f.write_str("no cluster was found within --start-timeout"),
+            Reason::Denied(reason) => write!(f, "refused by {reason}"),
             Reason::Refused(reason) | Reason::Failed(reason) => f.write_str(reason),
         }
     }

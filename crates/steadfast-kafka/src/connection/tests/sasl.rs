@@ -15,7 +15,7 @@ pub(super) fn plain() -> Sasl {
     Sasl::Plain { username: "ann".into(), password: Secret::new(PLANTED) }
 }
 
-fn scram(hash: ScramHash) -> Sasl {
+pub(super) fn scram(hash: ScramHash) -> Sasl {
     Sasl::Scram { hash, username: "ann".into(), password: Secret::new(PLANTED) }
 }
 
@@ -59,7 +59,7 @@ async fn scram_proves_the_password_without_sending_it_and_has_the_broker_prove_i
         let outcome = open_with(as_who(scram(hash)), async |mut script: Script| {
             script.answer_versions().await;
             assert_eq!(script.answer_handshake(0).await, scram(hash).mechanism());
-            Verifier::new(hash, PLANTED).verify(&mut script).await;
+            Verifier::new(hash, PLANTED).verify(&mut script, 0).await;
             script.answer_metadata().await;
         });
         assert!(outcome.await.is_ok());
@@ -218,7 +218,7 @@ proptest! {
 const BYTES: &[u8] = &[0, 0, 0, 0, 1, 2, 3, 4, b'r', b'=', b',', 0x7f, 0x80, 0xff];
 
 /// The broker's side of SCRAM.
-struct Verifier {
+pub(super) struct Verifier {
     hash: ScramHash,
     salted: Vec<u8>,
 }
@@ -226,7 +226,7 @@ struct Verifier {
 impl Verifier {
     const SALT: &[u8] = b"salt of ann";
 
-    fn new(hash: ScramHash, password: &str) -> Verifier {
+    pub(super) fn new(hash: ScramHash, password: &str) -> Verifier {
         let (algorithm, length) = match hash {
             ScramHash::Sha256 => (pbkdf2::PBKDF2_HMAC_SHA256, 32),
             ScramHash::Sha512 => (pbkdf2::PBKDF2_HMAC_SHA512, 64),
@@ -237,15 +237,15 @@ impl Verifier {
         Verifier { hash, salted }
     }
 
-    /// The whole exchange with a client that knows the password.
-    async fn verify(&self, script: &mut Script) {
+    /// The whole exchange with a client that knows the password, for a session of so many milliseconds.
+    pub(super) async fn verify(&self, script: &mut Script, lifetime: i64) {
         let (asked, first) = script.asked_to_authenticate().await;
         script.answer_authenticate(&asked, self.challenge(&first).as_bytes(), 0).await;
         let (asked, last) = script.asked_to_authenticate().await;
         let conversation = self.conversation(&first, &last);
         let (_, proof) = text(&last).split_once(",p=").unwrap();
         assert_eq!(proof, self.proof(&conversation));
-        script.answer_authenticate(&asked, self.signature(&conversation).as_bytes(), 0).await;
+        script.answer_authenticate(&asked, self.signature(&conversation).as_bytes(), lifetime).await;
     }
 
     fn challenge(&self, first: &[u8]) -> String {

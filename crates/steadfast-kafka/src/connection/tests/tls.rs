@@ -168,6 +168,14 @@ async fn an_authority_of_the_same_name_with_another_key_is_unknown_or_refused() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broker_that_shows_an_authoritys_own_certificate_is_told_to_get_another() {
+    let authority = Authority::new("ours");
+    let outcome = open_tls(secured(authority.client()), authority.itself().server(&TLS13, None)).await;
+    let text = failure(outcome).to_string();
+    assert!(text.starts_with("the certificate cannot be used: it is an authority's own"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_certificate_out_of_its_time_is_told_with_its_dates() {
     let authority = Authority::new("ours");
     let old = authority.vouch_between(&["broker"], 2020, 2021).server(&TLS13, None);
