@@ -12,6 +12,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod man;
+pub mod probe;
 pub mod proxy;
 pub mod run;
 
@@ -35,6 +36,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
     Proxy(proxy::ProxyArgs),
+    /// Ask a running service whether it lives, or whether it is ready.
+    Probe(probe::ProbeArgs),
     /// Print what a shell needs to complete this command line.
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write those of all commands into a directory.
@@ -134,6 +137,7 @@ pub fn main() -> Exit {
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
         Command::Proxy(args) => proxy::proxy(args),
+        Command::Probe(args) => probe::probe(args),
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => man::man(args),
     }
@@ -151,7 +155,7 @@ pub enum Output {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    a check found something, or a demo did not keep its place
+  1    a check or a probe found something, or a demo did not keep its place
   64   wrong usage
   69   the cluster could not be reached
   70   internal error
@@ -249,6 +253,8 @@ mod tests {
             "steadfast demo --partitions 0",
             "steadfast demo --rate 0",
             "steadfast demo --mode dropped",
+            "steadfast probe",
+            "steadfast probe live --address localhost",
             "steadfast completions",
             "steadfast completions basic",
         ] {
