@@ -11,6 +11,7 @@ pub use crate::exit::Exit;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod history;
 pub mod man;
 pub mod proxy;
 pub mod run;
@@ -33,6 +34,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
     Demo(DemoArgs),
+    /// Tell what became of endpoints, consumers and the group: a story in Markdown, ready for a postmortem.
+    History(history::HistoryArgs),
     /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
     Proxy(proxy::ProxyArgs),
     /// Print what a shell needs to complete this command line.
@@ -133,6 +136,7 @@ pub fn main() -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
+        Command::History(args) => history::history(args),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => man::man(args),
