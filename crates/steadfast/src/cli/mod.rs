@@ -10,6 +10,7 @@ pub use crate::exit::Exit;
 
 pub mod check;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod history;
 pub mod man;
@@ -34,6 +35,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
     Demo(DemoArgs),
+    /// Another client's configuration as ours; the settings in force.
+    Config(config::ConfigCommandArgs),
     /// Tell what became of endpoints, consumers and the group: a story in Markdown, ready for a postmortem.
     History(history::HistoryArgs),
     /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
@@ -136,6 +139,7 @@ pub fn main() -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Config(args) => config::config(args),
         Command::History(args) => history::history(args),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Completions(args) => completions::completions(args),

@@ -38,7 +38,7 @@ pub fn load(args: &ConfigArgs) -> Result<(Config, Source), ConfigError> {
 }
 
 /// Variables that are no text cannot be ours.
-fn environment() -> Vec<(String, String)> {
+pub(super) fn environment() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };

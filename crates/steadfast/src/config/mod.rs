@@ -6,6 +6,7 @@
 //!        └──────────────── reference: the one list of keys ────────────────┘
 //! ```
 
+pub mod import;
 pub mod reference;
 
 mod changes;
@@ -19,6 +20,7 @@ mod names;
 mod problem;
 mod raw;
 mod read;
+mod shown;
 mod sizes;
 mod valid;
 pub mod watcher;
@@ -31,6 +33,7 @@ pub use choices::{
     Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SecurityProtocol, SinkType,
 };
 pub use problem::{ConfigError, Place, Problem};
+pub use shown::Shown;
 pub use valid::{
     Checkpoint, Config, Drift, Fetch, FileSink, Http, Kafka, KafkaSink, Log, Offsets, Respawn, Sink, State,
 };
