@@ -16,6 +16,7 @@ pub mod history;
 pub mod man;
 pub mod proxy;
 pub mod run;
+mod status;
 
 /// A Kafka consumer that keeps its place while the cluster's endpoints drift.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -67,6 +68,9 @@ pub struct RunArgs {
     /// Do not watch the file for changes (SIGHUP still reads it again).
     #[arg(long)]
     pub no_watch_config: bool,
+    /// On a terminal: no line at the bottom that says how it does.
+    #[arg(long)]
+    pub no_status: bool,
     /// Consume to the end offsets as they are at the start, commit, leave the group and exit 0.
     #[arg(long)]
     pub until_end: bool,
