@@ -1,6 +1,7 @@
 //! The service as its embedder sees it: a configuration, handlers, observers, and `run`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use futures::future::BoxFuture;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::Partition;
 use steadfast_watch as watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::watcher::Source;
 use crate::config::{Config, Sink};
@@ -20,6 +21,7 @@ use crate::env::{Env, real};
 use crate::events::{Event, Server};
 use crate::exit::Exit;
 use crate::http::{Listening, Site, Tally};
+use crate::ledger::{self, Ledger};
 use crate::observers::{StartObserver, observer_of};
 use crate::placement::Placement;
 use crate::sinks::discard::Discard;
@@ -75,10 +77,14 @@ pub struct Service {
     on_start: Option<Box<dyn FnOnce(Control) + Send>>,
     stop: BoxFuture<'static, ()>,
     http: Option<Listening>,
+    ledger: Option<Ledger>,
 }
 
 /// How many arbiters run handlers.
 const HANDLER_ARBITERS: usize = 2;
+/// What the last lines of the history may take at the end.
+const HISTORY_LIMIT: Duration = Duration::from_secs(1);
+
 impl Service {
     /// A service with this configuration and the sink that it names.
     pub fn new(config: Config) -> Service {
@@ -92,6 +98,7 @@ impl Service {
             on_start: None,
             stop: std::future::pending().boxed(),
             http: None,
+            ledger: None,
         }
     }
 
@@ -182,6 +189,8 @@ impl Service {
             }
         }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
+        self.ledger = keep_history(&directory);
+        let ledger = self.ledger.clone();
         let env = real::env(directory, placement);
         let manager = Manager::that_listens();
         let stop = std::mem::replace(&mut self.stop, std::future::pending().boxed());
@@ -195,6 +204,10 @@ impl Service {
         let exit = self.watch_turns(&env).live(env, orders, manager).await;
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
+        }
+        if let Some(ledger) = ledger {
+            // A disk that does not answer costs the last lines of the history.
+            let _ = timeout(HISTORY_LIMIT, ledger.flush()).await;
         }
         // Joined on a thread of its own: an arbiter that is stalled must not hold the process.
         let joined = std::thread::spawn(move || threads.join());
@@ -237,6 +250,8 @@ impl Service {
                 }
             },
         };
+        let instance = self.config.instance().to_owned();
+        let noting = self.ledger.take().map(|ledger| ledger.listener(instance));
         let http = self.http.take().map(|listening| (listening, Tally::over(&env)));
         let plan = Plan {
             env: env.clone(),
@@ -245,7 +260,7 @@ impl Service {
             watch: self.watch,
             handlers,
             observers: self.observers,
-            listeners: http.iter().map(|(_, tally)| tally.listener()).collect(),
+            listeners: http.iter().map(|(_, tally)| tally.listener()).chain(noting).collect(),
         };
         let running = wiring::start(plan).await;
         // Until the last actor has ended.
@@ -267,8 +282,26 @@ impl Service {
     }
 }
 
+/// Begins to keep the history in the state directory. What hinders that is said; the service does without.
+fn keep_history(directory: &Path) -> Option<Ledger> {
+    let (ledger, queue) = Ledger::open(real::wall_clock());
+    let kept = RotatingFile::open(directory.join(ledger::FILE), ledger::MOST_BYTES, 1)
+        .map_err(io::Error::other)
+        .and_then(|mut file| {
+            let append = move |lines: &[u8]| file.append(lines).map_err(io::Error::other);
+            std::thread::Builder::new().name("history".to_owned()).spawn(move || queue.keep(append))
+        });
+    match kept {
+        Ok(_) => Some(ledger),
+        Err(error) => {
+            tracing::warn!(%error, "no history is kept");
+            None
+        }
+    }
+}
+
 /// `state.dir`, and below it group and instance: two services share no file.
-fn state_directory(config: &Config) -> PathBuf {
+pub(crate) fn state_directory(config: &Config) -> PathBuf {
     let mut directory = config.state.dir.join(&config.kafka.group_id);
     if let Some(instance) = &config.kafka.group_instance_id {
         directory.push(instance);

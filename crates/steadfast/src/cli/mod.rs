@@ -10,11 +10,14 @@ pub use crate::exit::Exit;
 
 pub mod check;
 pub mod completions;
+pub mod config;
 pub mod demo;
+pub mod history;
 pub mod man;
 pub mod probe;
 pub mod proxy;
 pub mod run;
+mod status;
 
 /// A Kafka consumer that keeps its place while the cluster's endpoints drift.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -34,6 +37,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
     Demo(DemoArgs),
+    /// Another client's configuration as ours; the settings in force.
+    Config(config::ConfigCommandArgs),
+    /// Tell what became of endpoints, consumers and the group: a story in Markdown, ready for a postmortem.
+    History(history::HistoryArgs),
     /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
     Proxy(proxy::ProxyArgs),
     /// Ask a running service whether it lives, or whether it is ready.
@@ -64,6 +71,9 @@ pub struct RunArgs {
     /// Do not watch the file for changes (SIGHUP still reads it again).
     #[arg(long)]
     pub no_watch_config: bool,
+    /// On a terminal: no line at the bottom that says how it does.
+    #[arg(long)]
+    pub no_status: bool,
     /// Consume to the end offsets as they are at the start, commit, leave the group and exit 0.
     #[arg(long)]
     pub until_end: bool,
@@ -136,6 +146,8 @@ pub fn main() -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Config(args) => config::config(args),
+        Command::History(args) => history::history(args),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Probe(args) => probe::probe(args),
         Command::Completions(args) => completions::completions(args),
