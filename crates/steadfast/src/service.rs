@@ -239,6 +239,7 @@ impl Service {
     }
 
     async fn live(mut self, env: Env, orders: Orders, manager: Option<Manager>) -> Exit {
+        let instance = self.config.instance().to_owned();
         let configured = watch::Sender::new(Arc::new(self.config));
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
@@ -250,7 +251,6 @@ impl Service {
                 }
             },
         };
-        let instance = self.config.instance().to_owned();
         let noting = self.ledger.take().map(|ledger| ledger.listener(instance));
         let http = self.http.take().map(|listening| (listening, Tally::over(&env)));
         let plan = Plan {

@@ -1,6 +1,6 @@
 //! Other clients' configurations, as ours: Java's properties, Spring's YAML, librdkafka's names.
 //!
-//! A source is read into pairs of a name and a value; each name is looked up in a table ([`rows`]); what has a key of
+//! A source is read into pairs of a name and a value; each name is looked up in a table (`rows.rs`); what has a key of
 //! ours is written as TOML, what has none is told with the reason. Secrets are never copied: a reference stands in
 //! their place. What is written is validated like any configuration, and what is refused there is told too.
 
