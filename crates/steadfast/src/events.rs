@@ -288,6 +288,82 @@ pub enum Event {
         /// What the handler said last.
         reason: String,
     },
+    /// Where a partition's records are to go is away: the partition waits, and tries again without end.
+    #[serde(rename = "sink.unavailable")]
+    SinkUnavailable {
+        /// The topic.
+        #[serde(rename = "messaging.destination.name")]
+        topic: Arc<str>,
+        /// The partition's number.
+        #[serde(rename = "messaging.destination.partition.id")]
+        partition: i32,
+        /// The first offset that waits.
+        #[serde(rename = "messaging.kafka.offset")]
+        from: Offset,
+        /// What the handler said.
+        reason: String,
+        /// How often in a row; told at each power of two.
+        tries: u32,
+    },
+    /// Where a partition's records are to go is back: the first of them got there.
+    #[serde(rename = "sink.recovered")]
+    SinkRecovered {
+        /// The topic.
+        #[serde(rename = "messaging.destination.name")]
+        topic: Arc<str>,
+        /// The partition's number.
+        #[serde(rename = "messaging.destination.partition.id")]
+        partition: i32,
+        /// For how long it was away.
+        unavailable_ms: f64,
+    },
+    /// A bad record is where the dead letters go; it counts as processed.
+    #[serde(rename = "record.dead_lettered")]
+    RecordDeadLettered {
+        /// The topic.
+        #[serde(rename = "messaging.destination.name")]
+        topic: Arc<str>,
+        /// The partition's number.
+        #[serde(rename = "messaging.destination.partition.id")]
+        partition: i32,
+        /// Its offset.
+        #[serde(rename = "messaging.kafka.offset")]
+        offset: Offset,
+        /// The first offset after it: what cannot be read may stand for several.
+        next: Offset,
+        /// Why it is bad.
+        reason: String,
+    },
+    /// Where the dead letters go is away: the partition waits before its bad record, which is tried again without end.
+    #[serde(rename = "deadletters.unavailable")]
+    DeadLettersUnavailable {
+        /// The topic.
+        #[serde(rename = "messaging.destination.name")]
+        topic: Arc<str>,
+        /// The partition's number.
+        #[serde(rename = "messaging.destination.partition.id")]
+        partition: i32,
+        /// The bad record's offset.
+        #[serde(rename = "messaging.kafka.offset")]
+        offset: Offset,
+        /// What went wrong.
+        reason: String,
+        /// How often in a row; told at each power of two.
+        tries: u32,
+    },
+    /// A partition was released from quarantine: it is tried again with a new handler.
+    #[serde(rename = "partition.released")]
+    PartitionReleased {
+        /// The topic.
+        #[serde(rename = "messaging.destination.name")]
+        topic: Arc<str>,
+        /// The partition's number.
+        #[serde(rename = "messaging.destination.partition.id")]
+        partition: i32,
+        /// Where it goes on.
+        #[serde(rename = "messaging.kafka.offset")]
+        acked: Offset,
+    },
     /// The leader answered with something that cannot be decoded; it is asked again.
     #[serde(rename = "partition.undecodable")]
     PartitionUndecodable {
@@ -416,6 +492,9 @@ impl Event {
             | Event::ActorRestarted { .. }
             | Event::ConfigRejected { .. }
             | Event::BatchReturned { .. }
+            | Event::SinkUnavailable { .. }
+            | Event::DeadLettersUnavailable { .. }
+            | Event::RecordDeadLettered { .. }
             | Event::RecordsRedelivered { .. }
             | Event::PartitionUndecodable { .. }
             | Event::PartitionRefused { .. }
@@ -434,6 +513,8 @@ impl Event {
             | Event::GroupRebalanced { .. }
             | Event::ConfigReloaded { .. }
             | Event::ServiceRecovered { .. }
+            | Event::SinkRecovered { .. }
+            | Event::PartitionReleased { .. }
             | Event::ServiceStopped { .. } => Level::INFO,
             Event::CheckpointCommitted { .. } => Level::DEBUG,
         }

@@ -14,11 +14,14 @@ use crate::config::watcher::Source;
 use crate::config::{Config, Sink};
 use crate::consume::batch::Batch;
 use crate::consume::handlers::{StartHandler, handlers_of};
+use crate::consume::letter::DeadLetters;
+use crate::control_socket::ControlSocket;
 use crate::env::{Env, real};
 use crate::events::Event;
 use crate::exit::Exit;
 use crate::observers::{StartObserver, observer_of};
 use crate::placement::Placement;
+use crate::sinks::dead_letters;
 use crate::sinks::discard::Discard;
 use crate::sinks::kafka::{Forward, Target};
 use crate::sinks::lines::{Lines, Output, Writer};
@@ -67,6 +70,7 @@ pub struct Service {
     until_end: Option<Duration>,
     handlers: Option<StartHandler>,
     observers: Vec<StartObserver>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
     on_start: Option<Box<dyn FnOnce(Control) + Send>>,
     stop: BoxFuture<'static, ()>,
 }
@@ -83,6 +87,7 @@ impl Service {
             until_end: None,
             handlers: None,
             observers: Vec::new(),
+            dead_letters: None,
             on_start: None,
             stop: std::future::pending().boxed(),
         }
@@ -121,6 +126,13 @@ impl Service {
         F: Fn() -> A + Send + Sync + 'static,
     {
         self.observers.push(observer_of(make));
+        self
+    }
+
+    /// Sends bad records to `target` instead of where the configuration says: they are tolerated, whatever
+    /// `errors.tolerance` is.
+    pub fn dead_letters_to(mut self, target: impl DeadLetters) -> Service {
+        self.dead_letters = Some(Arc::new(target));
         self
     }
 
@@ -166,7 +178,7 @@ impl Service {
             return Exit::StateDirectory;
         }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
-        let env = real::env(directory, placement);
+        let env = real::env(directory.clone(), placement);
         let orders = match Orders::listen(std::mem::replace(&mut self.stop, std::future::pending().boxed())) {
             Ok(orders) => orders,
             Err(error) => {
@@ -174,7 +186,16 @@ impl Service {
                 return Exit::Internal;
             }
         };
+        let socket = ControlSocket::within(&directory);
+        let (open, told) = (socket.opener(env.placement.io.clone()), self.on_start.take());
+        self.on_start = Some(Box::new(move |control| {
+            open(control.clone());
+            if let Some(told) = told {
+                told(control);
+            }
+        }));
         let exit = self.live(env, orders).await;
+        drop(socket);
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
         }
@@ -206,6 +227,10 @@ impl Service {
                 }
             },
         };
+        let dead_letters = match self.dead_letters.take() {
+            Some(target) => Some(target),
+            None => dead_letters::configured(&self.config, &env),
+        };
         let plan = Plan {
             env,
             config: Arc::new(self.config),
@@ -213,6 +238,7 @@ impl Service {
             watch: self.watch,
             handlers,
             observers: self.observers,
+            dead_letters,
         };
         let running = wiring::start(plan).await;
         if let Some(on_start) = self.on_start {
@@ -223,7 +249,7 @@ impl Service {
 }
 
 /// `state.dir`, and below it group and instance: two services share no file.
-fn state_directory(config: &Config) -> PathBuf {
+pub(crate) fn state_directory(config: &Config) -> PathBuf {
     let mut directory = config.state.dir.join(&config.kafka.group_id);
     if let Some(instance) = &config.kafka.group_instance_id {
         directory.push(instance);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::reference::{Applies, KEYS};
-use super::valid::{Config, Sink};
+use super::valid::{Config, DeadLetters, Errors, Sink};
 use super::{durations, sizes};
 
 /// The keys that differ, in the order of the documentation, grouped by when they take effect.
@@ -66,6 +66,7 @@ impl Config {
         settings.put("log.level", log.level);
         settings.put("log.format", log.format);
         settings.put_sink(&self.sink);
+        settings.put_errors(&self.errors);
         settings.put_kafka(kafka);
         settings.0
     }
@@ -97,6 +98,22 @@ impl Settings {
             Sink::Kafka(topic) => {
                 self.put("sink.topic", &topic.topic);
                 self.put_if("sink.bootstrap_servers", topic.bootstrap_servers.as_deref().map(list));
+            }
+        }
+    }
+
+    fn put_errors(&mut self, errors: &Errors) {
+        self.put("errors.tolerance", errors.tolerance());
+        self.put("errors.retry.timeout", durations::to_text(errors.retry_timeout));
+        self.put("errors.retry.delay.max.ms", durations::to_text(errors.retry_delay_max));
+        match &errors.dead_letters {
+            None => {}
+            Some(DeadLetters::File(file)) => self.put("errors.deadletterqueue.file", file.display()),
+            Some(DeadLetters::Topic(topic)) => {
+                self.put("errors.deadletterqueue.topic.name", &topic.name);
+                self.put("errors.deadletterqueue.context.headers.enable", topic.context_headers);
+                let servers = topic.bootstrap_servers.as_deref().map(list);
+                self.put_if("errors.deadletterqueue.bootstrap.servers", servers);
             }
         }
     }

@@ -29,8 +29,10 @@ mod tests;
 pub use changes::Changes;
 pub use choices::{
     Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SecurityProtocol, SinkType,
+    Tolerance,
 };
 pub use problem::{ConfigError, Place, Problem};
 pub use valid::{
-    Checkpoint, Config, Drift, Fetch, FileSink, Kafka, KafkaSink, Log, Offsets, Respawn, Sink, State,
+    Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Errors, Fetch, FileSink, Kafka, KafkaSink, Log,
+    Offsets, Respawn, Sink, State,
 };

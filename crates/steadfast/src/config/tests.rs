@@ -39,6 +39,9 @@ fn three_settings_are_enough_and_the_others_have_the_documented_defaults() {
             (Fallback::Is(_), path) if path.starts_with("sink.") && path != "sink.type" => {
                 assert_eq!(actual, None, "{path}")
             }
+            (Fallback::Is(_), path) if path.starts_with("errors.deadletterqueue.") => {
+                assert_eq!(actual, None, "{path}")
+            }
             (Fallback::Is(text), path) => assert_eq!(actual, Some(text), "{path}"),
             (Fallback::Unset(_), path) => assert_eq!(actual, None, "{path}"),
             (Fallback::Found(_), path) => {

@@ -14,9 +14,11 @@ use super::problem::{ConfigError, Problem};
 use super::raw::Raw;
 use super::read::Reader;
 
+pub use errors::{DeadLetterTopic, DeadLetters, Errors};
 pub use kafka::Kafka;
 pub use sink::{FileSink, KafkaSink, Sink};
 
+mod errors;
 mod kafka;
 mod sink;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub offsets: Offsets,
     /// Where records go.
     pub sink: Sink,
+    /// What becomes of bad records.
+    pub errors: Errors,
     /// Where state survives the process.
     pub state: State,
     /// What is logged, and how.
@@ -145,6 +149,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     let fetch = fetch(from);
     let offsets = from.choice("offsets.out_of_range").map(|out_of_range| Offsets { out_of_range });
     let sink = sink::sink(from);
+    let errors = errors::errors(from);
     let state = from.path("state.dir").map(|dir| State { dir });
     let log = log(from);
     if let (Some(kafka), Some(checkpoint)) = (&kafka, &checkpoint) {
@@ -156,6 +161,9 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     if let (Some(topics), Some(kafka), Some(Sink::Kafka(sink))) = (&topics, &kafka, &sink) {
         sink::check_loop(from, topics, kafka, sink);
     }
+    if let (Some(topics), Some(kafka), Some(errors)) = (&topics, &kafka, &errors) {
+        errors::check_loop(from, topics, kafka, errors);
+    }
     Some(Config {
         topics: topics?,
         kafka: kafka?,
@@ -166,6 +174,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
         fetch: fetch?,
         offsets: offsets?,
         sink: sink?,
+        errors: errors?,
         state: state?,
         log: log?,
     })

@@ -57,6 +57,21 @@ impl Event {
             Event::PartitionQuarantined { topic, partition, acked, reason } => {
                 format!("{topic}-{partition} is not fetched any more, from {acked} on: {reason}")
             }
+            Event::SinkUnavailable { topic, partition, from, reason, .. } => {
+                format!("{topic}-{partition} waits at {from}, its target is away: {reason}")
+            }
+            Event::SinkRecovered { topic, partition, unavailable_ms } => {
+                format!("the target of {topic}-{partition} is back after {unavailable_ms:.0} ms")
+            }
+            Event::RecordDeadLettered { topic, partition, offset, reason, .. } => {
+                format!("the record at {offset} of {topic}-{partition} is among the dead letters: {reason}")
+            }
+            Event::DeadLettersUnavailable { topic, partition, offset, reason, .. } => {
+                format!("{topic}-{partition} waits at {offset}, the dead letters are away: {reason}")
+            }
+            Event::PartitionReleased { topic, partition, acked } => {
+                format!("{topic}-{partition} is tried again from {acked} on")
+            }
             Event::PartitionUndecodable { topic, partition, error, .. } => {
                 format!("an answer for {topic}-{partition} cannot be decoded: {error}")
             }
