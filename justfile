@@ -25,6 +25,10 @@ deny:
 fmt:
     cargo fmt --all
 
+# Writes docs/events.md anew from the list of events.
+events:
+    UPDATE=1 cargo test --quiet --package steadfast --lib events::tests
+
 # The main job in one process, on a cluster in memory: just demo [--mode blackhole] (--help has the rest).
 demo *options:
     cargo run --quiet --release --package steadfast -- demo {{options}}

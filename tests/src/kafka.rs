@@ -3,6 +3,7 @@
 mod ask;
 mod election;
 pub(crate) mod jars;
+mod listeners;
 mod ports;
 mod process;
 mod properties;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use properties::{Node, Role};
 
 pub use ask::{Connection, ask, endpoints, metadata};
 pub use jars::missing;
+pub use listeners::{Listener, PASSWORD, Papers, REAUTHENTICATION_MS, USER};
 
 const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -54,6 +56,7 @@ pub struct Cluster {
     class_path: String,
     brokers: BTreeMap<i32, Broker>,
     voters: Vec<(i32, u16)>,
+    papers: Option<Papers>,
     extra: Vec<(String, String)>,
 }
 
@@ -64,20 +67,38 @@ impl Cluster {
     /// # Errors
     /// The jars cannot be fetched, or the brokers do not come up within two minutes: the end of their logs.
     pub fn start(count: i32, extra: &[(&str, &str)]) -> io::Result<Cluster> {
-        let directory = tempfile::Builder::new().prefix("steadfast-kafka-").tempdir()?;
+        Cluster::start_in(directory()?, count, None, extra)
+    }
+
+    /// The same, and each broker has a port for every [`Listener`] too.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn start_with_listeners(count: i32, extra: &[(&str, &str)]) -> io::Result<Cluster> {
+        let directory = directory()?;
+        let papers = Papers::issue(directory.path().join("papers"))?;
+        Cluster::start_in(directory, count, Some(papers), extra)
+    }
+
+    fn start_in(
+        directory: TempDir,
+        count: i32,
+        papers: Option<Papers>,
+        extra: &[(&str, &str)],
+    ) -> io::Result<Cluster> {
         let jars = jars::fetched()?;
         let mut cluster = Cluster {
             directory,
             class_path: format!("{}/*", jars.display()),
             brokers: BTreeMap::new(),
             voters: Vec::new(),
+            papers,
             extra: extra.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
         for id in 1..=count {
             let controller = ports::free()?;
             cluster.voters.push((id, controller.number));
-            let node =
-                Node { id, role: Role::Combined, listener: ports::free()?, controller: Some(controller) };
+            let node = cluster.node(id, Role::Combined, Some(controller))?;
             cluster.brokers.insert(id, Broker { node, process: None });
         }
         cluster.format()?;
@@ -95,6 +116,18 @@ impl Cluster {
     /// The running brokers' addresses, as client libraries want them: `host:port,host:port`.
     pub fn bootstrap(&self) -> String {
         self.brokers().bootstrap()
+    }
+
+    /// The same for a further listener, as `localhost`. A cluster without listeners has none.
+    pub fn bootstrap_of(&self, listener: Listener) -> String {
+        let running = self.brokers.values().filter(|broker| broker.process.is_some());
+        let ports = running.filter_map(|broker| broker.node.further.get(&listener));
+        ports.map(|port| format!("localhost:{}", port.number)).collect::<Vec<_>>().join(",")
+    }
+
+    /// What the brokers show at their further listeners; none where there are none.
+    pub fn papers(&self) -> Option<&Papers> {
+        self.papers.as_ref()
     }
 
     /// Ends a broker, and waits until it is gone.
@@ -129,7 +162,7 @@ impl Cluster {
     /// It does not come up within two minutes.
     pub fn add_broker(&mut self) -> io::Result<i32> {
         let id = self.brokers.keys().last().copied().unwrap_or_default() + 1;
-        let node = Node { id, role: Role::Broker, listener: ports::free()?, controller: None };
+        let node = self.node(id, Role::Broker, None)?;
         properties::format_like(&self.formatted(), &self.data(id), id)?;
         self.brokers.insert(id, Broker { node, process: None });
         self.run(id)?;
@@ -211,6 +244,11 @@ impl Cluster {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
+    fn node(&self, id: i32, role: Role, controller: Option<ports::Port>) -> io::Result<Node> {
+        let further = if self.papers.is_some() { listeners::ports()? } else { BTreeMap::new() };
+        Ok(Node { id, role, listener: ports::free()?, controller, further })
+    }
+
     fn broker(&mut self, id: i32) -> io::Result<&mut Broker> {
         self.brokers.get_mut(&id).ok_or_else(|| absent(id))
     }
@@ -238,12 +276,20 @@ impl Cluster {
     fn format(&self) -> io::Result<()> {
         let Some(first) = self.brokers.values().next() else { return Ok(()) };
         let properties = self.directory.path().join("format.properties");
-        fs::write(&properties, properties::of(&first.node, &self.voters, &self.formatted(), &self.extra))?;
+        fs::write(&properties, self.properties(&first.node, &self.formatted()))?;
         let properties = properties.display().to_string();
-        self.tool("kafka.tools.StorageTool", &["format", "-t", CLUSTER_ID, "-c", &properties])?;
+        let users = if self.papers.is_some() { listeners::users() } else { Vec::new() };
+        let users = users.iter().map(String::as_str);
+        let arguments = ["format", "-t", CLUSTER_ID, "-c", &properties].into_iter().chain(users);
+        self.tool("kafka.tools.StorageTool", &arguments.collect::<Vec<_>>())?;
         self.brokers
             .keys()
             .try_for_each(|id| properties::format_like(&self.formatted(), &self.data(*id), *id))
+    }
+
+    fn properties(&self, node: &Node, data: &Path) -> String {
+        let papers = self.papers.as_ref().map(Papers::directory);
+        properties::of(node, &self.voters, data, papers, &self.extra)
     }
 
     fn run(&mut self, id: i32) -> io::Result<()> {
@@ -251,9 +297,9 @@ impl Cluster {
         let log = File::options().create(true).append(true).open(self.path(id, "log"))?;
         let mut command = self.java();
         command.extend(["kafka.Kafka".to_owned(), path.display().to_string()]);
-        let (voters, extra) = (self.voters.clone(), self.extra.clone());
+        let broker = self.brokers.get(&id).ok_or_else(|| absent(id))?;
+        fs::write(path, self.properties(&broker.node, &data))?;
         let broker = self.broker(id)?;
-        fs::write(path, properties::of(&broker.node, &voters, &data, &extra))?;
         broker.process = Some(Process::start(command, Stdio::from(log.try_clone()?), log.into())?);
         Ok(())
     }
@@ -289,6 +335,10 @@ impl Drop for Cluster {
         self.brokers.values_mut().filter_map(|broker| broker.process.as_mut()).for_each(Process::release);
         self.brokers.clear();
     }
+}
+
+fn directory() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("steadfast-kafka-").tempdir()
 }
 
 fn address(broker: &Broker) -> SocketAddr {

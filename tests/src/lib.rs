@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
 pub mod brokers;
+pub mod certificates;
 pub mod checker;
 pub mod company;
 pub mod either;

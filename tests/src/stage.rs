@@ -62,6 +62,6 @@ fn ready(shared: &mut Option<Cluster>) -> io::Result<&mut Cluster> {
             cluster.heal()?;
             Ok(cluster)
         }
-        None => Ok(shared.insert(Cluster::start(3, &[])?)),
+        None => Ok(shared.insert(Cluster::start_with_listeners(3, &[])?)),
     }
 }

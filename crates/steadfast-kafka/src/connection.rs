@@ -18,9 +18,11 @@ use channel::{Channel, Sent};
 pub use link::CloseReason;
 pub use open::{ConnectError, ConnectFailure, Dial};
 
+mod authentication;
 mod channel;
 mod link;
 mod open;
+mod renewal;
 #[cfg(test)]
 mod scripted;
 
@@ -44,7 +46,7 @@ pub struct Opened {
     pub versions: BrokerVersions,
     /// How long resolving and connecting took.
     pub connected_in: Duration,
-    /// How long ApiVersions and Metadata took after that.
+    /// How long securing it, ApiVersions and Metadata took after that.
     pub handshake_in: Duration,
 }
 

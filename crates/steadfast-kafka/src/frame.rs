@@ -12,6 +12,10 @@ pub const DEFAULT_LIMIT: usize = 64 << 20;
 /// What is set aside for a frame before any of it has arrived, in bytes.
 const FIRST_CHUNK: usize = 64 << 10;
 
+/// The types of the TLS records that a listener may begin with.
+const ALERT: u8 = 0x15;
+const HANDSHAKE: u8 = 0x16;
+
 /// Why no frame was read.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
@@ -40,6 +44,10 @@ pub enum FrameError {
         /// The limit in force.
         limit: usize,
     },
+    /// What would be the length is the head of a TLS record: a listener that was spoken to in plain text and
+    /// expected TLS answers with an alert.
+    #[error("expected a frame, found a TLS record")]
+    Tls,
     /// The stream failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -77,7 +85,11 @@ async fn read_length(from: &mut (impl AsyncRead + Unpin)) -> Result<i32, FrameEr
 
 fn checked(length: i32, limit: usize) -> Result<usize, FrameError> {
     let found = usize::try_from(length).map_err(|_| FrameError::Negative { found: length })?;
-    if found > limit { Err(FrameError::TooLarge { found, limit }) } else { Ok(found) }
+    match length.to_be_bytes() {
+        _ if found <= limit => Ok(found),
+        [ALERT | HANDSHAKE, 3, 0..=4, _] => Err(FrameError::Tls),
+        _ => Err(FrameError::TooLarge { found, limit }),
+    }
 }
 
 #[cfg(test)]

@@ -10,5 +10,6 @@ pub mod fetch;
 pub mod frame;
 mod guard;
 pub mod records;
+pub mod security;
 pub mod transport;
 pub mod versions;

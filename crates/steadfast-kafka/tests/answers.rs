@@ -22,6 +22,8 @@ use steadfast_kafka::api::metadata::{Metadata, PartitionMetadata};
 use steadfast_kafka::api::offset_commit::{CommittedOffset, OffsetCommit};
 use steadfast_kafka::api::offset_fetch::OffsetFetch;
 use steadfast_kafka::api::offset_for_leader_epoch::OffsetForLeaderEpoch;
+use steadfast_kafka::api::sasl_authenticate::SaslAuthenticate;
+use steadfast_kafka::api::sasl_handshake::SaslHandshake;
 use steadfast_kafka::api::sync_group::SyncGroup;
 use steadfast_kafka::api::{Api, DecodeError, ErrorCode, Undecodable};
 use steadfast_kafka::versions::VersionRange;
@@ -262,5 +264,25 @@ fn fetched_records_are_slices_of_the_answer() {
         let answer = Fetch::decode(version, body.clone()).unwrap();
         let records = answer.topics[0].partitions[0].records.clone().unwrap();
         assert!(whole.contains(&records.as_ptr()));
+    }
+}
+
+#[test]
+fn sasl_handshake_names_the_mechanisms() {
+    for (_, answer) in each::<SaslHandshake>(samples::sasl_handshake) {
+        assert_eq!(answer.error, ErrorCode::UNSUPPORTED_SASL_MECHANISM);
+        assert_eq!(answer.mechanisms, ["PLAIN".into(), "GSSAPI".into()]);
+    }
+}
+
+#[test]
+fn sasl_authenticate_gives_the_message_and_the_session() {
+    for (version, answer) in each::<SaslAuthenticate>(samples::sasl_authenticate) {
+        assert_eq!(answer.error, ErrorCode::SASL_AUTHENTICATION_FAILED);
+        assert_eq!(
+            (answer.explanation.as_deref(), &answer.message[..]),
+            (Some("no such user"), &b"v=proof"[..])
+        );
+        assert_eq!(answer.lifetime, (version >= 1).then_some(Duration::from_secs(60)), "v{version}");
     }
 }

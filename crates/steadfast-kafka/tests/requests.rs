@@ -22,6 +22,8 @@ use steadfast_kafka::api::metadata::Metadata;
 use steadfast_kafka::api::offset_commit::{CommittedOffset, OffsetCommit};
 use steadfast_kafka::api::offset_fetch::OffsetFetch;
 use steadfast_kafka::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
+use steadfast_kafka::api::sasl_authenticate::SaslAuthenticate;
+use steadfast_kafka::api::sasl_handshake::SaslHandshake;
 use steadfast_kafka::api::sync_group::SyncGroup;
 use steadfast_kafka::api::{Api, Isolation};
 use steadfast_kafka::versions::VersionRange;
@@ -316,4 +318,20 @@ fn fetch_asks_without_a_session_and_with_epochs() {
 fn fetch_of_a_topic_whose_id_is_unknown_stays_below_version_13() {
     assert_eq!(fetch(ORDERS).versions(), VersionRange::new(4, 17));
     assert_eq!(fetch(TopicId::UNKNOWN).versions(), VersionRange::new(4, 12));
+}
+
+#[test]
+fn sasl_handshake_names_the_mechanism() {
+    for (_, read) in each::<_, wire::SaslHandshakeRequest>(&SaslHandshake { mechanism: "PLAIN" }) {
+        assert_eq!(&*read.mechanism, "PLAIN");
+    }
+}
+
+#[test]
+fn sasl_authenticate_carries_the_message_and_does_not_show_it() {
+    let request = SaslAuthenticate { message: b"\0user\0pencil".to_vec().into() };
+    for (_, read) in each::<_, wire::SaslAuthenticateRequest>(&request) {
+        assert_eq!(&read.auth_bytes[..], b"\0user\0pencil");
+    }
+    assert_eq!(format!("{request:?}"), "SaslAuthenticate(12 bytes)");
 }

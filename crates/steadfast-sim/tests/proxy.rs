@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use kafka_protocol::messages::{
     ApiKey, BrokerId, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
-use steadfast_sim::proxy::{Door, DriftProxy, Moved, Nodes, Old};
+use steadfast_sim::proxy::{Door, DriftProxy, Moved, Nodes, Now, Old, Ports};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -330,4 +331,75 @@ async fn the_next_address_is_asked_when_one_does_not_answer() {
 async fn a_cluster_that_names_no_brokers_is_no_cluster() {
     let cluster = Cluster::of([]).await;
     assert!(DriftProxy::start(vec![cluster.address]).await.is_err());
+}
+
+#[tokio::test]
+async fn old_endpoints_that_are_healed_lead_to_the_cluster_again() {
+    let cluster = Cluster::of([1, 2]).await;
+    let proxy = proxied(&cluster).await;
+    proxy.fence_bootstrap(Old::Refuse).await.unwrap();
+    let refusing = proxy.move_endpoints(Nodes::All, Old::Refuse).await.unwrap();
+    let silent = proxy.move_endpoints(Nodes::All, Old::BlackHole).await.unwrap();
+    let mut held = TcpStream::connect(silent.from[&1]).await.unwrap();
+    ask(&mut held).await.unwrap();
+    let does = |address: &SocketAddr| proxy.old_endpoints()[address].1;
+    assert_eq!((does(&refusing.from[&1]), does(&silent.from[&1])), (Now::Refuses, Now::Silent));
+    assert_eq!(proxy.old_endpoints().len(), 5);
+
+    proxy.heal().await.unwrap();
+
+    timeout(LIMIT, held.read_u8()).await.unwrap().unwrap_err();
+    for address in refusing.from.values().chain(silent.from.values()).chain([&proxy.bootstrap()]) {
+        assert_eq!(endpoints_at(*address).await.unwrap(), silent.to);
+    }
+    assert_eq!(proxy.old_endpoints().len(), 4);
+}
+
+#[tokio::test]
+async fn old_endpoints_may_be_turned_from_silent_to_refusing_and_back() {
+    let cluster = Cluster::of([1]).await;
+    let proxy = proxied(&cluster).await;
+    let old = proxy.move_endpoints(Nodes::All, Old::BlackHole).await.unwrap().from[&1];
+
+    proxy.turn_old(Old::Refuse).await.unwrap();
+    assert!(refused(old).await);
+
+    proxy.turn_old(Old::BlackHole).await.unwrap();
+    let mut late = TcpStream::connect(old).await.unwrap();
+    ask(&mut late).await.unwrap();
+    let asked = cluster.asked();
+    assert_eq!(endpoints_at(proxy.bootstrap()).await.unwrap(), proxy.endpoints());
+    assert_eq!(late.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(cluster.asked(), asked + 1);
+}
+
+#[tokio::test]
+async fn a_range_of_ports_is_kept_to_and_the_oldest_that_refuses_is_used_again() {
+    let cluster = Cluster::of([1]).await;
+    let (ports, range) = four_ports();
+    let proxy = DriftProxy::start_at(vec![cluster.address], ports).await.unwrap();
+    assert_eq!(proxy.bootstrap().port(), *range.start());
+    let mut seen = vec![proxy.endpoints()[&1].port()];
+    for _ in 0..3 {
+        seen.push(proxy.move_endpoints(Nodes::All, Old::Refuse).await.unwrap().to[&1].port());
+    }
+    let first = *range.start();
+    assert_eq!(seen, [first + 1, first + 2, first + 3, first + 1]);
+    assert_eq!(endpoints_at(proxy.endpoints()[&1]).await.unwrap(), proxy.endpoints());
+
+    proxy.turn_old(Old::BlackHole).await.unwrap();
+    let full = proxy.move_endpoints(Nodes::All, Old::BlackHole).await.unwrap_err();
+    assert_eq!(full.kind(), io::ErrorKind::AddrInUse, "{full}");
+    assert_eq!(endpoints_at(proxy.bootstrap()).await.unwrap(), proxy.endpoints());
+}
+
+/// Four ports in a row that nobody has.
+fn four_ports() -> (Ports, RangeInclusive<u16>) {
+    let free = |port| std::net::TcpListener::bind(("127.0.0.1", port));
+    let first = (21_000..30_000_u16).step_by(4).find(|first| {
+        let bound: Vec<_> = (*first..first + 4).map(free).collect();
+        bound.iter().all(Result::is_ok)
+    });
+    let range = first.unwrap()..=first.unwrap() + 3;
+    (format!("127.0.0.1:{}-{}", range.start(), range.end()).parse().unwrap(), range)
 }

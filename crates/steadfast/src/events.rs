@@ -1,19 +1,22 @@
 //! The one list of events: everything that steadfast says about itself, typed.
 //!
 //! Each event becomes one line of the log (`event.name` and the event's own fields, flat), and is given to the
-//! user's observers. docs/events.md lists them; a test holds the two together.
+//! user's observers. How loud an event is and what to do about it stands beside the list, in its [`catalogue`]; in
+//! docs/events.md, which is made from both, all of it stands together.
 
+pub mod catalogue;
+mod parts;
 mod sentences;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use actix::Message;
 use serde::Serialize;
 use steadfast_core::endpoints::drift::Change;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
-use tracing::Level;
+
+pub use parts::{Failure, Place, Server};
 
 /// Something that happened. Times are in milliseconds where the field's name ends in `_ms`.
 #[derive(Debug, Clone, Serialize, Message)]
@@ -28,59 +31,133 @@ pub enum Event {
         /// The group that it is a member of.
         #[serde(rename = "messaging.consumer.group.name")]
         group: String,
+        /// `kafka.client.id`: the name under which brokers know it.
+        #[serde(rename = "messaging.client.id")]
+        client: String,
         /// The topics that it consumes.
         topics: Vec<String>,
         /// Where it begins to look for the cluster.
         bootstrap: Vec<Address>,
     },
-    /// Enough witnesses stand behind one view of the cluster, and it is another than before.
-    #[serde(rename = "view.agreed")]
-    ViewAgreed {
-        /// The cluster's identity, if the brokers report one.
-        cluster: Option<ClusterId>,
-        /// Where each broker is reached.
-        endpoints: BTreeMap<NodeId, Address>,
-        /// How many witnesses gave this view.
-        support: usize,
-        /// How many addresses the view lists.
-        electorate: usize,
+    /// Nothing can be verified, or a new consumer cannot be made ready. What runs goes on as it is, and steadfast
+    /// goes on trying.
+    #[serde(rename = "service.degraded")]
+    ServiceDegraded {
+        /// What is missing, one text each: mostly an address and why it gave no usable answer.
+        missing: Vec<String>,
     },
-    /// A witness could not be believed: another cluster, or an empty list of brokers.
-    #[serde(rename = "witness.failed")]
-    WitnessFailed {
-        /// The address that answered.
-        witness: Address,
-        /// Why it is no witness.
+    /// The service is no longer degraded: a view is agreed again, or a new consumer is ready.
+    #[serde(rename = "service.recovered")]
+    ServiceRecovered {
+        /// How long it was degraded.
+        degraded_ms: f64,
+    },
+    /// The last event of a run.
+    #[serde(rename = "service.stopped")]
+    ServiceStopped {
+        /// Why: `signal`, `until_end`, or what failed.
+        reason: String,
+        /// Records delivered to handlers.
+        records: u64,
+        /// Bytes of the delivered batches, decompressed.
+        bytes: u64,
+        /// Records delivered again, by this process or after a former owner.
+        redelivered: u64,
+        /// The run's length.
+        elapsed_ms: f64,
+        /// Partitions given up, in the whole run, before everything delivered was acked.
+        unfinished: usize,
+    },
+    /// An actor ended and was begun anew; progress is no actor's state, so none is lost.
+    #[serde(rename = "actor.restarted")]
+    ActorRestarted {
+        /// The actor's name: `member`, `checkpointer`, `handler orders-3`, `consumer`, …
+        actor: String,
+        /// Which of its lives ended.
+        incarnation: u64,
+        /// Why it ended: `panicked`, `arbiter_gone`, `abandoned`, `escalated` or `stopped`.
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    /// An actor ended too often and is not begun again. If it was an observer, the others go on; else the service
+    /// ends with 70.
+    #[serde(rename = "actor.failed")]
+    ActorFailed {
+        /// The actor's name.
+        actor: String,
+        /// Why it ended last, as in `actor.restarted`.
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    /// The changed configuration file is in force.
+    #[serde(rename = "config.reloaded")]
+    ConfigReloaded {
+        /// The keys that changed and apply now.
+        applied: Vec<String>,
+        /// The keys that changed and apply when the process is started again.
+        after_restart: Vec<String>,
+    },
+    /// The changed configuration file cannot be used: the configuration in force stays. Said once per reason.
+    #[serde(rename = "config.rejected")]
+    ConfigRejected {
+        /// Everything that is wrong with it.
         reason: String,
     },
-    /// Something made an endpoint doubtful; a discovery follows.
+    /// Something made an endpoint doubtful: a connection broke, a fetch or a heartbeat is overdue, a broker gave
+    /// another view or is not the leader any more, or the configuration changed. A discovery follows; nothing is
+    /// switched on suspicion alone.
     #[serde(rename = "endpoint.suspected")]
     EndpointSuspected {
         /// What was noticed.
         reason: String,
-        /// The broker, if it is known.
+        /// The broker's id, or null if it is not known.
         node: Option<NodeId>,
-        /// Its advertised address, if it is known.
-        address: Option<Address>,
+        /// The endpoint in doubt, if it is known.
+        #[serde(flatten)]
+        server: Option<Server>,
+    },
+    /// Enough witnesses stand behind one view of the cluster, and it is another than before.
+    #[serde(rename = "view.agreed")]
+    ViewAgreed {
+        /// The cluster's id, or null if the brokers report none.
+        cluster: Option<ClusterId>,
+        /// Broker id to the address where it is reached.
+        endpoints: BTreeMap<NodeId, Address>,
+        /// How many witnesses gave this view.
+        support: usize,
+        /// How many distinct addresses the view lists.
+        electorate: usize,
+    },
+    /// An address answered and is not believed. Said once per address and reason.
+    #[serde(rename = "witness.failed")]
+    WitnessFailed {
+        /// The endpoint that answered.
+        #[serde(flatten)]
+        server: Server,
+        /// Why it is not believed: `other_cluster`, `empty` (it lists no brokers) or `silent`.
+        #[serde(flatten)]
+        failure: Failure,
     },
     /// The agreed view differs from the endpoints in use.
     #[serde(rename = "endpoint.drifted")]
     EndpointDrifted {
-        /// What changed, broker by broker.
+        /// What changed: objects with `kind` (`moved`, `gone`, `added`), `node`, `from` and `to`.
         changes: Vec<Change<NodeId>>,
-        /// The share of endpoints in use that moved or are gone.
+        /// The share of the endpoints in use that moved or are gone, from 0 to 1.
         score: f64,
-        /// A score above it replaces the consumer.
+        /// `drift.threshold`: a score above it replaces the consumer.
         threshold: f64,
-        /// What is done: `respawn` or `adapt`.
+        /// `respawn` (the consumer is replaced) or `adapt` (it takes the drift in place).
         action: &'static str,
     },
-    /// The consumer was replaced.
+    /// A new incarnation of the consumer is in charge. Told when its first fetch answers are in, or after 30 s
+    /// without them. The phases follow each other and add up; a real outage is longer by the time before the first
+    /// suspicion.
     #[serde(rename = "consumer.respawned")]
     ConsumerRespawned {
-        /// The new incarnation.
+        /// Its number, counted from 1.
         incarnation: ConsumerIncarnation,
-        /// Why: `drift`, `crash` or `start`.
+        /// `start` (the first one), `drift`, or `crash` (the one before it panicked).
         reason: &'static str,
         /// From the first suspicion to the begin of its discovery.
         #[serde(rename = "phase.detect_ms")]
@@ -88,437 +165,301 @@ pub enum Event {
         /// From there to the agreed view.
         #[serde(rename = "phase.discover_ms")]
         discover_ms: f64,
-        /// From there until the successor was connected and ready to fetch.
+        /// From there until the successor was connected and ready to fetch, failed attempts included.
         #[serde(rename = "phase.verify_ms")]
         verify_ms: f64,
         /// From there until every partition was the successor's.
         #[serde(rename = "phase.handover_ms")]
         handover_ms: f64,
         /// From there to the last partition's first accepted fetch answer, empty or not; absent if it was not
-        /// seen in time.
+        /// seen within 30 s.
         #[serde(rename = "phase.first_record_ms", skip_serializing_if = "Option::is_none")]
         first_record_ms: Option<f64>,
-        /// Records skipped.
+        /// Offsets between a partition's position and the successor's first fetch: 0 means that nothing was
+        /// skipped.
         gap: i64,
-        /// Records delivered again.
+        /// Records delivered again since the respawn began.
         redelivered: u64,
     },
-    /// A partition goes on under another incarnation.
+    /// A partition that was handed over had its first accepted fetch under the new incarnation.
     #[serde(rename = "partition.resumed")]
     PartitionResumed {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
         /// The position at the handover.
         before: Offset,
         /// Where the new incarnation's first accepted fetch began.
         after: Offset,
     },
-    /// Records wait and the position does not move: the connection is replaced.
-    #[serde(rename = "partition.stalled")]
-    PartitionStalled {
+    /// Drift asks for a respawn and the window's tokens are spent: it is taken in place.
+    #[serde(rename = "respawn.budget_spent")]
+    RespawnBudgetSpent {
+        /// Respawns allowed in a window.
+        budget: u32,
+        /// The window.
+        window_ms: f64,
+    },
+    /// A partition's leader epoch went back, and every witness says so for `drift.settle`: it is accepted.
+    #[serde(rename = "cluster.regressed")]
+    ClusterRegressed {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// The epoch known before.
+        before: LeaderEpoch,
+        /// The epoch accepted now.
+        after: LeaderEpoch,
+    },
+    /// A topic was deleted and created again under its name: offsets of the old one mean nothing in the new one.
+    #[serde(rename = "topic.recreated")]
+    TopicRecreated {
         /// The topic.
         #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
-        /// The position that does not move.
-        #[serde(rename = "messaging.kafka.offset")]
-        position: Offset,
-        /// For how long.
-        stalled_ms: f64,
-    },
-    /// The group gave this member partitions.
-    #[serde(rename = "partitions.assigned")]
-    PartitionsAssigned {
-        /// The partitions that are new.
-        partitions: Vec<Partition>,
-        /// The group's generation.
-        generation: i32,
-        /// How many partitions are owned now.
-        owned: usize,
-    },
-    /// A partition's first offset is known: it is fetched from there.
-    #[serde(rename = "partition.started")]
-    PartitionStarted {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
-        /// The offset it starts from.
-        #[serde(rename = "messaging.kafka.offset")]
-        offset: Offset,
-        /// Where the offset comes from: `committed`, `earliest` or `latest`.
-        source: &'static str,
-        /// Records that the former owner was handed and did not commit: at least so many come again.
-        handed_again: i64,
-    },
-    /// The group took partitions back; they were drained and committed first.
-    #[serde(rename = "partitions.revoked")]
-    PartitionsRevoked {
-        /// The partitions that were given up.
-        partitions: Vec<Partition>,
-        /// How long draining and committing took.
-        took_ms: f64,
-        /// Partitions that could not be drained within the limit.
-        undrained: usize,
-    },
-    /// The membership ended without us being asked: the partitions are another's already.
-    #[serde(rename = "partitions.lost")]
-    PartitionsLost {
-        /// The partitions that were released at once.
-        partitions: Vec<Partition>,
-        /// Why.
-        reason: String,
+        topic: std::sync::Arc<str>,
     },
     /// The group finished a rebalance.
     #[serde(rename = "group.rebalanced")]
     GroupRebalanced {
         /// The group's generation.
         generation: i32,
-        /// Why this member took part.
+        /// Why this member took part: `first join`, `the group is rebalancing`, `partition counts changed`, …
         reason: String,
         /// The assignor that was used.
         assignor: String,
         /// Whether this member computed the assignment.
         led: bool,
-        /// From the first sign of the rebalance to the assignment.
+        /// From the first sign of the rebalance to the assignment: draining, joining and syncing.
         took_ms: f64,
+    },
+    /// The group gave this member partitions.
+    #[serde(rename = "partitions.assigned")]
+    PartitionsAssigned {
+        /// The new ones: objects with `topic` and `index`.
+        partitions: Vec<Partition>,
+        /// The group's generation.
+        generation: i32,
+        /// How many are owned now.
+        owned: usize,
+    },
+    /// The group took partitions back; they were drained and committed first.
+    #[serde(rename = "partitions.revoked")]
+    PartitionsRevoked {
+        /// The ones that were given up.
+        partitions: Vec<Partition>,
+        /// How long draining and committing took.
+        took_ms: f64,
+        /// How many could not be drained within the limit.
+        undrained: usize,
+    },
+    /// The membership ended without us being asked: the partitions may be another's already, and nothing is
+    /// committed for them.
+    #[serde(rename = "partitions.lost")]
+    PartitionsLost {
+        /// The ones that were released at once.
+        partitions: Vec<Partition>,
+        /// `IllegalGeneration`, `UnknownMember`, `SessionExpired`, `DrainExpired` or `Fatal`.
+        reason: String,
+    },
+    /// The group refuses this member for good; the process ends with 77.
+    #[serde(rename = "member.refused")]
+    MemberRefused {
+        /// Why, and what would be needed.
+        reason: String,
     },
     /// Offsets were stored.
     #[serde(rename = "checkpoint.committed")]
     CheckpointCommitted {
         /// How many partitions.
         partitions: usize,
-        /// What it was for: `interval`, `revoke`, `respawn`, `retry`.
+        /// What it was for: `interval`, `revoke`, `respawn` or `retry`.
         occasion: &'static str,
         /// How long the coordinator took.
         took_ms: f64,
     },
-    /// Offsets could not be stored; they are kept and committed again.
+    /// Offsets were not stored, or it is not known whether they were. They are kept and committed again.
     #[serde(rename = "checkpoint.failed")]
     CheckpointFailed {
-        /// What it was for.
+        /// What it was for, as in `checkpoint.committed`.
         occasion: &'static str,
-        /// What went wrong.
-        #[serde(rename = "error.type")]
-        error: String,
         /// How many partitions wait to be committed.
         partitions: usize,
+        /// What went wrong: `connect`, `call` (no usable answer), `unverified` (the coordinator's address), or
+        /// what the coordinator answered, by Kafka's name.
+        #[serde(flatten)]
+        failure: Failure,
     },
-    /// An actor ended and was begun anew.
-    #[serde(rename = "actor.restarted")]
-    ActorRestarted {
-        /// The actor's name.
-        actor: String,
-        /// Which life ended.
-        incarnation: u64,
-        /// Why it ended.
-        reason: String,
+    /// A partition's first offset is known; it is fetched from there.
+    #[serde(rename = "partition.started")]
+    PartitionStarted {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// Where it starts.
+        #[serde(rename = "messaging.kafka.offset")]
+        offset: Offset,
+        /// `committed`, or `earliest` or `latest` where the group had committed nothing.
+        source: &'static str,
+        /// The offsets that the former owner was handed and had not committed: so much comes again at least.
+        handed_again: i64,
     },
-    /// An actor ended too often and is not begun again.
-    #[serde(rename = "actor.failed")]
-    ActorFailed {
-        /// The actor's name.
-        actor: String,
-        /// Why it ended last.
-        reason: String,
+    /// Records wait, nothing is being processed and the position did not move for `fetch.stall_timeout`: the
+    /// connection to the leader is replaced.
+    #[serde(rename = "partition.stalled")]
+    PartitionStalled {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// The position that does not move.
+        #[serde(rename = "messaging.kafka.offset")]
+        position: Offset,
+        /// For how long.
+        stalled_ms: f64,
     },
-    /// The changed configuration file is in force.
-    #[serde(rename = "config.reloaded")]
-    ConfigReloaded {
-        /// The keys that changed and apply now.
-        applied: Vec<String>,
-        /// The keys that changed and apply after a restart of the process.
-        after_restart: Vec<String>,
+    /// The leader refuses the partition for a reason that has nothing to do with leadership. It is asked again
+    /// every second.
+    #[serde(rename = "partition.refused")]
+    PartitionRefused {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// What the broker answered, by Kafka's name.
+        #[serde(rename = "error.type")]
+        error: String,
     },
-    /// The changed configuration file cannot be used: the old configuration stays in force.
-    #[serde(rename = "config.rejected")]
-    ConfigRejected {
-        /// What is wrong with it.
-        reason: String,
+    /// What the leader sent cannot be decoded: a wrong checksum, an unknown format, a batch that is too large when
+    /// decompressed. It is fetched again; nothing is skipped.
+    #[serde(rename = "partition.undecodable")]
+    PartitionUndecodable {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// The position that was asked for.
+        #[serde(rename = "messaging.kafka.offset")]
+        position: Offset,
+        /// What is wrong.
+        #[serde(rename = "error.message")]
+        error: String,
     },
-    /// A batch was not processed: its handler failed it, dropped it or crashed.
+    /// The leader's log does not have the position: it was deleted by retention, or the log was truncated
+    /// (KIP-320). `offsets.out_of_range` in the configuration says what follows.
+    #[serde(rename = "offsets.out_of_range")]
+    OffsetsOutOfRange {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// The position that the leader does not have.
+        position: Offset,
+        /// The log's first offset, or the end of the history that it shares with us.
+        available: Offset,
+        /// `deleted` or `truncated`.
+        cause: &'static str,
+        /// `resume` at `available`, or `stop`: the partition is quarantined.
+        action: &'static str,
+    },
+    /// A handler failed a batch, rejected a record of it, or dropped it without an ack. The partition goes back to
+    /// what was acked; after a rest the remainder is delivered again, in smaller pieces, until the bad record is known.
     #[serde(rename = "batch.returned")]
     BatchReturned {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
         /// The first offset of the batch.
         #[serde(rename = "messaging.kafka.offset")]
         from: Offset,
-        /// What the handler said.
-        reason: String,
+        /// `failed` or `rejected`, with what the handler said, or `dropped`.
+        #[serde(flatten)]
+        failure: Failure,
     },
-    /// Records were delivered again.
-    #[serde(rename = "records.redelivered")]
-    RecordsRedelivered {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
-        /// How many.
-        records: u64,
-        /// `rewind`: this process had delivered them; `former_owner`: another had, as its last commit says.
-        reason: &'static str,
-    },
-    /// A partition's handler failed too often: the partition stays owned and is not fetched.
-    #[serde(rename = "partition.quarantined")]
-    PartitionQuarantined {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
-        /// The first offset that is not processed.
-        #[serde(rename = "messaging.kafka.offset")]
-        acked: Offset,
-        /// What the handler said last.
-        reason: String,
-    },
-    /// Where a partition's records are to go is away: the partition waits, and tries again without end.
+    /// Where a partition's records are to go is away: a disk that is full, another cluster that does not answer. The
+    /// partition rests, for longer each time, and tries again without end; no record is to blame.
     #[serde(rename = "sink.unavailable")]
     SinkUnavailable {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
         /// The first offset that waits.
         #[serde(rename = "messaging.kafka.offset")]
         from: Offset,
-        /// What the handler said.
-        reason: String,
-        /// How often in a row; told at each power of two.
+        /// `unavailable`, with what the handler said.
+        #[serde(flatten)]
+        failure: Failure,
+        /// How often in a row.
         tries: u32,
     },
     /// Where a partition's records are to go is back: the first of them got there.
     #[serde(rename = "sink.recovered")]
     SinkRecovered {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
         /// For how long it was away.
         unavailable_ms: f64,
     },
-    /// A bad record is where the dead letters go; it counts as processed.
+    /// A bad record is where the dead letters go. It counts as processed.
     #[serde(rename = "record.dead_lettered")]
     RecordDeadLettered {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
         /// Its offset.
         #[serde(rename = "messaging.kafka.offset")]
         offset: Offset,
         /// The first offset after it: what cannot be read may stand for several.
         next: Offset,
-        /// Why it is bad.
-        reason: String,
+        /// The type of the error and what it says.
+        #[serde(flatten)]
+        failure: Failure,
     },
-    /// Where the dead letters go is away: the partition waits before its bad record, which is tried again without end.
+    /// Where the dead letters go is away. The partition waits before its bad record, which is tried again without
+    /// end, and is not acked before it is there; the other partitions go on.
     #[serde(rename = "deadletters.unavailable")]
     DeadLettersUnavailable {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
         /// The bad record's offset.
         #[serde(rename = "messaging.kafka.offset")]
         offset: Offset,
-        /// What went wrong.
-        reason: String,
-        /// How often in a row; told at each power of two.
+        /// `unavailable`, with what went wrong.
+        #[serde(flatten)]
+        failure: Failure,
+        /// How often in a row.
         tries: u32,
     },
-    /// A partition was released from quarantine: it is tried again with a new handler.
+    /// Records were delivered again.
+    #[serde(rename = "records.redelivered")]
+    RecordsRedelivered {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// How many.
+        records: u64,
+        /// `rewind`: this process had delivered them before; `former_owner`: another had, as its last commit says.
+        reason: &'static str,
+    },
+    /// The partition stays owned and is not fetched any more; the others go on.
+    #[serde(rename = "partition.quarantined")]
+    PartitionQuarantined {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// The first offset that is not processed.
+        #[serde(rename = "messaging.kafka.offset")]
+        acked: Offset,
+        /// What is bad, what the handler died of last, or why the position cannot be fetched.
+        reason: String,
+    },
+    /// A partition was released from quarantine: it is tried again with a new handler, as if nothing had failed.
     #[serde(rename = "partition.released")]
     PartitionReleased {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
         /// Where it goes on.
         #[serde(rename = "messaging.kafka.offset")]
         acked: Offset,
     },
-    /// The leader answered with something that cannot be decoded; it is asked again.
-    #[serde(rename = "partition.undecodable")]
-    PartitionUndecodable {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
-        /// The position that was asked for.
-        #[serde(rename = "messaging.kafka.offset")]
-        position: Offset,
-        /// What is wrong.
-        #[serde(rename = "error.type")]
-        error: String,
-    },
-    /// The leader refuses a partition for a reason that is not about leadership; it is asked again.
-    #[serde(rename = "partition.refused")]
-    PartitionRefused {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
-        /// What the broker answered.
-        #[serde(rename = "error.type")]
-        error: String,
-    },
-    /// The log does not have (or no longer has) the position.
-    #[serde(rename = "offsets.out_of_range")]
-    OffsetsOutOfRange {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
-        /// The position that the leader does not have.
-        position: Offset,
-        /// The log's first offset, or the end of the history that it shares with us after a truncation.
-        available: Offset,
-        /// `truncated` (KIP-320) or `deleted`.
-        cause: &'static str,
-        /// What is done: `resume` at `available`, or `stop` (the partition is quarantined).
-        action: &'static str,
-    },
-    /// The cluster's leader epochs went back, on the word of every witness.
-    #[serde(rename = "cluster.regressed")]
-    ClusterRegressed {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-        /// The partition's number.
-        #[serde(rename = "messaging.destination.partition.id")]
-        partition: i32,
-        /// The epoch known before.
-        before: LeaderEpoch,
-        /// The epoch accepted now.
-        after: LeaderEpoch,
-    },
-    /// A topic was deleted and created again: offsets of the old one mean nothing in the new one.
-    #[serde(rename = "topic.recreated")]
-    TopicRecreated {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: Arc<str>,
-    },
-    /// Nothing can be verified: what runs goes on as it is, and discovery goes on.
-    #[serde(rename = "service.degraded")]
-    ServiceDegraded {
-        /// What is missing.
-        missing: Vec<String>,
-    },
-    /// The service is no longer degraded.
-    #[serde(rename = "service.recovered")]
-    ServiceRecovered {
-        /// How long it was degraded.
-        degraded_ms: f64,
-    },
-    /// The budget of respawns is spent: drift is taken in place.
-    #[serde(rename = "respawn.budget_spent")]
-    RespawnBudgetSpent {
-        /// Respawns allowed per window.
-        budget: u32,
-        /// The window.
-        window_ms: f64,
-    },
-    /// The group refuses this member for good: the service ends.
-    #[serde(rename = "member.refused")]
-    MemberRefused {
-        /// Why.
-        reason: String,
-    },
-    /// The service has ended.
-    #[serde(rename = "service.stopped")]
-    ServiceStopped {
-        /// Why: `signal`, `until_end`, or what failed.
-        reason: String,
-        /// Records delivered.
-        records: u64,
-        /// Bytes of the delivered batches, decompressed.
-        bytes: u64,
-        /// Records delivered again.
-        redelivered: u64,
-        /// The run's length.
-        elapsed_ms: f64,
-        /// Partitions that were not drained or committed in time.
-        unfinished: usize,
-    },
-}
-
-impl Event {
-    /// How loud the event is: ERROR wakes somebody.
-    pub fn level(&self) -> Level {
-        match self {
-            Event::MemberRefused { .. } | Event::ActorFailed { .. } | Event::PartitionQuarantined { .. } => {
-                Level::ERROR
-            }
-            Event::EndpointSuspected { .. }
-            | Event::EndpointDrifted { .. }
-            | Event::WitnessFailed { .. }
-            | Event::PartitionStalled { .. }
-            | Event::PartitionsLost { .. }
-            | Event::CheckpointFailed { .. }
-            | Event::ActorRestarted { .. }
-            | Event::ConfigRejected { .. }
-            | Event::BatchReturned { .. }
-            | Event::SinkUnavailable { .. }
-            | Event::DeadLettersUnavailable { .. }
-            | Event::RecordDeadLettered { .. }
-            | Event::RecordsRedelivered { .. }
-            | Event::PartitionUndecodable { .. }
-            | Event::PartitionRefused { .. }
-            | Event::OffsetsOutOfRange { .. }
-            | Event::ClusterRegressed { .. }
-            | Event::TopicRecreated { .. }
-            | Event::ServiceDegraded { .. }
-            | Event::RespawnBudgetSpent { .. } => Level::WARN,
-            Event::ServiceStarted { .. }
-            | Event::ViewAgreed { .. }
-            | Event::ConsumerRespawned { .. }
-            | Event::PartitionResumed { .. }
-            | Event::PartitionStarted { .. }
-            | Event::PartitionsAssigned { .. }
-            | Event::PartitionsRevoked { .. }
-            | Event::GroupRebalanced { .. }
-            | Event::ConfigReloaded { .. }
-            | Event::ServiceRecovered { .. }
-            | Event::SinkRecovered { .. }
-            | Event::PartitionReleased { .. }
-            | Event::ServiceStopped { .. } => Level::INFO,
-            Event::CheckpointCommitted { .. } => Level::DEBUG,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -21,5 +21,6 @@ pub mod placement;
 mod post;
 pub mod service;
 pub mod sinks;
+pub mod vitals;
 mod watching;
 mod wiring;

@@ -49,6 +49,7 @@ use crate::group::member::{self, Member};
 use crate::messages::{Crash, End, Leave};
 use crate::observers::{Events, StartObserver};
 use crate::post::Post;
+use crate::vitals::{self, Vitals};
 
 pub use control::Control;
 use told::Told;
@@ -132,6 +133,18 @@ pub(crate) async fn start(plan: Plan) -> Running {
         client_id: Arc::from(config.kafka.client_id.as_str()),
     };
 
+    let memory = Memory::new(usize::try_from(config.fetch.buffer_bytes).unwrap_or(usize::MAX));
+    let sources = vitals::Sources {
+        started_with: Arc::clone(&config),
+        config: config_view.clone(),
+        cluster: cluster_view.clone(),
+        membership: membership_view.clone(),
+        standing: Arc::clone(&standing),
+        table: Arc::clone(&table),
+        memory: memory.clone(),
+    };
+    let vitals = Vitals::new(sources, env.now());
+
     // Supervisors: the root's children are the service; handlers come and go under their own, consumers in
     // their slot.
     let told = Told { events: events.clone(), table: Arc::clone(&table), last: Mutex::default() };
@@ -147,12 +160,13 @@ pub(crate) async fn start(plan: Plan) -> Running {
         env: env.clone(),
         dialler: dialler.clone(),
         settings: fetch_settings(&config),
-        memory: Memory::new(usize::try_from(config.fetch.buffer_bytes).unwrap_or(usize::MAX)),
+        memory,
         table: Arc::clone(&table),
         handlers: routes.clone(),
         cluster: cluster_view.clone(),
         supervisor: consumers.clone(),
         suspect: suspect.clone(),
+        vitals: vitals.clone(),
         events: events.clone(),
         reset: config.kafka.auto_offset_reset,
         out_of_range: config.offsets.out_of_range,
@@ -168,6 +182,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         table: Arc::clone(&table),
         differ: in_use,
         checkpointer: flush,
+        vitals: vitals.clone(),
         events: events.clone(),
         gap: Mutex::new(0),
         degraded: Mutex::new(None),
@@ -200,6 +215,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         member: released,
         handlers: ownership_changed,
         suspect: suspect.clone(),
+        vitals: vitals.clone(),
         events: events.clone(),
         request_timeout: config.kafka.request_timeout,
         enabled: config.checkpoint.enabled,
@@ -219,6 +235,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         checkpointer: ownership,
         poller: count_topics,
         suspect,
+        vitals: vitals.clone(),
         events: events.clone(),
         end,
     });
@@ -228,6 +245,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         cluster,
         supervisor: drifted,
         poller: settled,
+        vitals: vitals.clone(),
         events: events.clone(),
     });
     let poller_seat = Arc::new(metadata_poller::Seat {
@@ -239,6 +257,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         last_known_good: addresses(stored),
         counted: Mutex::default(),
         differ: observed,
+        vitals: vitals.clone(),
         events: events.clone(),
     });
     let watcher_seat = Arc::new(watcher::Seat {
@@ -316,6 +335,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     events.emit(Event::ServiceStarted {
         version: env!("CARGO_PKG_VERSION"),
         group: config.kafka.group_id.clone(),
+        client: config.kafka.client_id.clone(),
         topics: config.topics.iter().map(ToString::to_string).collect(),
         bootstrap: config.kafka.bootstrap_servers.clone(),
     });
@@ -333,6 +353,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         reload: reload.clone(),
         release,
         env: env.clone(),
+        vitals,
     };
     Running {
         supervisors,

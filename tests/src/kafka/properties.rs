@@ -1,9 +1,11 @@
 //! How a broker is configured and its directory formatted.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::listeners::{self, Listener, Lists};
 use super::ports::Port;
 
 /// What a node does.
@@ -21,23 +23,33 @@ pub(super) struct Node {
     pub(super) role: Role,
     pub(super) listener: Port,
     pub(super) controller: Option<Port>,
+    /// Those of the further listeners.
+    pub(super) further: BTreeMap<Listener, Port>,
 }
 
-/// The properties of `node` in a cluster whose quorum is `voters`, with `extra` overriding what stands here.
-pub(super) fn of(node: &Node, voters: &[(i32, u16)], data: &Path, extra: &[(String, String)]) -> String {
+/// The properties of `node` in a cluster whose quorum is `voters`, with the brokers' papers for further listeners in
+/// `papers`, and with `extra` overriding what stands here.
+pub(super) fn of(
+    node: &Node,
+    voters: &[(i32, u16)],
+    data: &Path,
+    papers: Option<&Path>,
+    extra: &[(String, String)],
+) -> String {
     let (id, port) = (node.id, node.listener.number);
     let roles = if node.role == Role::Combined { "broker,controller" } else { "broker" };
     let quorum: Vec<String> = voters.iter().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
     let controller = node.controller.as_ref().map(|port| format!(",CONTROLLER://127.0.0.1:{}", port.number));
+    let Lists { bound, advertised, protocols } = Lists::of(&node.further);
     let copies = voters.len().min(3);
     let mut properties = format!(
         "process.roles={roles}
 node.id={id}
 controller.quorum.voters={quorum}
-listeners=PLAINTEXT://127.0.0.1:{port}{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port}{bound}{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
@@ -59,6 +71,9 @@ log.cleaner.backoff.ms=500
         controller = controller.unwrap_or_default(),
         data = data.display(),
     );
+    if let Some(papers) = papers {
+        properties.push_str(&listeners::properties(papers));
+    }
     for (key, value) in extra {
         properties.push_str(&format!("{key}={value}\n"));
     }

@@ -13,6 +13,7 @@ mod proxied_librdkafka;
 mod proxy;
 mod recovery;
 mod rehearsal;
+mod secured;
 mod sinks;
 mod staged;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         proxy::trials(&stage),
         recovery::trials(&stage),
         faults::trials(&stage),
+        secured::trials(&stage),
         sinks::trials(&stage),
         cli::trials(&stage),
         members::trials(&stage),

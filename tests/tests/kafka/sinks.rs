@@ -156,7 +156,7 @@ fn kafka_topic_missing(cluster: &mut Cluster) {
     let tries = || service.events_named("batch.returned").len();
     within(LIMIT, || if tries() > 6 { Ok(()) } else { Err(service.story()) }).unwrap();
     for returned in service.events_named("batch.returned") {
-        let reason = returned.json["reason"].as_str().unwrap();
+        let reason = returned.json["error.message"].as_str().unwrap();
         assert!(reason.contains(TARGET) && reason.contains("does not exist"), "{reason}");
     }
     let stored = committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap();

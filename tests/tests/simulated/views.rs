@@ -17,7 +17,7 @@ fn expect_failed_witnesses(story: &Story, why: &str) {
     let failed = story.events("witness.failed");
     assert!((1..=2).contains(&failed.len()), "{}", story.told());
     for (_, event) in failed {
-        assert!(event["reason"].as_str().unwrap().contains(why), "{}", story.told());
+        assert!(event["error.message"].as_str().unwrap().contains(why), "{}", story.told());
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::link::{CloseReason, Link};
-use super::{CallError, CallFailure, Dial, Pending};
+use super::{CallError, CallFailure, Dial, MOST_UNANSWERED, Pending};
 use crate::api::{Api, DecodeError, EncodeError};
 use crate::frame::read_frame;
 use crate::guard::tags_in_header;
@@ -29,7 +29,22 @@ pub(super) struct Channel {
     pub(super) peer: Option<SocketAddr>,
     pub(super) link: Arc<Link>,
     client_id: StrBytes,
+    outbox: mpsc::UnboundedSender<Order>,
+}
+
+/// What the writer is to do next.
+enum Order {
+    Write(Outgoing),
+    /// Write what comes from there until it ends, and nothing else.
+    GiveWay(mpsc::UnboundedReceiver<Outgoing>),
+}
+
+/// The right to be the only one whose requests are written, from its turn in the queue until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lane {
     outbox: mpsc::UnboundedSender<Outgoing>,
+    /// The requests that were unanswered when it was asked for.
+    behind: Vec<i32>,
 }
 
 /// A framed request on its way to the writer. The queue is bounded by the number of unanswered requests.
@@ -45,6 +60,9 @@ pub(super) struct Sent {
     arrives: oneshot::Receiver<Bytes>,
     limit: Duration,
     deadline: Instant,
+    /// Its limit begins when nobody waits for an answer to these any more: a broker answers in order, and one
+    /// of them may be a long poll.
+    behind: Vec<i32>,
 }
 
 impl Channel {
@@ -72,17 +90,48 @@ impl Channel {
         version: i16,
         limit: Duration,
     ) -> Result<Pending<A>, CallError> {
-        let sent = self.queue(request, version, limit).map_err(|failure| self.failed::<A>(failure))?;
+        let queued = self.prepared(request, version, limit, MOST_UNANSWERED);
+        let (outgoing, sent) = queued.map_err(|failure| self.failed::<A>(failure))?;
+        // A writer that is gone has closed the link, and with it the way of the answer.
+        let _ = self.outbox.send(Order::Write(outgoing));
         Ok(Pending { channel: self.clone(), sent, version, api: PhantomData })
     }
 
-    fn queue<A: Api>(&self, request: &A, version: i16, limit: Duration) -> Result<Sent, CallFailure> {
-        let (id, arrives) = self.link.expect_answer()?;
+    /// Takes the channel for oneself once what is queued has been written.
+    pub(super) fn lane(&self) -> Lane {
+        let (outbox, requests) = mpsc::unbounded_channel();
+        let behind = self.link.unanswered();
+        let _ = self.outbox.send(Order::GiveWay(requests));
+        Lane { outbox, behind }
+    }
+
+    /// Queues `request` in `lane`. `limit` counts from when what went before the lane has been answered.
+    pub(super) fn send_in<A: Api>(
+        self: &Arc<Self>,
+        lane: &Lane,
+        request: &A,
+        version: i16,
+        limit: Duration,
+    ) -> Result<Pending<A>, CallError> {
+        // One more than others may: who waits for an answer in a lane sends nothing else meanwhile.
+        let queued = self.prepared(request, version, limit, MOST_UNANSWERED + 1);
+        let (outgoing, mut sent) = queued.map_err(|failure| self.failed::<A>(failure))?;
+        sent.behind.clone_from(&lane.behind);
+        let _ = lane.outbox.send(outgoing);
+        Ok(Pending { channel: self.clone(), sent, version, api: PhantomData })
+    }
+
+    fn prepared<A: Api>(
+        &self,
+        request: &A,
+        version: i16,
+        limit: Duration,
+        most_unanswered: usize,
+    ) -> Result<(Outgoing, Sent), CallFailure> {
+        let (id, arrives) = self.link.expect_answer(most_unanswered)?;
         let frame = self.framed(request, version, id).inspect_err(|_| self.link.forget(id))?;
         let deadline = Instant::now() + limit;
-        // A writer that is gone has closed the link, and with it the way of the answer.
-        let _ = self.outbox.send(Outgoing { id, frame, deadline });
-        Ok(Sent { arrives, limit, deadline })
+        Ok((Outgoing { id, frame, deadline }, Sent { arrives, limit, deadline, behind: Vec::new() }))
     }
 
     fn framed<A: Api>(&self, request: &A, version: i16, id: i32) -> Result<Bytes, EncodeError> {
@@ -103,11 +152,23 @@ impl Channel {
     }
 
     /// Awaits an answer's bytes behind the correlation id, until the request's deadline.
-    pub(super) async fn answer_to(&self, sent: Sent) -> Result<Bytes, CallFailure> {
+    pub(super) async fn answer_to(&self, mut sent: Sent) -> Result<Bytes, CallFailure> {
+        while self.link.awaits_any(&sent.behind) {
+            sent.deadline = Instant::now() + sent.limit;
+            if let Ok(arrived) = timeout_at(sent.deadline, &mut sent.arrives).await {
+                return self.arrived(arrived).await;
+            }
+        }
         match timeout_at(sent.deadline, sent.arrives).await {
-            Ok(Ok(body)) => Ok(body),
-            Ok(Err(_)) => Err(CallFailure::Closed(self.link.closed().await)),
+            Ok(arrived) => self.arrived(arrived).await,
             Err(_) => Err(CallFailure::Timeout { limit: sent.limit }),
+        }
+    }
+
+    async fn arrived(&self, arrived: Result<Bytes, oneshot::error::RecvError>) -> Result<Bytes, CallFailure> {
+        match arrived {
+            Ok(body) => Ok(body),
+            Err(_) => Err(CallFailure::Closed(self.link.closed().await)),
         }
     }
 
@@ -170,22 +231,39 @@ async fn read_answers(link: Arc<Link>, mut from: impl AsyncRead + Unpin, limit: 
 async fn write_requests(
     link: Arc<Link>,
     mut to: impl AsyncWrite + Unpin,
-    mut requests: mpsc::UnboundedReceiver<Outgoing>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
 ) -> CloseReason {
-    while let Some(request) = requests.recv().await {
-        if !link.still_wanted(request.id) {
-            continue;
+    let written = async {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Write(request) => write(&link, &mut to, request).await?,
+                Order::GiveWay(mut lane) => {
+                    while let Some(request) = lane.recv().await {
+                        write(&link, &mut to, request).await?;
+                    }
+                }
+            }
         }
-        let write = async {
-            to.write_all(&request.frame).await?;
-            to.flush().await
-        };
-        match timeout_at(request.deadline, write).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.into(),
-            // Half a request may be out: nothing that follows would be understood.
-            Err(_) => return CloseReason::WriteStalled,
-        }
+        Ok(())
+    };
+    written.await.err().unwrap_or(CloseReason::Dropped)
+}
+
+async fn write(
+    link: &Link,
+    to: &mut (impl AsyncWrite + Unpin),
+    request: Outgoing,
+) -> Result<(), CloseReason> {
+    if !link.still_wanted(request.id) {
+        return Ok(());
     }
-    CloseReason::Dropped
+    let write = async {
+        to.write_all(&request.frame).await?;
+        to.flush().await
+    };
+    match timeout_at(request.deadline, write).await {
+        Ok(written) => Ok(written?),
+        // Half a request may be out: nothing that follows would be understood.
+        Err(_) => Err(CloseReason::WriteStalled),
+    }
 }

@@ -9,8 +9,9 @@ use steadfast_watch as watch;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{CallFailure, MOST_UNANSWERED};
+use super::CallFailure;
 use crate::frame::FrameError;
+use crate::security::TlsFailure;
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,15 @@ pub enum CloseReason {
         /// Its text.
         text: String,
     },
+    /// TLS broke, or the broker ended it: it refuses our certificate for instance.
+    #[error("TLS: {0}")]
+    Tls(TlsFailure),
+    /// The peer answered in TLS what was said in plain text.
+    #[error("the listener speaks TLS, and was spoken to in plain text")]
+    SpeaksTls,
+    /// The broker, or the source of tokens, did not let us authenticate again.
+    #[error("authenticating again failed: {0}")]
+    Reauthentication(String),
     /// A request could not be written whole by its deadline.
     #[error("a request could not be written by its deadline")]
     WriteStalled,
@@ -53,6 +63,7 @@ impl From<FrameError> for CloseReason {
     fn from(error: FrameError) -> CloseReason {
         match error {
             FrameError::Ended => CloseReason::ByPeer,
+            FrameError::Tls => CloseReason::SpeaksTls,
             FrameError::Io(error) => error.into(),
             other => CloseReason::BadFrame(other.to_string()),
         }
@@ -61,7 +72,13 @@ impl From<FrameError> for CloseReason {
 
 impl From<io::Error> for CloseReason {
     fn from(error: io::Error) -> CloseReason {
-        CloseReason::Io { kind: error.kind(), text: error.to_string() }
+        match TlsFailure::within(&error) {
+            Some(failure) => CloseReason::Tls(failure),
+            // A TLS stream that ends without the goodbye of TLS: a broker that was killed gives none. Frames
+            // have a length, so nothing is mistaken for whole.
+            None if error.kind() == io::ErrorKind::UnexpectedEof => CloseReason::ByPeer,
+            None => CloseReason::Io { kind: error.kind(), text: error.to_string() },
+        }
     }
 }
 
@@ -87,14 +104,14 @@ impl Link {
         Link { state: Mutex::new(state), closed: watch::Sender::new(None) }
     }
 
-    /// A new correlation id, and where its answer will arrive.
-    pub(super) fn expect_answer(&self) -> Result<(i32, oneshot::Receiver<Bytes>), CallFailure> {
+    /// A new correlation id, and where its answer will arrive, if fewer than `most` answers are expected.
+    pub(super) fn expect_answer(&self, most: usize) -> Result<(i32, oneshot::Receiver<Bytes>), CallFailure> {
         let mut state = self.state();
         if state.closed {
             drop(state);
             return Err(CallFailure::Closed(self.close_reason().unwrap_or(CloseReason::Abandoned)));
         }
-        if state.waiting.len() >= MOST_UNANSWERED {
+        if state.waiting.len() >= most {
             return Err(CallFailure::Busy { found: state.waiting.len() });
         }
         let id = state.next;
@@ -112,6 +129,18 @@ impl Link {
             state.waiting.remove(&id);
         }
         wanted
+    }
+
+    /// The requests without an answer that somebody waits for.
+    pub(super) fn unanswered(&self) -> Vec<i32> {
+        let awaited = |(id, waiter): (&i32, &oneshot::Sender<Bytes>)| (!waiter.is_closed()).then_some(*id);
+        self.state().waiting.iter().filter_map(awaited).collect()
+    }
+
+    /// Whether somebody still waits for an answer to one of these.
+    pub(super) fn awaits_any(&self, ids: &[i32]) -> bool {
+        let state = self.state();
+        ids.iter().any(|id| state.waiting.get(id).is_some_and(|waiter| !waiter.is_closed()))
     }
 
     /// Hands an answer to who waits for it; false if it was never asked for.

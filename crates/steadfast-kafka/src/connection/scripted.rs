@@ -5,21 +5,22 @@ use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
 use kafka_protocol::messages::{
     ApiVersionsResponse, HeartbeatResponse, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader,
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use steadfast_core::endpoints::view::Address;
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::io::AsyncWriteExt;
 
 use super::{Connection, Dial};
 use crate::frame::read_frame;
-use crate::transport::{Listener, Memory};
+use crate::transport::{Duplex, Listener, Memory};
 
-/// The versions that the broker offers: ApiVersions, Metadata and Heartbeat.
-pub(super) const OFFERED: [(i16, i16, i16); 3] = [(18, 0, 4), (3, 0, 12), (12, 0, 4)];
+/// The versions that the broker offers: ApiVersions, Metadata, Heartbeat, SaslHandshake, SaslAuthenticate.
+pub(super) const OFFERED: [(i16, i16, i16); 5] = [(18, 0, 4), (3, 0, 12), (12, 0, 4), (17, 0, 1), (36, 0, 2)];
 
 /// One connection, from the broker's side.
 pub(super) struct Script {
-    pub(super) io: DuplexStream,
+    pub(super) io: Box<dyn Duplex>,
     /// The cluster id that it reports.
     pub(super) cluster: Option<&'static str>,
     /// How many brokers it lists.
@@ -56,7 +57,12 @@ pub(super) async fn opened() -> (Connection, Script) {
 
 impl Script {
     pub(super) async fn accept(listener: &mut Listener) -> Script {
-        Script { io: listener.accept().await.unwrap(), cluster: Some("pinned"), brokers: 2 }
+        Script::over(listener.accept().await.unwrap())
+    }
+
+    /// A broker at the end of `io`.
+    pub(super) fn over(io: impl Duplex + 'static) -> Script {
+        Script { io: Box::new(io), cluster: Some("pinned"), brokers: 2 }
     }
 
     /// Answers the handshake.
@@ -110,6 +116,40 @@ impl Script {
     ) {
         let frame = framed(version, asked.header.correlation_id, message);
         self.io.write_all(&frame).await.unwrap();
+    }
+
+    /// Answers a SaslHandshake with this error, offering two mechanisms. Which mechanism was asked for.
+    pub(super) async fn answer_handshake(&mut self, code: i16) -> String {
+        let asked = self.asked().await;
+        assert_eq!((asked.header.request_api_key, asked.header.request_api_version), (17, 1));
+        let offered = ["PLAIN", "GSSAPI"].map(StrBytes::from_static_str).to_vec();
+        let answer = SaslHandshakeResponse::default().with_error_code(code).with_mechanisms(offered);
+        self.answer(&asked, &answer).await;
+        SaslHandshakeRequest::decode(&mut asked.body.clone(), 1).unwrap().mechanism.to_string()
+    }
+
+    /// Awaits a SaslAuthenticate: the request, and the mechanism's message in it.
+    pub(super) async fn asked_to_authenticate(&mut self) -> (Asked, Bytes) {
+        let asked = self.asked().await;
+        assert_eq!((asked.header.request_api_key, asked.header.request_api_version), (36, 2));
+        let message = SaslAuthenticateRequest::decode(&mut asked.body.clone(), 2).unwrap().auth_bytes;
+        (asked, message)
+    }
+
+    /// Answers a SaslAuthenticate with a message of the mechanism, and a session of so many milliseconds.
+    pub(super) async fn answer_authenticate(&mut self, asked: &Asked, message: &[u8], lifetime: i64) {
+        let answer = SaslAuthenticateResponse::default()
+            .with_auth_bytes(Bytes::copy_from_slice(message))
+            .with_session_lifetime_ms(lifetime);
+        self.answer(asked, &answer).await;
+    }
+
+    /// Answers a SaslAuthenticate with SASL_AUTHENTICATION_FAILED and what there is to say.
+    pub(super) async fn refuse_authenticate(&mut self, asked: &Asked, explanation: &str) {
+        let answer = SaslAuthenticateResponse::default()
+            .with_error_code(58)
+            .with_error_message(Some(StrBytes::from_string(explanation.to_owned())));
+        self.answer(asked, &answer).await;
     }
 
     /// Answers a Heartbeat, the error code saying which one.

@@ -13,6 +13,10 @@ use crate::api::heartbeat::{Heartbeat, HeartbeatAnswer};
 use crate::frame::DEFAULT_LIMIT;
 use crate::transport::Memory;
 
+mod renewal;
+mod sasl;
+mod tls;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn heartbeat() -> Heartbeat {

@@ -49,7 +49,7 @@ const fn tested<A: Api>(sample: fn(i16) -> Bytes) -> Tested {
     }
 }
 
-pub(crate) const ALL: [Tested; 13] = {
+pub(crate) const ALL: [Tested; 15] = {
     use steadfast_kafka::api;
     [
         tested::<api::fetch::Fetch>(fetch),
@@ -65,6 +65,8 @@ pub(crate) const ALL: [Tested; 13] = {
         tested::<api::api_versions::ApiVersions>(api_versions),
         tested::<api::offset_for_leader_epoch::OffsetForLeaderEpoch>(offset_for_leader_epoch),
         tested::<api::describe_cluster::DescribeCluster>(describe_cluster),
+        tested::<api::sasl_handshake::SaslHandshake>(sasl_handshake),
+        tested::<api::sasl_authenticate::SaslAuthenticate>(sasl_authenticate),
     ]
 };
 
@@ -328,4 +330,19 @@ pub(crate) fn fetch(version: i16) -> Bytes {
         message = message.with_node_endpoints(vec![endpoint]);
     }
     encoded(&message, version)
+}
+
+pub(crate) fn sasl_handshake(version: i16) -> Bytes {
+    let message = SaslHandshakeResponse::default()
+        .with_error_code(33)
+        .with_mechanisms(vec![text("PLAIN"), text("GSSAPI")]);
+    encoded(&message, version)
+}
+
+pub(crate) fn sasl_authenticate(version: i16) -> Bytes {
+    let message = SaslAuthenticateResponse::default()
+        .with_error_code(58)
+        .with_error_message(Some(text("no such user")))
+        .with_auth_bytes(Bytes::from_static(b"v=proof"));
+    encoded(&if version >= 1 { message.with_session_lifetime_ms(60_000) } else { message }, version)
 }

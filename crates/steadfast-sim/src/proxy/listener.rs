@@ -18,14 +18,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// After a failed accept: the process may be out of file descriptors, which only time mends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A new address on loopback. The system chooses the port.
-pub(super) fn bind() -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    Ok((TcpListener::from_std(listener)?, address))
-}
-
 /// Accepts until the gate is shut; ends when every connection is closed.
 pub(super) async fn listen(
     registry: Arc<Registry>,
@@ -59,15 +51,17 @@ pub(super) async fn listen(
 fn refuse(registry: &Registry, listener: TcpListener) {
     let Ok(address) = listener.local_addr() else { return };
     drop(listener);
-    let reserved = TcpSocket::new_v4().and_then(|socket| {
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(socket)
-    });
-    match reserved {
-        Ok(socket) => registry.reserve(socket),
+    match keep(address) {
+        Ok(socket) => registry.reserve(address, socket),
         Err(error) => tracing::warn!(%address, %error, "the port could not be kept"),
     }
+}
+
+fn keep(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn serve(

@@ -1,17 +1,18 @@
 //! What all connections of one proxy share: which broker stands where, who is connected, what was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::gate::Gate;
-use super::listener::{bind, listen};
+use super::listener::listen;
+use super::ports::Ports;
 use super::relay::Exchange;
 use super::rewrite::Advertise;
 
@@ -55,35 +56,80 @@ pub struct Connection {
 pub(super) struct Place {
     pub(super) upstream: (String, u16),
     pub(super) address: SocketAddr,
+}
+
+/// An address that was opened, and has not been given up since.
+pub(super) struct Opened {
+    pub(super) door: Door,
     pub(super) gate: watch::Sender<Gate>,
 }
+
+/// How many connections may wait to be accepted at an address that opens again.
+const BACKLOG: u32 = 1024;
 
 pub(super) struct State {
     pub(super) generation: u64,
     pub(super) places: BTreeMap<i32, Place>,
+    pub(super) doors: BTreeMap<SocketAddr, Opened>,
+    /// The bootstrap address counts as an old one.
+    pub(super) fenced: bool,
     pub(super) tasks: JoinSet<()>,
+    ports: Ports,
     /// What becomes of the connections that stand on the bootstrap address.
     standing: watch::Sender<Gate>,
     connections: BTreeMap<u64, Connection>,
     admitted: u64,
     requests: BTreeMap<Door, BTreeMap<i16, u64>>,
-    reserved: Vec<TcpSocket>,
+    /// Ports that refuse, those that do so for longest first.
+    reserved: VecDeque<(SocketAddr, TcpSocket)>,
     closed: bool,
 }
 
-impl Default for State {
-    fn default() -> State {
+impl State {
+    fn at(ports: Ports) -> State {
         State {
             generation: 0,
             places: BTreeMap::new(),
+            doors: BTreeMap::new(),
+            fenced: false,
             tasks: JoinSet::new(),
+            ports,
             standing: watch::Sender::new(Gate::Open),
             connections: BTreeMap::new(),
             admitted: 0,
             requests: BTreeMap::new(),
-            reserved: Vec::new(),
+            reserved: VecDeque::new(),
             closed: false,
         }
+    }
+
+    /// The gates of these addresses.
+    pub(super) fn gates(&self, of: impl IntoIterator<Item = SocketAddr>) -> Vec<watch::Sender<Gate>> {
+        of.into_iter().filter_map(|address| Some(self.doors.get(&address)?.gate.clone())).collect()
+    }
+
+    /// The addresses that no answer names any more.
+    pub(super) fn old(&self) -> Vec<SocketAddr> {
+        let is_old = |address: &SocketAddr, door: Door| match door {
+            Door::Bootstrap => self.fenced,
+            Door::Broker { node, .. } => self.places.get(&node).is_none_or(|place| place.address != *address),
+        };
+        let old = self.doors.iter().filter(|(address, opened)| is_old(address, opened.door));
+        old.map(|(address, _)| *address).collect()
+    }
+
+    /// A new address. When none is left, the one that has refused for longest becomes new.
+    fn bind(&mut self) -> io::Result<(TcpListener, SocketAddr)> {
+        if let Some(listener) = self.ports.bind(|address| self.doors.contains_key(address))? {
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            return Ok((TcpListener::from_std(listener)?, address));
+        }
+        let Some((address, socket)) = self.reserved.pop_front() else {
+            let full = format!("{} are all in use, and no old one refuses", self.ports);
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, full));
+        };
+        Ok((socket.listen(BACKLOG)?, address))
     }
 }
 
@@ -94,8 +140,8 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(seeds: Vec<SocketAddr>) -> Registry {
-        Registry { seeds, state: Mutex::default() }
+    pub(super) fn new(seeds: Vec<SocketAddr>, ports: Ports) -> Registry {
+        Registry { seeds, state: Mutex::new(State::at(ports)) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -103,18 +149,37 @@ impl Registry {
     }
 
     /// Binds a new address for `door`.
-    pub(super) fn open(
-        self: &Arc<Self>,
-        state: &mut State,
-        door: Door,
-    ) -> io::Result<(SocketAddr, watch::Sender<Gate>)> {
+    pub(super) fn open(self: &Arc<Self>, state: &mut State, door: Door) -> io::Result<SocketAddr> {
         if state.closed {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the proxy is gone"));
         }
-        let (listener, address) = bind()?;
-        let (gate, watched) = watch::channel(Gate::Open);
+        let (listener, address) = state.bind()?;
+        self.attend(state, listener, address, door, Gate::Open);
+        Ok(address)
+    }
+
+    /// Has the old addresses that refuse listen again, behind this gate.
+    pub(super) fn reopen(self: &Arc<Self>, gate: Gate) -> io::Result<()> {
+        let mut state = self.state();
+        for (address, socket) in std::mem::take(&mut state.reserved) {
+            let Some(door) = state.doors.get(&address).map(|opened| opened.door) else { continue };
+            let listener = socket.listen(BACKLOG)?;
+            self.attend(&mut state, listener, address, door, gate);
+        }
+        Ok(())
+    }
+
+    fn attend(
+        self: &Arc<Self>,
+        state: &mut State,
+        listener: TcpListener,
+        address: SocketAddr,
+        door: Door,
+        gate: Gate,
+    ) {
+        let (gate, watched) = watch::channel(gate);
         state.tasks.spawn(listen(self.clone(), listener, door, watched));
-        Ok((address, gate))
+        state.doors.insert(address, Opened { door, gate });
     }
 
     /// Where the traffic of `door` may go, the best address first.
@@ -171,8 +236,8 @@ impl Registry {
         self.state().requests.clone()
     }
 
-    pub(super) fn reserve(&self, socket: TcpSocket) {
-        self.state().reserved.push(socket);
+    pub(super) fn reserve(&self, address: SocketAddr, socket: TcpSocket) {
+        self.state().reserved.push_back((address, socket));
     }
 
     /// Ends all tasks. What they hold is closed with them.
@@ -200,8 +265,8 @@ impl Registry {
             return Ok(place.address);
         }
         let generation = state.generation;
-        let (address, gate) = self.open(&mut state, Door::Broker { node, generation })?;
-        state.places.insert(node, Place { upstream, address, gate });
+        let address = self.open(&mut state, Door::Broker { node, generation })?;
+        state.places.insert(node, Place { upstream, address });
         Ok(address)
     }
 }

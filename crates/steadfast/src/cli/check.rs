@@ -134,9 +134,17 @@ async fn connect(config: &Config, address: &Address) -> (Row, Option<Connection>
                 ConnectFailure::Io(_) | ConnectFailure::Timeout { .. } => {
                     "see whether a broker listens there and no firewall is between"
                 }
+                ConnectFailure::Tls { .. } | ConnectFailure::SpeaksTls => {
+                    "see security.protocol and the certificates on both sides"
+                }
+                ConnectFailure::Authentication { .. } => {
+                    "see the credentials, and which mechanisms the listener offers"
+                }
                 ConnectFailure::Handshake { .. }
                 | ConnectFailure::Refused { .. }
-                | ConnectFailure::NoBrokers { .. } => "see whether that port is a plain-text Kafka listener",
+                | ConnectFailure::NoBrokers { .. } => {
+                    "see whether that port is a Kafka listener of this security.protocol"
+                }
             };
             (failed(check, error.failure.to_string(), advice), None)
         }

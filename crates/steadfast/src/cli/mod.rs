@@ -10,6 +10,7 @@ pub use crate::exit::Exit;
 
 pub mod check;
 pub mod demo;
+pub mod proxy;
 pub mod quarantine;
 pub mod run;
 
@@ -34,6 +35,8 @@ pub enum Command {
     /// Show the partitions that stand still, and let them go on.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
+    Proxy(proxy::ProxyArgs),
 }
 
 /// What is done about quarantine. The configuration says where the running service is found on this machine: its
@@ -167,6 +170,7 @@ pub fn main() -> Exit {
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
         Command::Quarantine(command) => quarantine::quarantine(command),
+        Command::Proxy(args) => proxy::proxy(args),
     }
 }
 

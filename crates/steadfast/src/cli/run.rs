@@ -60,7 +60,7 @@ pub fn log_to_stderr(config: &Config) {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    let lines = Lines::new(format, config.instance(), real::wall_clock());
+    let lines = Lines::new(format, config.instance(), real::wall_clock()).limit_repeats();
     let subscriber = tracing_subscriber::fmt()
         .event_format(lines)
         .with_max_level(LevelFilter::from_level(level))

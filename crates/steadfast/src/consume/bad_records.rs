@@ -16,7 +16,7 @@ use crate::consume::handlers::quarantine;
 use crate::consume::letter::{DeadLetters, Letter, NotTaken};
 use crate::consume::progress::{Aside, ProgressTable};
 use crate::env::Env;
-use crate::events::Event;
+use crate::events::{Event, Failure, Place};
 use crate::messages::Crash;
 use crate::observers::Events;
 use crate::watching::{Changed, changes};
@@ -103,42 +103,35 @@ impl Seat {
             };
             tries += 1;
             self.table.dead_letters_away(&letter.partition, began, reason.clone());
-            if u32::is_power_of_two(tries) {
-                self.tell_away(letter, reason, tries);
-            }
+            self.tell_away(letter, &reason, tries);
             sleep(self.backoff.wait(tries - 1, Jitter::new(self.env.dice.fraction()))).await;
         }
     }
 
     fn quarantine(&self, letter: &Letter) {
-        let reason = format!("the record at {} is bad: {}", letter.span.from, letter.failure.message);
+        let reason = format!("the record at {} is bad: {}", letter.span.from, letter.cause.message);
         quarantine(&self.table, &self.events, &letter.partition, &reason);
     }
 
     fn refused(&self, letter: &Letter, reason: &str) {
-        let (at, why) = (letter.span.from, &letter.failure.message);
+        let (at, why) = (letter.span.from, &letter.cause.message);
         let reason = format!("the record at {at} is bad ({why}), and the dead letters refuse it: {reason}");
         quarantine(&self.table, &self.events, &letter.partition, &reason);
     }
 
     fn tell_set_aside(&self, letter: &Letter) {
         self.events.emit(Event::RecordDeadLettered {
-            topic: Arc::clone(&letter.partition.topic),
-            partition: letter.partition.index,
+            place: Place::from(&letter.partition),
             offset: letter.span.from,
             next: letter.span.next,
-            reason: letter.failure.message.clone(),
+            failure: Failure::new(letter.cause.class, &letter.cause.message),
         });
     }
 
-    fn tell_away(&self, letter: &Letter, reason: String, tries: u32) {
-        self.events.emit(Event::DeadLettersUnavailable {
-            topic: Arc::clone(&letter.partition.topic),
-            partition: letter.partition.index,
-            offset: letter.span.from,
-            reason,
-            tries,
-        });
+    fn tell_away(&self, letter: &Letter, reason: &str, tries: u32) {
+        let failure = Failure::new("unavailable", reason);
+        let (place, offset) = (Place::from(&letter.partition), letter.span.from);
+        self.events.emit(Event::DeadLettersUnavailable { place, offset, failure, tries });
     }
 }
 

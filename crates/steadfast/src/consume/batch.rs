@@ -11,9 +11,9 @@ use steadfast_core::retry::{Fault, Verdict};
 use steadfast_kafka::records::lazy::PlainBatch;
 pub use steadfast_kafka::records::lazy::{Record, RecordError};
 
-use crate::consume::letter::{Failure, Letter, Stage};
+use crate::consume::letter::{Cause, Letter, Stage};
 use crate::consume::progress::{ProgressTable, Returned};
-use crate::events::Event;
+use crate::events::{Event, Failure, Place};
 use crate::observers::Events;
 
 /// Records of one partition, in order, to be processed once.
@@ -112,7 +112,7 @@ impl Batch {
     /// again until `errors.retry.timeout` is over. Then it is bad, see [`Batch::rejected`].
     pub fn failed(mut self, error: impl fmt::Display) {
         let fault = self.failure();
-        self.give_back(fault, Failure::of(&error));
+        self.give_back(fault, "failed", Cause::of(&error));
     }
 
     /// The record at this offset is bad, and trying again would not help; everything before it in the batch was
@@ -123,21 +123,21 @@ impl Batch {
     /// What [`Batch::records`] cannot decode begins at [`RecordError::from`]: rejecting that offset rejects all
     /// that cannot be read. An offset that is not in the batch is a plain failure.
     pub fn rejected<E: fmt::Display>(mut self, offset: Offset, error: E) {
-        let failure = Failure::of(&error);
+        let cause = Cause::of(&error);
         if !self.span.contains(offset) {
             let message = format!("offset {offset} was rejected, which is not in {self:?}: {error}");
             let fault = self.failure();
-            return self.give_back(fault, Failure { message, ..failure });
+            return self.give_back(fault, "failed", Cause { message, ..cause });
         }
         let bad = self.bad_at(offset);
         self.processed(Span::new(self.span.from, bad.from));
-        self.give_back(Fault::Rejected(bad), failure);
+        self.give_back(Fault::Rejected(bad), "rejected", cause);
     }
 
     /// Where the records are to go is away. No record is to blame: the partition rests, for a while that doubles
     /// with each time, and is delivered again, without end. It shows as `sink.unavailable`.
     pub fn unavailable(mut self, error: impl fmt::Display) {
-        self.give_back(Fault::Away, Failure::of(&error));
+        self.give_back(Fault::Away, "unavailable", Cause::of(&error));
     }
 
     /// Whether an ack would still count. What is not worth an ack any more (a batch before it failed, the
@@ -151,11 +151,8 @@ impl Batch {
     fn processed(&self, span: Span) {
         let (_, recovered) = self.ack.table.done(&self.partition, self.ack.lease, span);
         if let Some(away) = recovered {
-            self.ack.events.emit(Event::SinkRecovered {
-                topic: Arc::clone(&self.partition.topic),
-                partition: self.partition.index,
-                unavailable_ms: away.as_secs_f64() * 1e3,
-            });
+            let (place, unavailable_ms) = (Place::from(&self.partition), away.as_secs_f64() * 1e3);
+            self.ack.events.emit(Event::SinkRecovered { place, unavailable_ms });
         }
     }
 
@@ -191,50 +188,31 @@ impl Batch {
         parts.filter_map(|part| Letter::of_unreadable(&self.partition, self.leader, part)).map(within)
     }
 
-    fn letter(&self, bad: Span, failure: Failure) -> Letter {
+    fn letter(&self, bad: Span, cause: Cause) -> Letter {
         if let Some(letter) = self.unreadable().find(|letter| letter.span == bad) {
-            let failure = Failure { stage: letter.failure.stage, ..failure };
-            return Letter { failure, ..letter };
+            let cause = Cause { stage: letter.cause.stage, ..cause };
+            return Letter { cause, ..letter };
         }
         let record = self.records().flatten().find(|record| record.offset == bad.from);
         match record {
-            Some(record) => Letter::of_record(&self.partition, self.leader, &record, failure),
-            None => Letter::of_bytes(&self.partition, self.leader, bad, &[], failure),
+            Some(record) => Letter::of_record(&self.partition, self.leader, &record, cause),
+            None => Letter::of_bytes(&self.partition, self.leader, bad, &[], cause),
         }
     }
 
-    fn give_back(&mut self, fault: Fault, failure: Failure) {
+    fn give_back(&mut self, fault: Fault, class: &'static str, cause: Cause) {
         self.ack.open = false;
-        let reason = failure.message.clone();
-        let returned = self.ack.table.returned(&self.partition, self.ack.lease, fault, &reason);
+        let returned = self.ack.table.returned(&self.partition, self.ack.lease, fault, &cause.message);
         let Some(Returned { verdict, failures }) = returned else { return };
-        if fault != Fault::Away {
-            self.tell_returned(reason);
-        } else if failures.is_power_of_two() {
-            self.tell_unavailable(reason, failures);
-        }
+        let (place, from) = (Place::from(&self.partition), self.span.from);
+        let failure = Failure::new(class, &cause.message);
+        self.ack.events.emit(match fault {
+            Fault::Away => Event::SinkUnavailable { place, from, failure, tries: failures },
+            Fault::Failed { .. } | Fault::Rejected(_) => Event::BatchReturned { place, from, failure },
+        });
         if let Verdict::Bad(span) = verdict {
-            self.ack.table.set_letter(self.letter(span, failure));
+            self.ack.table.set_letter(self.letter(span, cause));
         }
-    }
-
-    fn tell_returned(&self, reason: String) {
-        self.ack.events.emit(Event::BatchReturned {
-            topic: Arc::clone(&self.partition.topic),
-            partition: self.partition.index,
-            from: self.span.from,
-            reason,
-        });
-    }
-
-    fn tell_unavailable(&self, reason: String, failures: u32) {
-        self.ack.events.emit(Event::SinkUnavailable {
-            topic: Arc::clone(&self.partition.topic),
-            partition: self.partition.index,
-            from: self.span.from,
-            reason,
-            tries: failures,
-        });
     }
 
     /// The first offset that the batch covers.
@@ -246,11 +224,8 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         if self.ack.open {
-            let fault = self.failure();
-            self.give_back(
-                fault,
-                Failure { stage: Stage::Put, class: "dropped", message: "dropped".to_owned() },
-            );
+            let (fault, message) = (self.failure(), "dropped without an ack".to_owned());
+            self.give_back(fault, "dropped", Cause { stage: Stage::Put, class: "dropped", message });
         }
         self.ack.table.free(&self.partition, self.held);
     }

@@ -29,10 +29,11 @@ use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
-use crate::events::Event as Told;
+use crate::events::{Event as Told, Failure};
 use crate::group::line::{Coordinator, Line};
 use crate::messages::{ConfigChanged, Crash, Flush, Ownership, OwnershipChanged, Released, Suspect};
 use crate::observers::Events;
+use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
 
 /// What a checkpointer is given by wiring.
@@ -47,6 +48,7 @@ pub(crate) struct Seat {
     pub(crate) member: Route<Released>,
     pub(crate) handlers: Route<OwnershipChanged>,
     pub(crate) suspect: Route<Suspect>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
     pub(crate) request_timeout: Duration,
     /// Whether anything is committed at all.
@@ -177,10 +179,10 @@ impl Checkpointer {
             match answer {
                 Ok(answer) => checkpointer.answered(&answer, membership.generation, took, ctx),
                 Err(error) => {
-                    let reason = error.to_string();
                     let (node, address) = (Some(to.node), Some(to.address));
-                    drop(checkpointer.seat.suspect.send(Suspect { reason: reason.clone(), node, address }));
-                    checkpointer.settle(Event::Unknown, Some(reason), ctx);
+                    let reason = error.to_string();
+                    drop(checkpointer.seat.suspect.send(Suspect { reason, node, address }));
+                    checkpointer.settle(Event::Unknown, Some(Failure::new(error.class(), error)), ctx);
                 }
             }
         });
@@ -252,17 +254,24 @@ impl Checkpointer {
                     | Reaction::AfterRound
                     | Reaction::GiveUp => Event::Refused,
                 };
-                self.settle(event, Some(code.to_string()), ctx);
+                self.settle(event, Some(Failure::new(code.name().unwrap_or("unknown"), code)), ctx);
             }
         }
     }
 
     /// A commit has come to an end, well or not.
-    fn settle(&mut self, event: Event, error: Option<String>, ctx: &mut Context<Self>) {
+    fn settle(&mut self, event: Event, failure: Option<Failure>, ctx: &mut Context<Self>) {
         let in_flight = self.in_flight.take();
-        if let (Some(error), Some((occasion, commits))) = (error, in_flight) {
+        let (vitals, now) = (&self.seat.vitals, self.seat.env.now());
+        match event {
+            Event::Stored => vitals.committed(now),
+            Event::NothingToCommit => vitals.nothing_to_commit(),
+            Event::Refused | Event::Fenced | Event::Unknown => vitals.commit_failed(now),
+            Event::DeadlineReached | Event::Flush(_) => {}
+        }
+        if let (Some(failure), Some((occasion, commits))) = (failure, in_flight) {
             let (occasion, partitions) = (occasion.name(), commits.len());
-            self.seat.events.emit(Told::CheckpointFailed { occasion, error, partitions });
+            self.seat.events.emit(Told::CheckpointFailed { occasion, partitions, failure });
         }
         self.tell(event, ctx);
         if matches!(event, Event::Stored | Event::NothingToCommit | Event::Fenced) {

@@ -30,10 +30,11 @@ use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
-use crate::events::Event;
+use crate::events::{Event, Place};
 use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Suspect};
 use crate::observers::Events;
 use crate::post::Post;
+use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
 
 /// What every incarnation is given by wiring.
@@ -48,6 +49,7 @@ pub(crate) struct Seat {
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
     pub(crate) supervisor: Post<ConsumerState>,
     pub(crate) suspect: Route<Suspect>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
     pub(crate) reset: AutoOffsetReset,
     pub(crate) out_of_range: OutOfRange,
@@ -251,9 +253,9 @@ impl Consumer {
             });
             let stood = self.watchdog.look(&partition, waiting, now);
             if let (Some(stood), Some(position)) = (stood, waiting) {
+                self.seat.vitals.stalled(&partition, position, stood, now);
                 self.seat.events.emit(Event::PartitionStalled {
-                    topic: Arc::clone(&partition.topic),
-                    partition: partition.index,
+                    place: Place::from(&partition),
                     position: position.offset,
                     stalled_ms: stood.as_secs_f64() * 1e3,
                 });
@@ -275,8 +277,7 @@ impl Consumer {
         }
         self.gap += (from.0 - before.0).max(0);
         self.seat.events.emit(Event::PartitionResumed {
-            topic: partition.topic,
-            partition: partition.index,
+            place: Place::from(&partition),
             before,
             after: from,
         });
@@ -330,8 +331,7 @@ impl Consumer {
         });
         let Some((to, acked)) = moved else { return };
         self.seat.events.emit(Event::OffsetsOutOfRange {
-            topic: Arc::clone(&partition.topic),
-            partition: partition.index,
+            place: partition.into(),
             position: position.offset,
             available: to,
             cause,
@@ -429,8 +429,7 @@ impl Handler<LoopNote> for Consumer {
             Note::NotLeader { partition, code } => self.suspect(node, format!("{partition}: {code}")),
             Note::Refused { partition, code } => {
                 self.seat.events.emit(Event::PartitionRefused {
-                    topic: partition.topic,
-                    partition: partition.index,
+                    place: Place::from(&partition),
                     error: code.to_string(),
                 });
             }
@@ -439,8 +438,7 @@ impl Handler<LoopNote> for Consumer {
             }
             Note::Undecodable { partition, position, error } => {
                 self.seat.events.emit(Event::PartitionUndecodable {
-                    topic: partition.topic,
-                    partition: partition.index,
+                    place: Place::from(&partition),
                     position,
                     error,
                 });

@@ -194,11 +194,7 @@ impl Handlers {
         self.kept.remove(partition);
         self.seat.routes.remove(partition);
         drop(self.seat.supervisor.stop_child(name_of(partition).as_str()));
-        self.seat.events.emit(Event::PartitionReleased {
-            topic: Arc::clone(&partition.topic),
-            partition: partition.index,
-            acked,
-        });
+        self.seat.events.emit(Event::PartitionReleased { place: partition.into(), acked });
         self.reconcile(ctx);
     }
 
@@ -238,12 +234,7 @@ pub(crate) fn tell_quarantined(
     reason: &str,
 ) {
     table.note_quarantine(partition, reason);
-    events.emit(Event::PartitionQuarantined {
-        topic: Arc::clone(&partition.topic),
-        partition: partition.index,
-        acked,
-        reason: reason.to_owned(),
-    });
+    events.emit(Event::PartitionQuarantined { place: partition.into(), acked, reason: reason.to_owned() });
 }
 
 impl Actor for Handlers {

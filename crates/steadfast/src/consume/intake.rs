@@ -19,7 +19,7 @@ use crate::config::AutoOffsetReset;
 use crate::consume::batch::{self, Batch};
 use crate::consume::consumer::Seat;
 use crate::consume::handlers::HandlerRoutes;
-use crate::consume::letter::{Failure, Letter, Stage};
+use crate::consume::letter::{Cause, Letter, Stage};
 use crate::consume::progress::{ProgressTable, Unplaced};
 use crate::drift::published::Cluster;
 use crate::events::Event;
@@ -79,7 +79,10 @@ impl Intake for LoopIntake {
         }
         match self.table.fetch_from(partition, self.incarnation) {
             Some(position) if self.table.outstanding(partition) < self.share => Want::Records(position),
-            Some(_) | None => Want::Nothing,
+            Some(_) | None => {
+                self.table.held_back(partition);
+                Want::Nothing
+            }
         }
     }
 
@@ -118,8 +121,8 @@ impl Intake for LoopIntake {
     }
 
     fn unreadable(&self, partition: &Partition, span: Span, batch: &RecordBatch, error: &BatchError) {
-        let failure = Failure { stage: Stage::Consume, ..Failure::of(error) };
-        self.table.reject(Letter::of_bytes(partition, self.node, span, &batch.body(), failure));
+        let cause = Cause { stage: Stage::Consume, ..Cause::of(error) };
+        self.table.reject(Letter::of_bytes(partition, self.node, span, &batch.body(), cause));
     }
 
     fn placed(&self, partition: &Partition, at: LogEnd, offset: Offset, leader_epoch: LeaderEpoch) {
@@ -131,8 +134,7 @@ impl Intake for LoopIntake {
         let began = self.table.update(partition, |progress| progress.start(assignment, start));
         if began {
             self.events.emit(Event::PartitionStarted {
-                topic: Arc::clone(&partition.topic),
-                partition: partition.index,
+                place: partition.into(),
                 offset,
                 source: match at {
                     LogEnd::Earliest => "earliest",
@@ -191,8 +193,7 @@ impl LoopIntake {
             return;
         }
         self.table.counts.redelivered.fetch_add(records, Ordering::Relaxed);
-        let (topic, partition) = (Arc::clone(&partition.topic), partition.index);
-        self.events.emit(Event::RecordsRedelivered { topic, partition, records, reason });
+        self.events.emit(Event::RecordsRedelivered { place: partition.into(), records, reason });
     }
 }
 

@@ -27,7 +27,7 @@ impl Stage {
 
 /// Why a record is bad.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct Cause {
     /// Where it turned out.
     pub stage: Stage,
     /// The type of the error.
@@ -36,10 +36,10 @@ pub struct Failure {
     pub message: String,
 }
 
-impl Failure {
+impl Cause {
     /// What a handler said.
-    pub(crate) fn of<E: std::fmt::Display>(error: &E) -> Failure {
-        Failure { stage: Stage::Put, class: std::any::type_name::<E>(), message: error.to_string() }
+    pub(crate) fn of<E: std::fmt::Display>(error: &E) -> Cause {
+        Cause { stage: Stage::Put, class: std::any::type_name::<E>(), message: error.to_string() }
     }
 }
 
@@ -63,7 +63,7 @@ pub struct Letter {
     /// Names and values in their order.
     pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Why it is here.
-    pub failure: Failure,
+    pub cause: Cause,
 }
 
 impl Letter {
@@ -72,7 +72,7 @@ impl Letter {
         partition: &Partition,
         leader: NodeId,
         record: &Record<'_>,
-        failure: Failure,
+        cause: Cause,
     ) -> Letter {
         let owned = |header: steadfast_kafka::records::lazy::Header<'_>| {
             (header.key.to_vec(), header.value.map(<[u8]>::to_vec))
@@ -86,7 +86,7 @@ impl Letter {
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
             headers: record.headers().map(owned).collect(),
-            failure,
+            cause,
         }
     }
 
@@ -96,7 +96,7 @@ impl Letter {
         leader: NodeId,
         span: Span,
         bytes: &[u8],
-        failure: Failure,
+        cause: Cause,
     ) -> Letter {
         Letter {
             partition: partition.clone(),
@@ -107,7 +107,7 @@ impl Letter {
             key: None,
             value: Some(bytes.to_vec()),
             headers: Vec::new(),
-            failure,
+            cause,
         }
     }
 
@@ -115,9 +115,9 @@ impl Letter {
     pub(crate) fn of_unreadable(partition: &Partition, leader: NodeId, part: &PlainBatch) -> Option<Letter> {
         let (error, bytes) = part.unreadable()?;
         let span = Span::new(error.from, part.header().next_offset());
-        let failure = Failure { stage: Stage::Consume, ..Failure::of(&error) };
+        let cause = Cause { stage: Stage::Consume, ..Cause::of(&error) };
         let timestamp = part.header().max_timestamp;
-        Some(Letter { timestamp, ..Letter::of_bytes(partition, leader, span, bytes, failure) })
+        Some(Letter { timestamp, ..Letter::of_bytes(partition, leader, span, bytes, cause) })
     }
 }
 

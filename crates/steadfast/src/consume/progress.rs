@@ -15,6 +15,7 @@ use steadfast_core::retry::Rule;
 use steadfast_core::tick::Tick;
 use steadfast_watch as watch;
 
+use crate::vitals::Moment;
 use trouble::Trouble;
 
 pub(crate) use trouble::{Aside, Returned};
@@ -51,6 +52,18 @@ struct Cell {
     unplaced: Mutex<Unplaced>,
     /// The end of the log as the leader said last.
     end: Mutex<Option<Ends>>,
+    signs: Signs,
+}
+
+/// When a partition did what last.
+#[derive(Default)]
+struct Signs {
+    /// Its leader answered a fetch, under this assignment.
+    answered: Moment,
+    /// It began to wait for its leader: it was assigned, answered or held back.
+    asking: Moment,
+    /// Its handler was given something to do after having nothing, or acked some of it.
+    working: Moment,
 }
 
 /// The end of the log, for readers of our isolation level.
@@ -99,6 +112,11 @@ impl ProgressTable {
         }
     }
 
+    /// The consumer that fetches; 0 before the first.
+    pub fn incarnation(&self) -> ConsumerIncarnation {
+        *locked(&self.incarnation)
+    }
+
     /// Changes whenever a partition may have become fetchable, drained, owned or released.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
@@ -136,6 +154,7 @@ impl ProgressTable {
                 outstanding: AtomicU64::new(0),
                 unplaced: Mutex::new(Unplaced::AskingCoordinator),
                 end: Mutex::new(None),
+                signs: Signs::default(),
             })
         });
         Arc::clone(cell)
@@ -200,6 +219,8 @@ impl ProgressTable {
             *locked(&cell.unplaced) = Unplaced::AskingCoordinator;
             *locked(&cell.end) = None;
             *locked(&cell.trouble) = Trouble::default();
+            cell.signs.answered.clear();
+            cell.signs.asking.mark((self.now)());
         }
         self.update(partition, Progress::assign);
     }
@@ -280,7 +301,10 @@ impl ProgressTable {
 
     /// Takes note of bytes that were delivered and are held until the ack.
     pub fn hold(&self, partition: &Partition, bytes: u64) {
-        self.made(partition).outstanding.fetch_add(bytes, Ordering::Relaxed);
+        let cell = self.made(partition);
+        if cell.outstanding.fetch_add(bytes, Ordering::Relaxed) == 0 {
+            cell.signs.working.mark((self.now)());
+        }
     }
 
     /// The bytes are free again.
@@ -302,7 +326,39 @@ impl ProgressTable {
             let mut ends = locked(&cell.end);
             let first = ends.map_or(end, |ends| ends.first);
             *ends = Some(Ends { first, last: end });
+            let now = (self.now)();
+            cell.signs.answered.mark(now);
+            cell.signs.asking.mark(now);
         }
+    }
+
+    /// The partition is not asked for now: it rests, is paused, or its handler holds its share.
+    pub fn held_back(&self, partition: &Partition) {
+        if let Some(cell) = self.cell(partition) {
+            cell.signs.asking.mark((self.now)());
+        }
+    }
+
+    /// When the leader answered a fetch of the partition last, under this assignment.
+    pub fn answered(&self, partition: &Partition) -> Option<Tick> {
+        self.cell(partition)?.signs.answered.last()
+    }
+
+    /// Since when the partition waits for an answer of its leader, or for its first offset; none if its handler has
+    /// something to do, or it is not to be fetched.
+    pub fn waits_since(&self, partition: &Partition) -> Option<Tick> {
+        let cell = self.cell(partition)?;
+        let wanted = matches!(locked(&cell.progress).state(), State::Resolving | State::Running);
+        let rests = locked(&cell.trouble).rests((self.now)());
+        let idle = cell.outstanding.load(Ordering::Relaxed) == 0;
+        cell.signs.asking.last().filter(|_| wanted && idle && !rests)
+    }
+
+    /// Since when the partition's handler has had something to do without acking any of it; none if it has nothing.
+    pub fn busy_since(&self, partition: &Partition) -> Option<Tick> {
+        let cell = self.cell(partition)?;
+        let busy = cell.outstanding.load(Ordering::Relaxed) > 0;
+        cell.signs.working.last().filter(|_| busy)
     }
 
     /// Where the log ends, as the leader said last.

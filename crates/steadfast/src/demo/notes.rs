@@ -97,7 +97,7 @@ impl Notes {
         let at = self.now();
         let mut written = self.lock();
         match &event {
-            Event::PartitionStarted { partition, .. } => drop(written.started.insert(*partition)),
+            Event::PartitionStarted { place, .. } => drop(written.started.insert(place.partition)),
             Event::ConsumerRespawned { reason: "drift", .. } => written.respawned = true,
             _ => {}
         }

@@ -9,7 +9,7 @@ use steadfast_core::ids::{ConsumerIncarnation, NodeId, Offset};
 
 use super::plan::{LIMIT, Mode, Plan};
 use super::seen::{Acked, Delivery, Mark, Move, Seen, Told};
-use crate::events::Event;
+use crate::events::{Event, Place};
 
 pub(super) const PLAN: Plan =
     Plan { brokers: 2, partitions: 2, records: 8, rate: 1000, mode: Mode::Refused, seed: 1, limit: LIMIT };
@@ -59,7 +59,7 @@ pub(super) fn rebalanced(at: u64) -> Told {
 
 fn suspected(at: u64) -> Told {
     let reason = "Fetch to 127.0.0.1:4001: the connection is closed: Connection reset by peer (os error 104)";
-    told(at, Event::EndpointSuspected { reason: reason.to_owned(), node: Some(NodeId(1)), address: None })
+    told(at, Event::EndpointSuspected { reason: reason.to_owned(), node: Some(NodeId(1)), server: None })
 }
 
 fn at(port: u16) -> Address {
@@ -90,8 +90,7 @@ pub(super) fn clean() -> Seen {
     };
     let agreed = Event::ViewAgreed { cluster: None, endpoints: moved.to.clone(), support: 2, electorate: 2 };
     let resumed = |partition| Event::PartitionResumed {
-        topic: "demo".into(),
-        partition,
+        place: Place::new("demo", partition),
         before: Offset(2),
         after: Offset(2),
     };

@@ -19,9 +19,10 @@ use steadfast_watch as watch;
 use crate::config::Config;
 use crate::drift::published::Cluster;
 use crate::env::{Env, Store};
-use crate::events::Event;
+use crate::events::{Event, Failure, Place};
 use crate::messages::{Crash, Drifted, InUse, Observed, Settled};
 use crate::observers::Events;
+use crate::vitals::{Part, Vitals};
 
 /// What a differ is given by wiring.
 pub(crate) struct Seat {
@@ -31,6 +32,7 @@ pub(crate) struct Seat {
     pub(crate) cluster: watch::Sender<Arc<Cluster>>,
     pub(crate) supervisor: Route<Drifted>,
     pub(crate) poller: Route<Settled>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
 }
 
@@ -118,7 +120,13 @@ impl EndpointDiffer {
     /// The same fault of the same witness is told once.
     fn failed(&mut self, witness: Address, fault: FailedWitness) {
         if self.failed.insert(witness.clone(), fault.clone()).as_ref() != Some(&fault) {
-            self.seat.events.emit(Event::WitnessFailed { witness, reason: fault.to_string() });
+            let class = match fault {
+                FailedWitness::Silent { .. } => "silent",
+                FailedWitness::OtherCluster { .. } => "other_cluster",
+                FailedWitness::Empty => "empty",
+            };
+            let failure = Failure::new(class, fault);
+            self.seat.events.emit(Event::WitnessFailed { server: witness.into(), failure });
         }
     }
 
@@ -139,8 +147,7 @@ impl EndpointDiffer {
         }
         for regressed in &changes.regressed {
             self.seat.events.emit(Event::ClusterRegressed {
-                topic: Arc::clone(&regressed.partition.topic),
-                partition: regressed.partition.index,
+                place: Place::from(&regressed.partition),
                 before: regressed.from,
                 after: regressed.to,
             });
@@ -197,6 +204,7 @@ impl EndpointDiffer {
             self.store(&view);
         }
         self.learn_topics(now);
+        self.seat.vitals.recovered(Part::View);
         if let Some(since) = self.degraded_since.take() {
             let degraded_ms = now.since(since).as_secs_f64() * 1e3;
             self.seat.events.emit(Event::ServiceRecovered { degraded_ms });
@@ -270,6 +278,7 @@ impl EndpointDiffer {
     }
 
     fn unsettled(&mut self, missing: Vec<String>, now: Tick) {
+        self.seat.vitals.degraded(Part::View, missing.clone(), now);
         if self.degraded_since.is_none() {
             self.degraded_since = Some(now);
             self.seat.events.emit(Event::ServiceDegraded { missing });

@@ -26,6 +26,7 @@ use crate::env::Env;
 use crate::events::Event as Told;
 use crate::messages::{ConfigChanged, CountTopics, Crash, Observed, Settled, Suspect};
 use crate::observers::Events;
+use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
 
 /// What a poller is given by wiring.
@@ -42,6 +43,7 @@ pub(crate) struct Seat {
     /// the actor.
     pub(crate) counted: Mutex<BTreeSet<Arc<str>>>,
     pub(crate) differ: Route<Observed>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
 }
 
@@ -183,6 +185,7 @@ impl MetadataPoller {
                 self.tell(Event::Answered { observation, jitter }, ctx);
             }
             Err(reason) => {
+                self.seat.vitals.metadata_failed();
                 let failed = Observed::Failed { address: address.clone(), reason: reason.clone() };
                 drop(self.seat.differ.send(failed));
                 self.tell(Event::Failed { address, reason, jitter }, ctx);
@@ -191,8 +194,19 @@ impl MetadataPoller {
     }
 
     fn observed(&self, observation: Observation<NodeId>, topics: Option<Topics>) {
+        self.note_answer(&observation.view);
         let discovery = self.discovery;
         drop(self.seat.differ.send(Observed::Answered { discovery, observation, topics }));
+    }
+
+    /// What is no answer about our cluster is no sign of life.
+    fn note_answer(&self, view: &View<NodeId>) {
+        let cluster = self.seat.cluster.borrow();
+        let ours = cluster.pin.is_none() || cluster.pin == view.cluster;
+        match ours && !view.endpoints.is_empty() {
+            true => self.seat.vitals.metadata_answered(self.seat.env.now()),
+            false => self.seat.vitals.metadata_failed(),
+        }
     }
 
     /// The view as we reach it: `[endpoints.override]` stands between what brokers advertise and what is dialled.
@@ -212,7 +226,8 @@ impl MetadataPoller {
         self.told.retain(|_, at| now.since(*at) < TOLD_AGAIN);
         if self.told.insert((suspect.node, suspect.reason.clone()), now).is_none() {
             let Suspect { reason, node, address } = suspect;
-            self.seat.events.emit(Told::EndpointSuspected { reason, node, address });
+            let server = address.map(Into::into);
+            self.seat.events.emit(Told::EndpointSuspected { reason, node, server });
         }
         self.discover(ctx);
     }
@@ -257,6 +272,7 @@ impl MetadataPoller {
                     poller.polled(node, address, &answer, ctx);
                 }
                 Err(reason) => {
+                    poller.seat.vitals.metadata_failed();
                     poller.suspect(Suspect { reason, node: Some(node), address: Some(address) }, ctx)
                 }
             }

@@ -11,7 +11,7 @@ use steadfast_supervision::{
 };
 
 use crate::consume::consumer::{Consumer, Seat};
-use crate::events::Event;
+use crate::events::{Event, Failure};
 use crate::messages::{Adapt, ConsumerState, Crash, Promote};
 use crate::observers::Events;
 use crate::post::Post;
@@ -134,7 +134,7 @@ fn ended(event: &ReplaceableEvent, numbers: &Numbers, events: &Events, states: &
         events.emit(Event::ActorRestarted {
             actor: "consumer".to_owned(),
             incarnation: incarnation.0,
-            reason: report.reason.to_string(),
+            failure: Failure::from(&report.reason),
         });
         states.send(ConsumerState::Ended(incarnation));
     }

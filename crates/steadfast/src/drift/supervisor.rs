@@ -21,6 +21,7 @@ use crate::events::Event as Told;
 use crate::messages::{ConsumerState, Crash, Drifted, Flush, InUse, Mail};
 use crate::observers::Events;
 use crate::post::Post;
+use crate::vitals::{Part, Vitals};
 
 /// What a supervisor is given by wiring.
 pub(crate) struct Seat {
@@ -36,6 +37,7 @@ pub(crate) struct Seat {
     pub(crate) table: Arc<ProgressTable>,
     pub(crate) differ: Route<InUse>,
     pub(crate) checkpointer: Route<Flush>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
     /// What the first record of an incarnation found, until the machine reports it.
     pub(crate) gap: Mutex<i64>,
@@ -79,6 +81,7 @@ impl Supervisor {
         if self.machine(|machine, _| machine.next_deadline().is_some()) {
             return;
         }
+        self.seat.vitals.recovered(Part::Consumer);
         let since = self.seat.degraded.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(since) = since {
             let degraded_ms = self.seat.env.now().since(since).as_secs_f64() * 1e3;
@@ -123,6 +126,7 @@ impl Supervisor {
                 window_ms: spent.window.as_secs_f64() * 1e3,
             }),
             Action::Degraded { reason, .. } => {
+                self.seat.vitals.degraded(Part::Consumer, vec![reason.clone()], self.seat.env.now());
                 let mut degraded = self.seat.degraded.lock().unwrap_or_else(PoisonError::into_inner);
                 if degraded.is_none() {
                     *degraded = Some(self.seat.env.now());

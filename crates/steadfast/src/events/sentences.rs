@@ -10,7 +10,7 @@ impl Event {
             Event::ViewAgreed { endpoints, support, electorate, .. } => {
                 format!("{support} of {electorate} witnesses agree on {} brokers", endpoints.len())
             }
-            Event::WitnessFailed { witness, reason } => format!("{witness} is no witness: {reason}"),
+            Event::WitnessFailed { server, failure } => format!("{server} is no witness: {failure}"),
             Event::EndpointSuspected { reason, .. } => format!("an endpoint is suspected: {reason}"),
             Event::EndpointDrifted { changes, score, threshold, action } => {
                 format!(
@@ -21,17 +21,17 @@ impl Event {
             Event::ConsumerRespawned { incarnation, reason, gap, redelivered, .. } => {
                 format!("consumer {incarnation} took over ({reason}): gap {gap}, redelivered {redelivered}")
             }
-            Event::PartitionResumed { topic, partition, after, .. } => {
-                format!("{topic}-{partition} goes on at {after}")
+            Event::PartitionResumed { place, after, .. } => {
+                format!("{place} goes on at {after}")
             }
-            Event::PartitionStalled { topic, partition, position, .. } => {
-                format!("{topic}-{partition} stands still at {position} although records wait")
+            Event::PartitionStalled { place, position, .. } => {
+                format!("{place} stands still at {position} although records wait")
             }
             Event::PartitionsAssigned { partitions, owned, .. } => {
                 format!("{} partitions assigned, {owned} owned", partitions.len())
             }
-            Event::PartitionStarted { topic, partition, offset, source, .. } => {
-                format!("{topic}-{partition} starts at {offset} ({source})")
+            Event::PartitionStarted { place, offset, source, .. } => {
+                format!("{place} starts at {offset} ({source})")
             }
             Event::PartitionsRevoked { partitions, .. } => {
                 format!("{} partitions given up", partitions.len())
@@ -43,46 +43,44 @@ impl Event {
                 format!("generation {generation} of the group stands ({reason})")
             }
             Event::CheckpointCommitted { partitions, .. } => format!("{partitions} partitions committed"),
-            Event::CheckpointFailed { error, .. } => format!("offsets could not be committed: {error}"),
-            Event::ActorRestarted { actor, reason, .. } => format!("{actor} is begun anew: {reason}"),
-            Event::ActorFailed { actor, reason } => format!("{actor} is given up: {reason}"),
+            Event::CheckpointFailed { failure, .. } => format!("offsets could not be committed: {failure}"),
+            Event::ActorRestarted { actor, failure, .. } => format!("{actor} is begun anew: {failure}"),
+            Event::ActorFailed { actor, failure } => format!("{actor} is given up: {failure}"),
             Event::ConfigReloaded { .. } => "the changed configuration is in force".to_owned(),
             Event::ConfigRejected { reason } => format!("the old configuration stays in force: {reason}"),
-            Event::BatchReturned { topic, partition, from, reason } => {
-                format!("{topic}-{partition} goes back to {from}: {reason}")
+            Event::BatchReturned { place, from, failure } => {
+                format!("{place} goes back to {from}: {failure}")
             }
-            Event::RecordsRedelivered { topic, partition, records, .. } => {
-                format!("{records} records of {topic}-{partition} were delivered again")
+            Event::SinkUnavailable { place, from, failure, .. } => {
+                format!("{place} waits at {from}, its target is away: {failure}")
             }
-            Event::PartitionQuarantined { topic, partition, acked, reason } => {
-                format!("{topic}-{partition} is not fetched any more, from {acked} on: {reason}")
+            Event::SinkRecovered { place, unavailable_ms } => {
+                format!("the target of {place} is back after {unavailable_ms:.0} ms")
             }
-            Event::SinkUnavailable { topic, partition, from, reason, .. } => {
-                format!("{topic}-{partition} waits at {from}, its target is away: {reason}")
+            Event::RecordDeadLettered { place, offset, failure, .. } => {
+                format!("the record at {offset} of {place} is among the dead letters: {failure}")
             }
-            Event::SinkRecovered { topic, partition, unavailable_ms } => {
-                format!("the target of {topic}-{partition} is back after {unavailable_ms:.0} ms")
+            Event::DeadLettersUnavailable { place, offset, failure, .. } => {
+                format!("{place} waits at {offset}, the dead letters are away: {failure}")
             }
-            Event::RecordDeadLettered { topic, partition, offset, reason, .. } => {
-                format!("the record at {offset} of {topic}-{partition} is among the dead letters: {reason}")
+            Event::PartitionReleased { place, acked } => format!("{place} is tried again from {acked} on"),
+            Event::RecordsRedelivered { place, records, .. } => {
+                format!("{records} records of {place} were delivered again")
             }
-            Event::DeadLettersUnavailable { topic, partition, offset, reason, .. } => {
-                format!("{topic}-{partition} waits at {offset}, the dead letters are away: {reason}")
+            Event::PartitionQuarantined { place, acked, reason } => {
+                format!("{place} is not fetched any more, from {acked} on: {reason}")
             }
-            Event::PartitionReleased { topic, partition, acked } => {
-                format!("{topic}-{partition} is tried again from {acked} on")
+            Event::PartitionUndecodable { place, error, .. } => {
+                format!("an answer for {place} cannot be decoded: {error}")
             }
-            Event::PartitionUndecodable { topic, partition, error, .. } => {
-                format!("an answer for {topic}-{partition} cannot be decoded: {error}")
+            Event::PartitionRefused { place, error } => {
+                format!("the leader refuses {place}: {error}")
             }
-            Event::PartitionRefused { topic, partition, error } => {
-                format!("the leader refuses {topic}-{partition}: {error}")
+            Event::OffsetsOutOfRange { place, position, available, cause, action } => {
+                format!("{place} does not have {position} ({cause}), but {available}: {action}")
             }
-            Event::OffsetsOutOfRange { topic, partition, position, available, cause, action } => {
-                format!("{topic}-{partition} does not have {position} ({cause}), but {available}: {action}")
-            }
-            Event::ClusterRegressed { topic, partition, before, after } => {
-                format!("the leader epoch of {topic}-{partition} went back from {before} to {after}")
+            Event::ClusterRegressed { place, before, after } => {
+                format!("the leader epoch of {place} went back from {before} to {after}")
             }
             Event::TopicRecreated { topic } => format!("{topic} was deleted and created again"),
             Event::ServiceDegraded { missing } => format!("degraded: {}", missing.join("; ")),

@@ -1,144 +1,172 @@
-//! docs/events.md lists exactly the events there are, with their levels and fields.
+//! docs/events.md is made from the list of events, its doc comments and the catalogue. `just events` writes it anew.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
-use serde_json::Value;
+use syn::{Attribute, Expr, ExprLit, Field, Fields, Item, Lit, LitStr, Meta};
 
-use super::*;
+use super::catalogue::chapters;
 
-/// One example of every event; one that is missing here does not compile.
-macro_rules! samples {
-    ($($event:ident { $($field:ident: $value:expr),* $(,)? })+) => {
-        fn samples() -> Vec<Event> {
-            let samples = vec![$(Event::$event { $($field: $value),* }),+];
-            for sample in &samples {
-                match sample {
-                    $(Event::$event { .. } => {})+
-                }
+const BEGIN: &str = include_str!("introduction.md");
+const LIST: &str = include_str!("../events.rs");
+const PARTS: &str = include_str!("parts.rs");
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/events.md");
+
+/// An event or a field as its source describes it.
+struct Described {
+    name: String,
+    meaning: String,
+    fields: Vec<Described>,
+}
+
+#[test]
+fn the_document_is_what_the_list_says() {
+    let made = document();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(DOCUMENT, &made).unwrap();
+    }
+    let stands = std::fs::read_to_string(DOCUMENT).unwrap();
+    assert!(
+        stands == made,
+        "docs/events.md is not what the list of events says: `just events` writes it anew"
+    );
+}
+
+#[test]
+fn the_fields_that_are_described_are_those_that_are_written() {
+    let failure = super::Failure::new("failed", "disk full");
+    let place = super::Place::new("orders", 3);
+    let event = super::Event::BatchReturned { place, from: super::Offset(7), failure };
+    let serde_json::Value::Object(mut written) = serde_json::to_value(event).unwrap() else { panic!() };
+    let name = written.remove("event.name").unwrap();
+    let event = events().remove("BatchReturned").unwrap();
+    assert_eq!(name, event.name.as_str());
+    let mut described: Vec<String> = event.fields.into_iter().map(|field| field.name).collect();
+    described.sort();
+    assert_eq!(written.keys().cloned().collect::<Vec<_>>(), described);
+}
+
+fn document() -> String {
+    let mut events = events();
+    let mut document = BEGIN.to_owned();
+    for (chapter, entries) in chapters() {
+        write!(document, "\n## {chapter}\n").unwrap();
+        for (event, entry) in entries {
+            let Described { name, meaning, fields } = events.remove(event).unwrap();
+            let advice = entry.advice().map(|advice| format!(" *Do:* {advice}")).unwrap_or_default();
+            let limited = if entry.limited() { ", limited" } else { "" };
+            let text = wrapped(&format!("{meaning}{advice}"));
+            write!(
+                document,
+                "\n### `{name}` ({}{limited})\n{text}\n\n| field | meaning |\n|---|---|\n",
+                entry.level()
+            )
+            .unwrap();
+            for field in fields {
+                writeln!(document, "| `{}` | {} |", field.name, field.meaning).unwrap();
             }
-            samples
         }
+    }
+    document
+}
+
+/// In lines of 120 characters at most.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().unwrap();
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > 120 {
+            lines.push(word.to_owned());
+        } else {
+            let space = if line.is_empty() { "" } else { " " };
+            write!(line, "{space}{word}").unwrap();
+        }
+    }
+    lines.join("\n")
+}
+
+/// The events by their names in the type.
+fn events() -> BTreeMap<String, Described> {
+    let parts: BTreeMap<String, Vec<Field>> = items(PARTS)
+        .filter_map(|item| match item {
+            Item::Struct(part) => Some((part.ident.to_string(), part.fields.into_iter().collect())),
+            _ => None,
+        })
+        .collect();
+    let list = items(LIST).find_map(|item| match item {
+        Item::Enum(list) if list.ident == "Event" => Some(list),
+        _ => None,
+    });
+    let described = |event: syn::Variant| {
+        let Fields::Named(named) = &event.fields else { panic!("{}: fields without names", event.ident) };
+        let fields = named.named.iter().flat_map(|field| described(field, &parts)).collect();
+        let (name, meaning) = (written(&event.attrs, &event.ident.to_string()), meaning(&event.attrs));
+        (event.ident.to_string(), Described { name, meaning, fields })
     };
+    list.unwrap().variants.into_iter().map(described).collect()
 }
 
-samples! {
-    ServiceStarted { version: "1", group: "g".into(), topics: vec![], bootstrap: vec![] }
-    ViewAgreed { cluster: None, endpoints: BTreeMap::new(), support: 1, electorate: 1 }
-    WitnessFailed { witness: Address::new("a", 1), reason: "r".into() }
-    EndpointSuspected { reason: "r".into(), node: None, address: None }
-    EndpointDrifted { changes: vec![], score: 1.0, threshold: 0.5, action: "respawn" }
-    ConsumerRespawned {
-        incarnation: ConsumerIncarnation(2),
-        reason: "drift",
-        detect_ms: 0.0,
-        discover_ms: 0.0,
-        verify_ms: 0.0,
-        handover_ms: 0.0,
-        first_record_ms: Some(0.0),
-        gap: 0,
-        redelivered: 0,
+fn items(source: &str) -> impl Iterator<Item = Item> {
+    syn::parse_file(source).unwrap().items.into_iter()
+}
+
+/// A field, or what stands in its place in the log: the fields of its type.
+fn described(field: &Field, parts: &BTreeMap<String, Vec<Field>>) -> Vec<Described> {
+    let (meaning, key) = (meaning(&field.attrs), field.ident.as_ref().unwrap().to_string());
+    if !serde(&field.attrs, "flatten").0 {
+        return vec![Described { name: written(&field.attrs, &key), meaning, fields: vec![] }];
     }
-    PartitionResumed { topic: "t".into(), partition: 0, before: Offset(0), after: Offset(0) }
-    PartitionStalled { topic: "t".into(), partition: 0, position: Offset(0), stalled_ms: 0.0 }
-    PartitionsAssigned { partitions: vec![], generation: 1, owned: 0 }
-    PartitionStarted {
-        topic: "t".into(),
-        partition: 0,
-        offset: Offset(0),
-        source: "earliest",
-        handed_again: 0,
+    let part = &parts[&last_name(&field.ty)];
+    let mut inner: Vec<Described> = part.iter().flat_map(|field| described(field, parts)).collect();
+    // What the event says of its failure goes before what every failure is.
+    if key == "failure" {
+        inner[0].meaning = meaning;
     }
-    PartitionsRevoked { partitions: vec![], took_ms: 0.0, undrained: 0 }
-    PartitionsLost { partitions: vec![], reason: "r".into() }
-    GroupRebalanced {
-        generation: 1,
-        reason: "r".into(),
-        assignor: "range".into(),
-        led: true,
-        took_ms: 0.0,
-    }
-    CheckpointCommitted { partitions: 1, occasion: "interval", took_ms: 0.0 }
-    CheckpointFailed { occasion: "interval", error: "e".into(), partitions: 1 }
-    ActorRestarted { actor: "a".into(), incarnation: 1, reason: "r".into() }
-    ActorFailed { actor: "a".into(), reason: "r".into() }
-    ConfigReloaded { applied: vec![], after_restart: vec![] }
-    ConfigRejected { reason: "r".into() }
-    BatchReturned { topic: "t".into(), partition: 0, from: Offset(0), reason: "r".into() }
-    RecordsRedelivered { topic: "t".into(), partition: 0, records: 1, reason: "rewind" }
-    PartitionQuarantined { topic: "t".into(), partition: 0, acked: Offset(0), reason: "r".into() }
-    PartitionUndecodable { topic: "t".into(), partition: 0, position: Offset(0), error: "e".into() }
-    PartitionRefused { topic: "t".into(), partition: 0, error: "e".into() }
-    OffsetsOutOfRange {
-        topic: "t".into(),
-        partition: 0,
-        position: Offset(0),
-        available: Offset(1),
-        cause: "deleted",
-        action: "stop",
-    }
-    ClusterRegressed { topic: "t".into(), partition: 0, before: LeaderEpoch(2), after: LeaderEpoch(1) }
-    TopicRecreated { topic: "t".into() }
-    ServiceDegraded { missing: vec![] }
-    ServiceRecovered { degraded_ms: 0.0 }
-    RespawnBudgetSpent { budget: 3, window_ms: 0.0 }
-    MemberRefused { reason: "r".into() }
-    ServiceStopped {
-        reason: "signal".into(),
-        records: 0,
-        bytes: 0,
-        redelivered: 0,
-        elapsed_ms: 0.0,
-        unfinished: 0,
+    inner
+}
+
+/// `Server` of `Option<Server>` and of `Server`.
+fn last_name(of: &syn::Type) -> String {
+    let syn::Type::Path(path) = of else { panic!("a part of an event is no named type") };
+    let last = path.path.segments.last().unwrap();
+    match &last.arguments {
+        syn::PathArguments::AngleBracketed(inner) => match inner.args.first() {
+            Some(syn::GenericArgument::Type(inner)) => last_name(inner),
+            _ => panic!("a part of an event is no named type"),
+        },
+        _ => last.ident.to_string(),
     }
 }
 
-/// An event as the document or the type has it: its level, and its fields in alphabetical order.
-#[derive(Debug, PartialEq, Eq)]
-struct Listed {
-    level: String,
-    fields: Vec<String>,
+/// The name in the log.
+fn written(attributes: &[Attribute], name: &str) -> String {
+    serde(attributes, "rename").1.unwrap_or_else(|| name.to_owned())
 }
 
-fn typed(event: &Event) -> (String, Listed) {
-    let Value::Object(mut fields) = serde_json::to_value(event).unwrap() else { panic!("{event:?}") };
-    let name = fields.remove("event.name").unwrap().as_str().unwrap().to_owned();
-    let mut fields: Vec<String> = fields.into_iter().map(|(field, _)| field).collect();
-    fields.sort();
-    (name, Listed { level: event.level().to_string(), fields })
-}
-
-/// A heading ``### `name` (LEVEL)``, and below it a row ``| `field` | … |`` for each field.
-fn documented(text: &str) -> BTreeMap<String, Listed> {
-    let mut events = BTreeMap::new();
-    for section in text.split("\n### `").skip(1) {
-        let section = section.split("\n## ").next().unwrap();
-        let (name, rest) = section.split_once("` (").unwrap();
-        let (level, rest) = rest.split_once(")\n").unwrap();
-        let field = |line: &str| Some(line.strip_prefix("| `")?.split_once("` |")?.0.to_owned());
-        let mut fields: Vec<String> = rest.lines().filter_map(field).collect();
-        fields.sort();
-        let listed = Listed { level: level.to_owned(), fields };
-        assert!(events.insert(name.to_owned(), listed).is_none(), "{name} stands twice in docs/events.md");
+/// Whether serde is told this, and with which text.
+fn serde(attributes: &[Attribute], key: &str) -> (bool, Option<String>) {
+    let mut found = (false, None);
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
+        attribute
+            .parse_nested_meta(|meta| {
+                let value = meta.value().and_then(|value| value.parse::<LitStr>()).ok();
+                if meta.path.is_ident(key) {
+                    found = (true, value.map(|value| value.value()));
+                }
+                Ok(())
+            })
+            .unwrap();
     }
-    events
+    found
 }
 
-#[test]
-fn the_documentation_lists_exactly_the_events_there_are() {
-    let typed: BTreeMap<String, Listed> = samples().iter().map(typed).collect();
-    let documented = documented(include_str!("../../../../docs/events.md"));
-    let names = |events: &BTreeMap<String, Listed>| events.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&documented), names(&typed), "docs/events.md and the type name other events");
-    for (name, listed) in typed {
-        assert_eq!(documented[&name], listed, "docs/events.md says something else of {name}");
-    }
-}
-
-#[test]
-fn a_section_of_the_document_is_read_with_level_and_fields() {
-    let text = "# Events\n\n### `b.c` (WARN)\nText (in brackets).\n\n| field | meaning |\n|---|---|\n\
-                | `y` | why |\n| `x.z` | ex |\n\n## Another chapter\n\n| `w` | no field |\n";
-    let fields = ["x.z", "y"].map(str::to_owned).to_vec();
-    let expected = BTreeMap::from([("b.c".to_owned(), Listed { level: "WARN".into(), fields })]);
-    assert_eq!(documented(text), expected);
+fn meaning(attributes: &[Attribute]) -> String {
+    let line = |attribute: &Attribute| match &attribute.meta {
+        Meta::NameValue(doc) if doc.path.is_ident("doc") => match &doc.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value().trim().to_owned()),
+            _ => None,
+        },
+        _ => None,
+    };
+    attributes.iter().filter_map(line).collect::<Vec<_>>().join(" ")
 }

@@ -40,6 +40,17 @@ pub(crate) enum LineError {
     Unverified(NodeId),
 }
 
+impl LineError {
+    /// What kind of failure it is, in a word.
+    pub(crate) fn class(&self) -> &'static str {
+        match self {
+            LineError::Connect(_) => "connect",
+            LineError::Call(_) => "call",
+            LineError::Unverified(_) => "unverified",
+        }
+    }
+}
+
 /// How long a coordinator may stay unverified before it is asked for again.
 const VERIFIED_WITHIN: Duration = Duration::from_secs(1);
 

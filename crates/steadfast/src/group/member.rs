@@ -33,6 +33,7 @@ use crate::env::Env;
 use crate::events::Event as Told;
 use crate::messages::{CountTopics, Crash, End, Leave, Ownership, Released, Suspect};
 use crate::observers::Events;
+use crate::vitals::Vitals;
 
 /// A heartbeat that is unanswered for so long makes the coordinator suspect.
 const SILENT: Duration = Duration::from_millis(500);
@@ -50,6 +51,7 @@ pub(crate) struct Seat {
     pub(crate) checkpointer: Route<Ownership>,
     pub(crate) poller: Route<CountTopics>,
     pub(crate) suspect: Route<Suspect>,
+    pub(crate) vitals: Vitals,
     pub(crate) events: Events,
     pub(crate) end: mpsc::UnboundedSender<End>,
 }
@@ -126,6 +128,8 @@ impl Member {
             }
             Action::Lost { partitions, reason } => self.own(Ownership::Lost { partitions, reason }),
             Action::Publish(membership) => {
+                let settled = membership.as_ref().is_some_and(|membership| membership.settled);
+                self.seat.vitals.settled(settled, self.seat.env.now());
                 self.seat.membership.send_replace(membership);
             }
             Action::Rebalanced(rebalance) => {

@@ -75,6 +75,7 @@ impl Life {
 
     /// Each step with a deadline: leave the group (which drains and commits), then end the actors.
     async fn end(&mut self, reason: &Reason) -> Exit {
+        self.running.control.vitals().drain();
         let mut exit = match reason {
             Reason::Signal | Reason::Asked | Reason::UntilEnd => Exit::Fine,
             Reason::NoCluster => Exit::Unreachable,

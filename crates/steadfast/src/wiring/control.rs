@@ -15,6 +15,7 @@ use crate::drift::published::Cluster;
 use crate::drift::supervisor;
 use crate::env::Env;
 use crate::messages::{Crash, Release};
+use crate::vitals::Vitals;
 
 /// A handle for drills and for whoever looks on: shows how a running service stands, and lets parts of it fail on
 /// command.
@@ -29,6 +30,7 @@ pub struct Control {
     pub(super) reload: Route<Reload>,
     pub(super) release: Route<Release>,
     pub(crate) env: Env,
+    pub(super) vitals: Vitals,
 }
 
 impl Control {
@@ -40,6 +42,11 @@ impl Control {
     /// The progress of all partitions. To be read: who changes it takes the place of the actors.
     pub fn progress(&self) -> &ProgressTable {
         &self.table
+    }
+
+    /// The service's signs of life.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// How the member stands in its group.

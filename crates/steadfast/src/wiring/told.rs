@@ -7,7 +7,7 @@ use steadfast_supervision::{ExitReport, Happening, SupervisionEvent};
 
 use crate::consume::handlers::{name_of, quarantine};
 use crate::consume::progress::ProgressTable;
-use crate::events::Event;
+use crate::events::{Event, Failure};
 use crate::observers::Events;
 
 /// What supervisors report, as events.
@@ -31,27 +31,30 @@ impl Told {
                 }
             }
             Happening::GaveUp { report } => {
-                let reason = report.reason.to_string();
                 let mut owned = self.table.owned().into_iter();
                 let handled = owned.find(|partition| *name_of(partition) == *report.child);
                 match handled {
-                    Some(partition) => quarantine(&self.table, &self.events, &partition, &reason),
-                    None => self.events.emit(Event::ActorFailed { actor: report.child.to_string(), reason }),
+                    Some(partition) => {
+                        quarantine(&self.table, &self.events, &partition, &report.reason.to_string());
+                    }
+                    None => self.failed(report),
                 }
             }
-            Happening::Escalated { report } => {
-                let reason = report.reason.to_string();
-                self.events.emit(Event::ActorFailed { actor: report.child.to_string(), reason });
-            }
+            Happening::Escalated { report } => self.failed(report),
             Happening::Started { .. } | Happening::Ended { .. } => {}
         }
+    }
+
+    fn failed(&self, report: &ExitReport) {
+        let failure = Failure::from(&report.reason);
+        self.events.emit(Event::ActorFailed { actor: report.child.to_string(), failure });
     }
 
     fn restarted(&self, report: &ExitReport) {
         self.events.emit(Event::ActorRestarted {
             actor: report.child.to_string(),
             incarnation: report.incarnation.number(),
-            reason: report.reason.to_string(),
+            failure: Failure::from(&report.reason),
         });
     }
 }

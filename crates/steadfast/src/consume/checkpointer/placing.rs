@@ -93,8 +93,7 @@ impl Checkpointer {
         let began = self.seat.table.update(partition, |progress| progress.start(assignment, start));
         if began {
             self.seat.events.emit(Told::PartitionStarted {
-                topic: Arc::clone(&partition.topic),
-                partition: partition.index,
+                place: partition.into(),
                 offset,
                 source: "committed",
                 handed_again: start.handed_again_below.0 - offset.0,

@@ -62,6 +62,13 @@ pub(crate) struct Aside {
     pub(crate) letter: Arc<Letter>,
 }
 
+impl Trouble {
+    /// Whether the partition is not to be fetched yet.
+    pub(super) fn rests(&self, now: Tick) -> bool {
+        self.retry.rests(now)
+    }
+}
+
 impl ProgressTable {
     /// Changes whenever a partition may stand before a bad record.
     pub(crate) fn condemned(&self) -> watch::Receiver<u64> {
@@ -95,7 +102,7 @@ impl ProgressTable {
     }
 
     /// Where `incarnation` should fetch now; none when it should not, for instance because the partition rests
-    /// after a failure, or stands before a record that is bad.
+    /// after a cause, or stands before a record that is bad.
     pub fn fetch_from(&self, partition: &Partition, incarnation: ConsumerIncarnation) -> Option<Position> {
         let cell = self.cell(partition)?;
         let progress = locked(&cell.progress);
@@ -135,6 +142,9 @@ impl ProgressTable {
             let ack = progress.ack(lease, span);
             let mut trouble = locked(&cell.trouble);
             let over = trouble.retry.progressed(progress.acked());
+            if ack == Ack::Counted {
+                cell.signs.working.mark(now);
+            }
             if over.is_some() {
                 trouble.away = None;
             }
@@ -276,7 +286,7 @@ mod tests {
     use steadfast_core::retry::Rule;
 
     use super::*;
-    use crate::consume::letter::Failure;
+    use crate::consume::letter::Cause;
 
     const FIRST: ConsumerIncarnation = ConsumerIncarnation(0);
 
@@ -324,7 +334,7 @@ mod tests {
     }
 
     fn letter(partition: &Partition, span: Span) -> Letter {
-        Letter::of_bytes(partition, NodeId(1), span, b"bad", Failure::of(&"no good"))
+        Letter::of_bytes(partition, NodeId(1), span, b"bad", Cause::of(&"no good"))
     }
 
     fn verdict(table: &ProgressTable, partition: &Partition, lease: Lease, fault: Fault) -> Option<Verdict> {

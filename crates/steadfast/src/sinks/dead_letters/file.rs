@@ -127,11 +127,11 @@ fn line(letter: &Letter, head: &Letterhead) -> Vec<u8> {
         },
         &mut out,
     );
-    let failure = &letter.failure;
+    let cause = &letter.cause;
     let error = json!({
-        "stage": failure.stage.name(),
-        "class": failure.class,
-        "message": failure.message,
+        "stage": cause.stage.name(),
+        "class": cause.class,
+        "message": cause.message,
         "group": head.group,
         "instance": head.instance,
         "next": letter.span.next.0,
@@ -148,11 +148,11 @@ mod tests {
     use steadfast_core::ids::{NodeId, Offset, Partition};
 
     use super::*;
-    use crate::consume::letter::Failure;
+    use crate::consume::letter::Cause;
 
     fn letter(offset: i64) -> Letter {
         let span = Span::new(Offset(offset), Offset(offset + 1));
-        Letter::of_bytes(&Partition::new("orders", 3), NodeId(1), span, b"v", Failure::of(&"too \"long\""))
+        Letter::of_bytes(&Partition::new("orders", 3), NodeId(1), span, b"v", Cause::of(&"too \"long\""))
     }
 
     fn head() -> Letterhead {

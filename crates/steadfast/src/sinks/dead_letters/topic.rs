@@ -64,18 +64,18 @@ fn record(letter: &Letter, head: Option<&Letterhead>) -> Record {
 
 /// As Connect's `DeadLetterQueueReporter` names them.
 fn context(letter: &Letter, head: &Letterhead) -> [(&'static str, String); 10] {
-    let failure = &letter.failure;
+    let cause = &letter.cause;
     [
         ("topic", letter.partition.topic.to_string()),
         ("partition", letter.partition.index.to_string()),
         ("offset", letter.span.from.to_string()),
         ("connector.name", head.group.clone()),
         ("task.id", head.instance.clone()),
-        ("stage", failure.stage.name().to_owned()),
+        ("stage", cause.stage.name().to_owned()),
         ("class.name", "steadfast".to_owned()),
-        ("exception.class.name", failure.class.to_owned()),
-        ("exception.message", failure.message.clone()),
-        ("exception.stacktrace", format!("{}: {}", failure.class, failure.message)),
+        ("exception.class.name", cause.class.to_owned()),
+        ("exception.message", cause.message.clone()),
+        ("exception.stacktrace", format!("{}: {}", cause.class, cause.message)),
     ]
 }
 
@@ -85,7 +85,7 @@ mod tests {
     use steadfast_core::ids::{NodeId, Offset, Partition};
 
     use super::*;
-    use crate::consume::letter::Failure;
+    use crate::consume::letter::Cause;
 
     fn letter() -> Letter {
         let span = Span::new(Offset(7), Offset(8));
@@ -94,7 +94,7 @@ mod tests {
             NodeId(1),
             span,
             b"value",
-            Failure::of(&"too long".to_owned()),
+            Cause::of(&"too long".to_owned()),
         );
         let headers = vec![(b"trace".to_vec(), Some(b"ab".to_vec()))];
         Letter { key: Some(b"key".to_vec()), headers, timestamp: 1_700_000_000_000, ..letter }
