@@ -1,3 +1,4 @@
+tools := justfile_directory() / "target/tools"
 librdkafka := "steadfast-tests/librdkafka,steadfast-bench/librdkafka"
 
 # What continuous integration runs; .ci/run installs what it needs.
@@ -13,6 +14,11 @@ lint:
 test:
     cargo test --workspace
     cargo test --package steadfast-tests --features librdkafka --test wire --test kafka -- librdkafka
+
+# Programs that are missing ignore their trials; .ci/run installs them. `just test` runs them too.
+# Trials of what a deployment is made of: the unit, the image, manifests, examples, completions, the manual.
+deploy *filter:
+    PATH="{{tools}}/bin:{{tools}}/python/bin:$PATH" cargo test --package steadfast --test deploy -- {{filter}}
 
 # The documentation, with every link in it.
 doc:

@@ -118,13 +118,15 @@ impl Service {
         Service::launch(command, workplace, stdout.into())
     }
 
-    /// The same with a program of one's own, its arguments included.
+    /// The same with a program of one's own, its arguments included. No HTTP is answered unless an argument says
+    /// where: many services run on one machine.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn launch(mut command: Command, workplace: &Workplace, stdout: Stdio) -> io::Result<Service> {
         let mut child = command
             .env("STATE_DIRECTORY", workplace.path("state"))
+            .env("STEADFAST_HTTP_LISTEN", "off")
             .stdin(Stdio::piped())
             .stdout(stdout)
             .stderr(Stdio::piped())

@@ -1,9 +1,10 @@
 //! Where trials play: one cluster for all of them, started when the first needs it.
 
 use std::io;
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use libtest_mimic::{Arguments, Completion, Conclusion, Trial};
+use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 
 use crate::kafka::{Cluster, missing};
 
@@ -17,9 +18,28 @@ impl Stage {
     /// A trial on the shared cluster, which is whole when the trial begins, whatever the one before did to it. It
     /// fails by a panic. Trials run one after the other; each uses topics and groups of its own.
     pub fn trial(&self, name: &str, run: impl FnOnce(&mut Cluster) + Send + 'static) -> Trial {
+        self.trial_unless(name, without_java, run)
+    }
+
+    /// The same with this program, which is told by `--version` whether it is there.
+    pub fn trial_with(
+        &self,
+        program: &'static str,
+        name: &str,
+        run: impl FnOnce(&mut Cluster) + Send + 'static,
+    ) -> Trial {
+        self.trial_unless(name, move || without_java().or_else(|| without(program)), run)
+    }
+
+    fn trial_unless(
+        &self,
+        name: &str,
+        unable: impl FnOnce() -> Option<Result<Completion, Failed>> + Send + 'static,
+        run: impl FnOnce(&mut Cluster) + Send + 'static,
+    ) -> Trial {
         let shared = self.cluster.clone();
         Trial::ignorable_test(name, move || {
-            if let Some(unable) = without_java() {
+            if let Some(unable) = unable() {
                 return unable;
             }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,8 +68,18 @@ pub fn left_out(name: &str) -> Option<Trial> {
 }
 
 /// What becomes of a trial that needs Java where there is none. Under CI it has failed.
-pub(crate) fn without_java() -> Option<Result<Completion, libtest_mimic::Failed>> {
-    let reason = missing()?;
+pub(crate) fn without_java() -> Option<Result<Completion, Failed>> {
+    unable(missing()?)
+}
+
+/// What becomes of a trial that needs this program where it is not installed. Under CI it has failed.
+fn without(program: &str) -> Option<Result<Completion, Failed>> {
+    let is_there =
+        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    if is_there { None } else { unable(format!("{program} is not installed")) }
+}
+
+fn unable(reason: String) -> Option<Result<Completion, Failed>> {
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
         return Some(Err(reason.into()));
     }

@@ -122,6 +122,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_head_of_a_tls_record_is_told_from_a_length() {
+        for (head, is_tls) in [
+            ([0x15, 3, 1, 0], true),
+            ([0x16, 3, 4, 0], true),
+            ([0x15, 3, 5, 0], false),
+            ([0x14, 3, 3, 0], false),
+        ] {
+            assert_eq!(matches!(read(&head, 5).await, Err(FrameError::Tls)), is_tls, "{head:?}");
+        }
+        let whole = read(&[0x15, 3, 3, 0], usize::MAX).await;
+        assert!(matches!(whole, Err(FrameError::Cut { .. })), "a limit that admits it takes it for a length");
+    }
+
+    #[tokio::test]
     async fn a_negative_length_is_named() {
         let outcome = read(&(-2i32).to_be_bytes(), 5).await;
         assert!(matches!(outcome, Err(FrameError::Negative { found: -2 })));

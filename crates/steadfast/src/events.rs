@@ -39,6 +39,13 @@ pub enum Event {
         /// Where it begins to look for the cluster.
         bootstrap: Vec<Address>,
     },
+    /// /livez, /readyz, /metrics and /status are answered.
+    #[serde(rename = "http.listening")]
+    HttpListening {
+        /// Where: `http.listen`, with the port that the system chose if that says 0.
+        #[serde(flatten)]
+        server: Server,
+    },
     /// Nothing can be verified, or a new consumer cannot be made ready. What runs goes on as it is, and steadfast
     /// goes on trying.
     #[serde(rename = "service.degraded")]
@@ -135,6 +142,32 @@ pub enum Event {
         #[serde(flatten)]
         server: Server,
         /// Why it is not believed: `other_cluster`, `empty` (it lists no brokers) or `silent`.
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    /// We do not come in: the broker refuses the credentials or does not offer the mechanism, or there are none to
+    /// show. It is tried again and again: a broker may learn of a user later. What runs goes on.
+    #[serde(rename = "authentication.failed")]
+    AuthenticationFailed {
+        /// The endpoint that was to let us in.
+        #[serde(flatten)]
+        server: Server,
+        /// The SASL mechanism.
+        mechanism: &'static str,
+        /// What went wrong: `refused`, `not_offered`, `not_asked`, `token` (none could be had), `unsendable` or
+        /// `untrusted` (the broker does not know the password itself).
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    /// There is no TLS with an endpoint, because of its certificate or of ours. Nothing but the handshake was sent to
+    /// it.
+    #[serde(rename = "tls.failed")]
+    TlsFailed {
+        /// The endpoint.
+        #[serde(flatten)]
+        server: Server,
+        /// What went wrong: `wrong_name`, `expired`, `not_yet_valid`, `unknown_authority`, `ours_refused` or
+        /// `certificate`.
         #[serde(flatten)]
         failure: Failure,
     },

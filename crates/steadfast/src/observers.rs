@@ -18,18 +18,33 @@ pub struct Events(Arc<Targets>);
 struct Targets {
     instance: Arc<str>,
     observers: Vec<Route<Event>>,
+    listeners: Vec<Listener>,
     dropped: AtomicU64,
 }
+
+/// Is called with every event before anything else happens: it must be quick, and never wait for anybody.
+pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
 
 impl Events {
     /// Events of the service `instance`, for the log and for these observers.
     pub fn new(instance: impl Into<Arc<str>>, observers: Vec<Route<Event>>) -> Events {
-        Events(Arc::new(Targets { instance: instance.into(), observers, dropped: AtomicU64::new(0) }))
+        Events::heard_by(instance, observers, Vec::new())
+    }
+
+    /// The same, for these listeners too.
+    pub(crate) fn heard_by(
+        instance: impl Into<Arc<str>>,
+        observers: Vec<Route<Event>>,
+        listeners: Vec<Listener>,
+    ) -> Events {
+        let (instance, dropped) = (instance.into(), AtomicU64::new(0));
+        Events(Arc::new(Targets { instance, observers, listeners, dropped }))
     }
 
     /// Writes the event to the log and gives it to the observers. An observer that is down or behind misses it;
     /// nothing waits for an observer.
     pub fn emit(&self, event: Event) {
+        self.0.listeners.iter().for_each(|listener| listener(&event));
         log::write(&self.0.instance, &event);
         for observer in &self.0.observers {
             if observer.try_send(event.clone()).is_err() {

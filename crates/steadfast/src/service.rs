@@ -7,7 +7,9 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::Partition;
+use steadfast_watch as watch;
 use tokio::time::{Instant, sleep};
 
 use crate::config::watcher::Source;
@@ -17,23 +19,26 @@ use crate::consume::handlers::{StartHandler, handlers_of};
 use crate::consume::letter::DeadLetters;
 use crate::control_socket::ControlSocket;
 use crate::env::{Env, real};
-use crate::events::Event;
+use crate::events::{Event, Server};
 use crate::exit::Exit;
+use crate::http::{Listening, Site, Tally};
 use crate::observers::{StartObserver, observer_of};
 use crate::placement::Placement;
 use crate::sinks::dead_letters;
 use crate::sinks::discard::Discard;
-use crate::sinks::kafka::{Forward, Target};
+use crate::sinks::kafka::{Forward, Target, Written};
 use crate::sinks::lines::{Lines, Output, Writer};
 use crate::sinks::rotation::RotatingFile;
 use crate::wiring::{self, Plan};
 use life::{Life, STOP_LIMIT};
+use manager::Manager;
 use orders::Orders;
 
 pub use crate::wiring::Control;
 
 mod end_watch;
 mod life;
+mod manager;
 mod orders;
 
 /// A consumer service: configuration in, an exit code out.
@@ -73,6 +78,7 @@ pub struct Service {
     dead_letters: Option<Arc<dyn DeadLetters>>,
     on_start: Option<Box<dyn FnOnce(Control) + Send>>,
     stop: BoxFuture<'static, ()>,
+    http: Option<Listening>,
 }
 
 /// How many arbiters run handlers.
@@ -90,6 +96,7 @@ impl Service {
             dead_letters: None,
             on_start: None,
             stop: std::future::pending().boxed(),
+            http: None,
         }
     }
 
@@ -177,9 +184,20 @@ impl Service {
             tracing::error!(%error, ?directory, "the state directory cannot be written to: set state.dir");
             return Exit::StateDirectory;
         }
+        if let Some(address) = self.config.http.listen {
+            match Listening::on(address).await {
+                Ok(listening) => self.http = Some(listening),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    return Exit::Configuration;
+                }
+            }
+        }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         let env = real::env(directory.clone(), placement);
-        let orders = match Orders::listen(std::mem::replace(&mut self.stop, std::future::pending().boxed())) {
+        let manager = Manager::that_listens();
+        let stop = std::mem::replace(&mut self.stop, std::future::pending().boxed());
+        let orders = match Orders::listen(stop, manager) {
             Ok(orders) => orders,
             Err(error) => {
                 tracing::error!(%error, "signals cannot be received");
@@ -194,7 +212,7 @@ impl Service {
                 told(control);
             }
         }));
-        let exit = self.live(env, orders).await;
+        let exit = self.watch_turns(&env).live(env, orders, manager).await;
         drop(socket);
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
@@ -213,13 +231,26 @@ impl Service {
     /// runs. It listens to no signals and starts no threads of its own (but the sinks that write to files and to
     /// standard output do); [`Service::stop_when`] and the state directory are not looked at.
     pub async fn run_on(self, env: Env, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
-        self.live(env, Orders::only(stop.boxed())).await
+        self.live(env, Orders::only(stop.boxed()), None).await
     }
 
-    async fn live(mut self, env: Env, orders: Orders) -> Exit {
+    /// Has the threads that were started here say that they turn.
+    fn watch_turns(mut self, env: &Env) -> Service {
+        let (env, limit) = (env.clone(), self.config.kafka.max_poll_interval);
+        let on_start = self.on_start.take();
+        self.on_start(move |control| {
+            control.vitals().watch_turns(&env, limit);
+            if let Some(on_start) = on_start {
+                on_start(control);
+            }
+        })
+    }
+
+    async fn live(mut self, env: Env, orders: Orders, manager: Option<Manager>) -> Exit {
+        let configured = watch::Sender::new(Arc::new(self.config));
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
-            None => match built_in(&self.config, &env) {
+            None => match built_in(&configured, &env) {
                 Ok(handlers) => handlers,
                 Err(reason) => {
                     tracing::error!(reason, "the sink cannot be used");
@@ -229,22 +260,36 @@ impl Service {
         };
         let dead_letters = match self.dead_letters.take() {
             Some(target) => Some(target),
-            None => dead_letters::configured(&self.config, &env),
+            None => dead_letters::configured(&configured, &env),
         };
+        let http = self.http.take().map(|listening| (listening, Tally::over(&env)));
         let plan = Plan {
-            env,
-            config: Arc::new(self.config),
+            env: env.clone(),
+            configured,
             source: self.source,
             watch: self.watch,
             handlers,
             observers: self.observers,
             dead_letters,
+            listeners: http.iter().map(|(_, tally)| tally.listener()).collect(),
         };
         let running = wiring::start(plan).await;
+        // Until the last actor has ended.
+        let _serving = http.map(|(listening, tally)| {
+            let at = Address::new(listening.address.ip().to_string(), listening.address.port());
+            running.events.emit(Event::HttpListening { server: Server::from(at) });
+            let (control, events) = (running.control.clone(), running.events.clone());
+            listening.serve(Arc::new(Site::of(&env, control, events, tally)), &env.placement.io)
+        });
+        if let Some(manager) = manager {
+            manager.ready();
+            let vitals = running.control.vitals().clone();
+            env.placement.io.spawn(manager.look_on(env.clone(), vitals));
+        }
         if let Some(on_start) = self.on_start {
             on_start(running.control.clone());
         }
-        Life { running, orders, until_end: self.until_end, started: Instant::now() }.live().await
+        Life { running, orders, manager, until_end: self.until_end, started: Instant::now() }.live().await
     }
 }
 
@@ -258,7 +303,8 @@ pub(crate) fn state_directory(config: &Config) -> PathBuf {
 }
 
 /// The handlers of the sink that the configuration names.
-fn built_in(config: &Config, env: &Env) -> Result<StartHandler, String> {
+fn built_in(configured: &watch::Sender<Arc<Config>>, env: &Env) -> Result<StartHandler, String> {
+    let config = Arc::clone(&configured.borrow());
     Ok(match &config.sink {
         Sink::Discard => handlers_of(|_: &Partition| Discard),
         Sink::Stdout => lines(Output::Stdout(std::io::stdout()))?,
@@ -267,9 +313,11 @@ fn built_in(config: &Config, env: &Env) -> Result<StartHandler, String> {
             lines(Output::File(Box::new(file.map_err(|error| error.to_string())?)))?
         }
         Sink::Kafka(sink) => {
-            let bootstrap = sink.bootstrap_servers.clone();
-            let bootstrap = bootstrap.unwrap_or_else(|| config.kafka.bootstrap_servers.clone());
-            let target = Target::new(env.placement.io.clone(), &*sink.topic, bootstrap);
+            let cluster = match &sink.elsewhere {
+                Some(elsewhere) => Written::Elsewhere(elsewhere.clone()),
+                None => Written::Consumed(configured.subscribe()),
+            };
+            let target = Target::new(env.placement.io.clone(), &*sink.topic, cluster);
             handlers_of(move |partition: &Partition| Forward::new(target.clone(), partition.clone()))
         }
     })

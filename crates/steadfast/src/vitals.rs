@@ -5,12 +5,14 @@
 //! asks an actor, so a stalled one cannot hold up the answer.
 
 mod checks;
+mod durations;
 mod moment;
 mod reading;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,8 +30,12 @@ use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
 
+pub(crate) use durations::{Counted, Durations};
 pub(crate) use moment::Moment;
+pub(crate) use reading::in_seconds;
 pub use reading::{Check, LeaderReading, Reading};
+use turns::Turn;
+pub use turns::Turning;
 
 /// The signs of life of one service. Cheap to clone; a clone is the same signs.
 #[derive(Clone)]
@@ -68,6 +74,7 @@ struct Signs {
     degraded: Mutex<BTreeMap<Part, Missing>>,
     stalled: Mutex<BTreeMap<Partition, (Position, Tick)>>,
     draining: AtomicBool,
+    turns: Mutex<Vec<Turn>>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +102,7 @@ impl Vitals {
             degraded: Mutex::default(),
             stalled: Mutex::default(),
             draining: AtomicBool::new(false),
+            turns: Mutex::default(),
         };
         signs.unsettled.mark(now);
         Vitals(Arc::new(signs))
@@ -168,6 +176,26 @@ impl Vitals {
     pub fn metadata_polls(&self) -> (u64, u64) {
         let counted = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (counted(&self.0.metadata_answered), counted(&self.0.metadata_failed))
+    }
+
+    /// When a broker said last who is in the cluster.
+    pub(crate) fn last_metadata(&self) -> Option<Tick> {
+        self.0.metadata.last()
+    }
+
+    /// When the coordinator stored offsets last.
+    pub(crate) fn last_commit(&self) -> Option<Tick> {
+        self.0.committed.last()
+    }
+
+    /// What is missing, part by part.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        locked(&self.0.degraded).values().flat_map(|part| part.what.clone()).collect()
+    }
+
+    /// What the signs are read from besides what was written here.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.0.sources
     }
 
     /// Whether the service is well at `now`, and by what evidence.

@@ -37,7 +37,7 @@ use crate::consume::consumer;
 use crate::consume::handlers::{self, HandlerRoutes, Handlers, StartHandler};
 use crate::consume::letter::DeadLetters;
 use crate::consume::progress::ProgressTable;
-use crate::dialler::Dialler;
+use crate::dialler::{Dialler, Refusals};
 use crate::drift::endpoint_differ::{self, EndpointDiffer, LastKnownGood};
 use crate::drift::metadata_poller::{self, MetadataPoller};
 use crate::drift::published::Cluster;
@@ -47,7 +47,7 @@ use crate::env::Env;
 use crate::events::Event;
 use crate::group::member::{self, Member};
 use crate::messages::{Crash, End, Leave};
-use crate::observers::{Events, StartObserver};
+use crate::observers::{Events, Listener, StartObserver};
 use crate::post::Post;
 use crate::vitals::{self, Vitals};
 
@@ -60,13 +60,14 @@ mod told;
 /// What the service is to run.
 pub(crate) struct Plan {
     pub(crate) env: Env,
-    pub(crate) config: Arc<Config>,
+    pub(crate) configured: watch::Sender<Arc<Config>>,
     pub(crate) source: Source,
     pub(crate) watch: bool,
     pub(crate) handlers: StartHandler,
     pub(crate) observers: Vec<StartObserver>,
     /// Where bad records go; none if they are not tolerated.
     pub(crate) dead_letters: Option<Arc<dyn DeadLetters>>,
+    pub(crate) listeners: Vec<Listener>,
 }
 
 /// What runs.
@@ -81,6 +82,7 @@ pub(crate) struct Running {
     pub(crate) standing: Arc<Mutex<Standing>>,
     pub(crate) membership: watch::Receiver<Option<Membership>>,
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) events: Events,
     pub(crate) drain: Duration,
     pub(crate) control: Control,
@@ -88,14 +90,15 @@ pub(crate) struct Running {
 
 /// Starts everything.
 pub(crate) async fn start(plan: Plan) -> Running {
-    let Plan { env, config, source, watch, handlers, observers, dead_letters } = plan;
+    let Plan { env, configured, source, watch, handlers, observers, listeners, dead_letters } = plan;
+    let config = Arc::clone(&configured.borrow());
     let control = env.placement.control.clone();
     let (observers, observed): (Vec<_>, Vec<_>) = observers
         .into_iter()
         .enumerate()
         .map(|(number, start)| start(number + 1, env.placement.observer(number).clone()))
         .unzip();
-    let events = Events::new(config.instance(), observed);
+    let events = Events::heard_by(config.instance(), observed, listeners);
 
     // Routes: who is talked to. A slot is where its actor will be published.
     let (suspect_slot, suspect) = Route::channel();
@@ -114,6 +117,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let (reload_slot, reload) = Route::channel();
     let (poller_config_slot, poller_config) = Route::channel();
     let (checkpointer_config_slot, checkpointer_config) = Route::channel();
+    let (supervisor_config_slot, supervisor_config) = Route::channel();
 
     // Values that survive the crash of an actor.
     let (clock, dice) = (env.clone(), env.dice.clone());
@@ -126,12 +130,16 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let leader_rules = LeaderRules { settle: config.drift.settle, ..LeaderRules::default() };
     let (cluster, cluster_view) = watch::channel(Arc::new(Cluster::unknown(pin, leader_rules)));
     let (membership, membership_view) = watch::channel(None);
-    let (configured, config_view) = watch::channel(Arc::clone(&config));
+    let config_view = configured.subscribe();
     let (end, ends) = mpsc::unbounded_channel();
     let dialler = Dialler {
         transport: Arc::clone(&env.transport),
         client_id: Arc::from(config.kafka.client_id.as_str()),
+        config: config_view.clone(),
+        settled: None,
+        refusals: Arc::new(Refusals::new(events.clone())),
     };
+    let refusals = Arc::clone(&dialler.refusals);
 
     let memory = Memory::new(usize::try_from(config.fetch.buffer_bytes).unwrap_or(usize::MAX));
     let sources = vitals::Sources {
@@ -179,6 +187,8 @@ pub(crate) async fn start(plan: Plan) -> Running {
         respawn: Mutex::new(respawn(&config)),
         slot: ConsumerSlot::new(consumer_seat),
         consumers,
+        config: config_view.clone(),
+        secured: Mutex::new(config.kafka.security.clone()),
         table: Arc::clone(&table),
         differ: in_use,
         checkpointer: flush,
@@ -264,7 +274,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         source,
         watch,
         config: configured,
-        listeners: vec![poller_config, checkpointer_config],
+        listeners: vec![poller_config, checkpointer_config, supervisor_config],
         events: events.clone(),
     });
 
@@ -291,6 +301,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         let seat = Arc::clone(&supervisor_seat);
         child("supervisor", &control, move || Supervisor::new(Arc::clone(&seat)), &mut crash)
             .publish(drifted_slot)
+            .publish(supervisor_config_slot)
             .publish(mail_slot)
     };
     let differ = {
@@ -364,6 +375,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         standing,
         membership: membership_view,
         cluster: cluster_view,
+        refusals,
         events,
         drain: config.checkpoint.drain,
         control,

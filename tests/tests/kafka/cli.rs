@@ -204,6 +204,7 @@ fn steadfast(arguments: &[&str], state: &Workplace) -> Output {
     let mut child = Command::new(binary().unwrap())
         .args(arguments)
         .env("STATE_DIRECTORY", state.path("state"))
+        .env("STEADFAST_HTTP_LISTEN", "off")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

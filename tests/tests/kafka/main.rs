@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+mod bad_records;
 mod cli;
 mod faults;
 mod fixture;
+mod http;
 mod members;
 mod own_actors;
 #[cfg(feature = "librdkafka")]
@@ -30,8 +32,10 @@ fn main() -> ExitCode {
         faults::trials(&stage),
         secured::trials(&stage),
         sinks::trials(&stage),
+        bad_records::trials(&stage),
         cli::trials(&stage),
         members::trials(&stage),
+        http::trials(&stage),
         own_actors::trials(&stage),
         #[cfg(feature = "librdkafka")]
         proxied_librdkafka::trials(&stage),

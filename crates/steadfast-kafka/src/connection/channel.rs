@@ -12,7 +12,7 @@ use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::link::{CloseReason, Link};
 use super::{CallError, CallFailure, Dial, MOST_UNANSWERED, Pending};
@@ -60,8 +60,8 @@ pub(super) struct Sent {
     arrives: oneshot::Receiver<Bytes>,
     limit: Duration,
     deadline: Instant,
-    /// Its limit begins when nobody waits for an answer to these any more: a broker answers in order, and one
-    /// of them may be a long poll.
+    /// It has its whole limit, or up to twice that, once nobody waits for an answer to these any more: a broker
+    /// answers in order, and one of them may be a long poll.
     behind: Vec<i32>,
 }
 
@@ -105,7 +105,7 @@ impl Channel {
         Lane { outbox, behind }
     }
 
-    /// Queues `request` in `lane`. `limit` counts from when what went before the lane has been answered.
+    /// Queues `request` in `lane`. `limit` begins when what went before the lane has been answered.
     pub(super) fn send_in<A: Api>(
         self: &Arc<Self>,
         lane: &Lane,
@@ -154,10 +154,10 @@ impl Channel {
     /// Awaits an answer's bytes behind the correlation id, until the request's deadline.
     pub(super) async fn answer_to(&self, mut sent: Sent) -> Result<Bytes, CallFailure> {
         while self.link.awaits_any(&sent.behind) {
-            sent.deadline = Instant::now() + sent.limit;
-            if let Ok(arrived) = timeout_at(sent.deadline, &mut sent.arrives).await {
+            if let Ok(arrived) = timeout(sent.limit, &mut sent.arrives).await {
                 return self.arrived(arrived).await;
             }
+            sent.deadline = Instant::now() + sent.limit;
         }
         match timeout_at(sent.deadline, sent.arrives).await {
             Ok(arrived) => self.arrived(arrived).await,

@@ -173,16 +173,22 @@ impl From<CallError> for ConnectFailure {
 
 impl ConnectFailure {
     /// Names what the stream under a failed request died of. In TLS 1.3 a broker refuses a client's
-    /// certificate only after the client's handshake is done.
+    /// certificate only after the client's handshake is done, and a listener that asks for SASL lets
+    /// ApiVersions pass without it but nothing else.
     fn with_cause(self, dial: &Dial) -> ConnectFailure {
-        match self {
-            ConnectFailure::Handshake { failure: CallFailure::Closed(CloseReason::Tls(failure)), .. } => {
-                ConnectFailure::Tls { expected: dial.expected_name(), failure }
+        let ConnectFailure::Handshake { api, failure: CallFailure::Closed(reason) } = self else {
+            return self;
+        };
+        match reason {
+            CloseReason::Tls(failure) => ConnectFailure::Tls { expected: dial.expected_name(), failure },
+            CloseReason::SpeaksTls => ConnectFailure::SpeaksTls,
+            CloseReason::ByPeer if api == Metadata::NAME && dial.security.sasl.is_none() => {
+                ConnectFailure::Authentication {
+                    mechanism: "no SASL",
+                    reason: AuthenticationFailure::Missing,
+                }
             }
-            ConnectFailure::Handshake { failure: CallFailure::Closed(CloseReason::SpeaksTls), .. } => {
-                ConnectFailure::SpeaksTls
-            }
-            other => other,
+            reason => ConnectFailure::Handshake { api, failure: CallFailure::Closed(reason) },
         }
     }
 }

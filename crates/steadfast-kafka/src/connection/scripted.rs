@@ -98,9 +98,14 @@ impl Script {
     }
 
     pub(super) async fn asked(&mut self) -> Asked {
-        let mut body = read_frame(&mut self.io, 1 << 20).await.unwrap();
+        self.asked_if_any().await.unwrap()
+    }
+
+    /// The next request, unless the client hung up.
+    pub(super) async fn asked_if_any(&mut self) -> Option<Asked> {
+        let mut body = read_frame(&mut self.io, 1 << 20).await.ok()?;
         let header = kafka_protocol::protocol::decode_request_header_from_buffer(&mut body).unwrap();
-        Asked { header, body }
+        Some(Asked { header, body })
     }
 
     /// Answers in the version that was asked in.

@@ -52,6 +52,11 @@ impl Authority {
         Certified { chain: certificate.pem(), key: key.serialize_pem() }
     }
 
+    /// The authority's own certificate, with its key: `openssl req -x509` makes such ones.
+    pub(crate) fn itself(&self) -> Certified {
+        Certified { chain: self.certificate.pem(), key: self.issuer.key().serialize_pem() }
+    }
+
     /// The settings of a client that trusts nobody else.
     pub(crate) fn trusted(&self) -> TlsSettings {
         TlsSettings {

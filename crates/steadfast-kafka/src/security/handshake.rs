@@ -128,8 +128,24 @@ fn certificate_failure(fault: CertificateError) -> TlsFailure {
             TlsFailure::NotYetValid { from: utc(not_before) }
         }
         CertificateError::UnknownIssuer => TlsFailure::UnknownAuthority,
-        other => TlsFailure::Certificate(other.to_string()),
+        other => unusable(&other),
     }
+}
+
+/// The library tells some faults by their names in its source only.
+fn unusable(fault: &CertificateError) -> TlsFailure {
+    let text = fault.to_string();
+    let name = text.strip_prefix("Other(OtherError(").and_then(|rest| rest.strip_suffix("))"));
+    TlsFailure::Certificate(match name {
+        Some("CaUsedAsEndEntity") => {
+            "it is an authority's own (CA:TRUE, as `openssl req -x509` makes it): the broker needs one of its own that the authority has signed".into()
+        }
+        Some("UnsupportedCertVersion") => {
+            "it is an X.509 certificate of version 1, without alternative names: version 3 is needed".into()
+        }
+        Some(name) => name.to_owned(),
+        None => text,
+    })
 }
 
 fn wrong_name(presented: &[String]) -> TlsFailure {

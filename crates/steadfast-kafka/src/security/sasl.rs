@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
@@ -91,8 +92,13 @@ pub enum AuthenticationFailure {
         offered: Vec<String>,
     },
     /// The listener does not authenticate by SASL.
-    #[error("the listener does not ask for SASL: it is PLAINTEXT or SSL")]
+    #[error("the listener does not take SASL (ILLEGAL_SASL_STATE): is it PLAINTEXT or SSL?")]
     NotAsked,
+    /// Nobody said who we are, and the listener hung up at the first request that needs to know.
+    #[error(
+        "the listener hung up at the first request: one that asks for SASL does so, see security.protocol"
+    )]
+    Missing,
     /// The source gave no token.
     #[error("no token: {0}")]
     Token(#[from] TokenError),
@@ -100,7 +106,7 @@ pub enum AuthenticationFailure {
     #[error("no token within {limit:?}")]
     TokenTimeout {
         /// The limit that was given.
-        limit: std::time::Duration,
+        limit: Duration,
     },
     /// The credentials cannot be sent by this mechanism.
     #[error("the credentials cannot be sent: {0}")]

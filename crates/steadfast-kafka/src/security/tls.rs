@@ -176,3 +176,89 @@ fn told(error: &PemError) -> String {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::authority::{Authority, Certified};
+
+    fn with_identity(certified: &Certified) -> Result<Tls, TlsError> {
+        let identity = Some(certified.identity());
+        Tls::new(&TlsSettings { identity, ..Authority::new("ours").trusted() })
+    }
+
+    fn certified() -> Certified {
+        Authority::new("ours").vouch(&["ann"])
+    }
+
+    #[test]
+    fn what_holds_no_certificate_to_trust_is_refused() {
+        for (pem, expected) in [
+            ("", TlsError::NoRoots("the PEM text that was given")),
+            (
+                "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----",
+                TlsError::Roots("a section of the PEM text is not base64".into()),
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n",
+                TlsError::Roots("a section of the PEM text has no END line".into()),
+            ),
+        ] {
+            let roots = Roots::Pem(pem.into());
+            let refused = Tls::new(&TlsSettings { roots, identity: None, verify_name: true });
+            assert_eq!(refused.err(), Some(expected));
+        }
+        let nonsense = Roots::Pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".into());
+        let refused = Tls::new(&TlsSettings { roots: nonsense, identity: None, verify_name: true });
+        assert!(matches!(refused, Err(TlsError::Roots(_))));
+    }
+
+    #[test]
+    fn a_key_is_read_in_its_older_form_too() {
+        let mut certified = certified();
+        let pkcs8 = PrivateKeyDer::from_pem_slice(certified.key.as_bytes()).unwrap();
+        let pkcs8 = pkcs8.secret_der();
+        // SEC1's structure is what PKCS#8 wraps.
+        let sec1 = pkcs8.windows(5).position(|window| window == [2, 1, 1, 4, 32]).unwrap() - 2;
+        let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &pkcs8[sec1..]);
+        certified.key = format!("-----BEGIN EC PRIVATE KEY-----\n{base64}\n-----END EC PRIVATE KEY-----\n");
+        assert_eq!(with_identity(&certified).err(), None);
+    }
+
+    #[test]
+    fn an_encrypted_key_is_refused_with_the_way_to_decrypt_it() {
+        for key in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+        ] {
+            let error = with_identity(&Certified { key: key.into(), ..certified() }).err();
+            assert_eq!(error, Some(TlsError::EncryptedKey));
+        }
+        assert!(TlsError::EncryptedKey.to_string().contains("openssl pkey -in KEY -out PLAIN"));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_not_quoted() {
+        for key in ["pl4nted", "-----BEGIN pl4nted-----\n", "-----BEGIN PRIVATE KEY-----\npl4nted!\n"] {
+            let error = with_identity(&Certified { key: key.into(), ..certified() }).err().unwrap();
+            assert!(matches!(error, TlsError::Key(_)));
+            assert!(!format!("{error} {error:?}").contains("pl4nted"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_belongs_to_another_certificate_is_refused() {
+        let mixed = Certified { key: certified().key, ..certified() };
+        assert!(matches!(with_identity(&mixed), Err(TlsError::Identity(_))));
+        let keyless = Certified { chain: String::new(), ..certified() };
+        assert!(matches!(with_identity(&keyless), Err(TlsError::Chain(_))));
+    }
+
+    #[test]
+    fn settings_do_not_show_the_key() {
+        let settings =
+            TlsSettings { identity: Some(certified().identity()), ..Authority::new("ours").trusted() };
+        assert!(format!("{settings:?}").contains("key: [secret]"));
+        assert_eq!(format!("{:?}", Tls::new(&settings).unwrap()), "Tls { .. }");
+    }
+}

@@ -9,13 +9,15 @@ use steadfast_core::endpoints::view::Address;
 use steadfast_kafka::api::ErrorCode;
 use steadfast_kafka::api::find_coordinator::FindCoordinator;
 use steadfast_kafka::api::metadata::Metadata;
-use steadfast_kafka::connection::{ConnectFailure, Connection, Dial};
+use steadfast_kafka::connection::{ConnectError, ConnectFailure, Connection, Dial};
+use steadfast_kafka::security::{AuthenticationFailure, TlsFailure};
 use steadfast_kafka::transport::{Resolver, SystemResolver, Tcp};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::run::load;
 use super::{CheckArgs, Exit, Output};
 use crate::config::Config;
+use crate::dialler::advertised_host;
 
 /// One row of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,14 +83,17 @@ fn failed(check: impl Into<String>, detail: impl Into<String>, advice: impl Into
 }
 
 async fn online(config: &Config, rows: &mut Vec<Row>) -> Exit {
-    let mut connected = None;
+    let (mut connected, mut denied) = (None, false);
     for address in &config.kafka.bootstrap_servers {
         rows.push(resolve(address).await);
         let (row, connection) = connect(config, address).await;
         rows.push(row);
-        connected = connected.or(connection);
+        denied |= matches!(&connection, Err(error) if error.is_denied());
+        connected = connected.or(connection.ok());
     }
-    let Some(connection) = connected else { return Exit::Unreachable };
+    let Some(connection) = connected else {
+        return if denied { Exit::Denied } else { Exit::Unreachable };
+    };
     brokers(config, &connection, rows).await;
     topics(config, &connection, rows).await;
     rows.push(coordinator(config, &connection).await);
@@ -110,9 +115,12 @@ async fn resolve(address: &Address) -> Row {
     }
 }
 
-async fn connect(config: &Config, address: &Address) -> (Row, Option<Connection>) {
+async fn connect(config: &Config, address: &Address) -> (Row, Result<Connection, ConnectError>) {
     let check = format!("broker {address}");
+    let security = config.kafka.security.security();
     let dial = Dial {
+        security: security.clone(),
+        server_name: advertised_host(config, address),
         client_id: Arc::from(config.kafka.client_id.as_str()),
         expect_cluster: config.drift.cluster_id.clone(),
         connect_limit: LIMIT,
@@ -123,8 +131,11 @@ async fn connect(config: &Config, address: &Address) -> (Row, Option<Connection>
         Ok(connection) => {
             let view = &connection.opened().view;
             let cluster = view.cluster.as_ref().map_or("unnamed".to_owned(), ToString::to_string);
-            let detail = format!("cluster {cluster}, {} brokers", view.endpoints.len());
-            (ok(check, detail), Some(connection))
+            let mechanism = security.sasl.as_ref().map(|sasl| format!(" by {}", sasl.mechanism()));
+            let mechanism = mechanism.unwrap_or_default();
+            let detail =
+                format!("cluster {cluster}, {} brokers, {security}{mechanism}", view.endpoints.len());
+            (ok(check, detail), Ok(connection))
         }
         Err(error) => {
             let advice = match &error.failure {
@@ -134,20 +145,59 @@ async fn connect(config: &Config, address: &Address) -> (Row, Option<Connection>
                 ConnectFailure::Io(_) | ConnectFailure::Timeout { .. } => {
                     "see whether a broker listens there and no firewall is between"
                 }
-                ConnectFailure::Tls { .. } | ConnectFailure::SpeaksTls => {
-                    "see security.protocol and the certificates on both sides"
+                ConnectFailure::Tls { failure, .. } => advice_on_tls(failure),
+                ConnectFailure::SpeaksTls => {
+                    "write kafka.security.protocol = \"SSL\", or SASL_SSL where it wants credentials"
                 }
-                ConnectFailure::Authentication { .. } => {
-                    "see the credentials, and which mechanisms the listener offers"
-                }
+                ConnectFailure::Authentication { reason, .. } => advice_on_credentials(reason),
                 ConnectFailure::Handshake { .. }
                 | ConnectFailure::Refused { .. }
                 | ConnectFailure::NoBrokers { .. } => {
                     "see whether that port is a Kafka listener of this security.protocol"
                 }
             };
-            (failed(check, error.failure.to_string(), advice), None)
+            (failed(check, error.failure.to_string(), advice), Err(error))
         }
+    }
+}
+
+fn advice_on_tls(failure: &TlsFailure) -> &'static str {
+    match failure {
+        TlsFailure::WrongName { .. } | TlsFailure::BadName(_) => {
+            "use a name that the certificate has, or have the broker's certificate name this one (its SANs)"
+        }
+        TlsFailure::Expired { .. } | TlsFailure::NotYetValid { .. } => {
+            "have the broker's certificate renewed, and see that both clocks are right"
+        }
+        TlsFailure::UnknownAuthority | TlsFailure::Certificate(_) => {
+            "name the authority that issued the brokers' certificates with kafka.ssl.truststore.location"
+        }
+        TlsFailure::OursRefused { .. } => {
+            "name a certificate that the broker's truststore vouches for with kafka.ssl.keystore.location"
+        }
+        TlsFailure::NotTls | TlsFailure::Ended(_) | TlsFailure::Protocol(_) | TlsFailure::Timeout { .. } => {
+            "see whether that port is a listener with TLS; one without is PLAINTEXT or SASL_PLAINTEXT"
+        }
+    }
+}
+
+fn advice_on_credentials(failure: &AuthenticationFailure) -> &'static str {
+    match failure {
+        AuthenticationFailure::Refused { .. } => {
+            "correct username, password or token, or have the brokers told of the user"
+        }
+        AuthenticationFailure::NotOffered { .. } => {
+            "write one of the mechanisms that it offers as kafka.sasl.mechanism"
+        }
+        AuthenticationFailure::NotAsked => "write kafka.security.protocol = \"SSL\" or \"PLAINTEXT\"",
+        AuthenticationFailure::Missing => {
+            "write kafka.security.protocol = \"SASL_SSL\" (or SASL_PLAINTEXT), a mechanism and credentials"
+        }
+        AuthenticationFailure::Token(_) | AuthenticationFailure::TokenTimeout { .. } => {
+            "see kafka.sasl.oauthbearer.token.*: the file has to hold a token, the command to print one"
+        }
+        AuthenticationFailure::Unsendable(_) => "correct the username or the password",
+        AuthenticationFailure::Untrusted(_) => "see who listens there: it does not know the password",
     }
 }
 
@@ -156,13 +206,12 @@ async fn brokers(config: &Config, connection: &Connection, rows: &mut Vec<Row>) 
     for (node, endpoint) in &connection.opened().view.endpoints {
         let advertised = &endpoint.address;
         let reached = config.endpoint_overrides.get(advertised).unwrap_or(advertised);
-        let (row, _) = connect(config, reached).await;
-        let advice = if row.result == Outcome::Failed {
-            format!(
+        let (row, connection) = connect(config, reached).await;
+        let advice = match connection.map_err(|error| error.failure) {
+            Err(ConnectFailure::Io(_) | ConnectFailure::Timeout { .. }) => format!(
                 "the broker advertises {advertised}: correct its advertised.listeners, or map it under [endpoints.override]"
-            )
-        } else {
-            String::new()
+            ),
+            Ok(_) | Err(_) => row.advice.clone(),
         };
         rows.push(Row { check: format!("broker {node} at {reached}"), advice, ..row });
     }

@@ -9,7 +9,9 @@ pub use crate::demo::Mode;
 pub use crate::exit::Exit;
 
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod man;
 pub mod proxy;
 pub mod quarantine;
 pub mod run;
@@ -37,6 +39,10 @@ pub enum Command {
     Quarantine(QuarantineCommand),
     /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
     Proxy(proxy::ProxyArgs),
+    /// Print what a shell needs to complete this command line.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a directory.
+    Man(man::ManArgs),
 }
 
 /// What is done about quarantine. The configuration says where the running service is found on this machine: its
@@ -171,6 +177,8 @@ pub fn main() -> Exit {
         Command::Demo(args) => demo::demo(args),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Proxy(args) => proxy::proxy(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => man::man(args),
     }
 }
 
@@ -304,6 +312,8 @@ mod tests {
             "steadfast demo --partitions 0",
             "steadfast demo --rate 0",
             "steadfast demo --mode dropped",
+            "steadfast completions",
+            "steadfast completions basic",
         ] {
             assert_eq!(Exit::of_usage(&parse(line).unwrap_err()).code(), 64, "{line}");
         }

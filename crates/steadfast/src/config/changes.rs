@@ -1,10 +1,11 @@
 //! What differs between two configurations, and when it takes effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::path::PathBuf;
 
-use super::reference::{Applies, KEYS};
-use super::valid::{Config, DeadLetters, Errors, Sink};
+use super::reference::{Applies, KEYS, Key};
+use super::valid::{Config, DeadLetters, Errors, SecuritySettings, Sink};
 use super::{durations, sizes};
 
 /// The keys that differ, in the order of the documentation, grouped by when they take effect.
@@ -12,6 +13,8 @@ use super::{durations, sizes};
 pub struct Changes {
     /// Drift: the consumer follows, nothing restarts.
     pub endpoints: Vec<&'static str>,
+    /// Connections are made anew and the consumer is replaced, nothing restarts.
+    pub credentials: Vec<&'static str>,
     /// Taken over at once.
     pub at_once: Vec<&'static str>,
     /// Taken over only when the process starts again.
@@ -21,7 +24,10 @@ pub struct Changes {
 impl Changes {
     /// Nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.endpoints.is_empty() && self.at_once.is_empty() && self.at_start.is_empty()
+        self.endpoints.is_empty()
+            && self.credentials.is_empty()
+            && self.at_once.is_empty()
+            && self.at_start.is_empty()
     }
 }
 
@@ -30,14 +36,32 @@ impl Config {
     pub fn diff(&self, other: &Config) -> Changes {
         let (ours, theirs) = (self.settings(), other.settings());
         let mut changes = Changes::default();
-        for key in KEYS.iter().filter(|key| ours.get(key.path) != theirs.get(key.path)) {
+        let unseen = self.unseen_changes(other);
+        let differs = |key: &&Key| ours.get(key.path) != theirs.get(key.path) || unseen.contains(key.path);
+        for key in KEYS.iter().filter(differs) {
             match key.applies {
+                Applies::AsCredentials => changes.credentials.push(key.path),
                 Applies::AsDrift => changes.endpoints.push(key.path),
                 Applies::AtOnce => changes.at_once.push(key.path),
                 Applies::AtStart => changes.at_start.push(key.path),
             }
         }
         changes
+    }
+
+    /// Keys whose settings read the same and come to something else: a file's content, a secret.
+    fn unseen_changes(&self, other: &Config) -> BTreeSet<&'static str> {
+        let mut keys = self.kafka.security.differing(&other.kafka.security);
+        if let (Some(ours), Some(theirs)) = (self.sink.elsewhere(), other.sink.elsewhere()) {
+            keys.extend(ours.security.differing(&theirs.security));
+        }
+        keys
+    }
+
+    /// The files that were read for it, besides its own.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let elsewhere = self.sink.elsewhere().map(|elsewhere| elsewhere.security.files());
+        self.kafka.security.files().iter().chain(elsewhere.into_iter().flatten()).cloned().collect()
     }
 
     /// Every setting in force, written as in the environment. What is unset, or means nothing to this type
@@ -62,6 +86,7 @@ impl Config {
         settings.put("fetch.buffer_bytes", sizes::to_text(fetch.buffer_bytes));
         settings.put("fetch.stall_timeout", durations::to_text(fetch.stall_timeout));
         settings.put("offsets.out_of_range", self.offsets.out_of_range);
+        settings.put("http.listen", self.http.listen.map_or("off".to_owned(), |at| at.to_string()));
         settings.put("state.dir", self.state.dir.display());
         settings.put("log.level", log.level);
         settings.put("log.format", log.format);
@@ -97,7 +122,10 @@ impl Settings {
             }
             Sink::Kafka(topic) => {
                 self.put("sink.topic", &topic.topic);
-                self.put_if("sink.bootstrap_servers", topic.bootstrap_servers.as_deref().map(list));
+                if let Some(elsewhere) = &topic.elsewhere {
+                    self.put("sink.bootstrap_servers", list(&elsewhere.bootstrap_servers));
+                    self.put_security(&elsewhere.security);
+                }
             }
         }
     }
@@ -112,8 +140,6 @@ impl Settings {
             Some(DeadLetters::Topic(topic)) => {
                 self.put("errors.deadletterqueue.topic.name", &topic.name);
                 self.put("errors.deadletterqueue.context.headers.enable", topic.context_headers);
-                let servers = topic.bootstrap_servers.as_deref().map(list);
-                self.put_if("errors.deadletterqueue.bootstrap.servers", servers);
             }
         }
     }
@@ -134,7 +160,11 @@ impl Settings {
         self.put("kafka.max.partition.fetch.bytes", size(kafka.max_partition_fetch_bytes));
         self.put("kafka.fetch.max.wait.ms", durations::to_text(kafka.fetch_max_wait));
         self.put("kafka.request.timeout.ms", durations::to_text(kafka.request_timeout));
-        self.put("kafka.security.protocol", kafka.security_protocol);
+        self.put_security(&kafka.security);
+    }
+
+    fn put_security(&mut self, security: &SecuritySettings) {
+        security.shown().for_each(|(key, shown)| self.put(key, shown));
     }
 }
 

@@ -75,6 +75,25 @@ choice!(
     SecurityProtocol {
         /// Not at all.
         Plaintext = "PLAINTEXT",
+        /// TLS.
+        Ssl = "SSL",
+        /// Credentials, in the open.
+        SaslPlaintext = "SASL_PLAINTEXT",
+        /// Credentials over TLS.
+        SaslSsl = "SASL_SSL",
+    }
+);
+choice!(
+    /// How credentials are proven to a broker.
+    SaslMechanism {
+        /// Username and password as they are (RFC 4616).
+        Plain = "PLAIN",
+        /// A proof of the password (RFC 7677).
+        ScramSha256 = "SCRAM-SHA-256",
+        /// The same with a longer hash.
+        ScramSha512 = "SCRAM-SHA-512",
+        /// A token (RFC 7628, KIP-255).
+        OauthBearer = "OAUTHBEARER",
     }
 );
 choice!(
@@ -134,6 +153,18 @@ choice!(
         Text = "text",
     }
 );
+
+impl SecurityProtocol {
+    /// Whether connections speak TLS.
+    pub fn has_tls(self) -> bool {
+        matches!(self, SecurityProtocol::Ssl | SecurityProtocol::SaslSsl)
+    }
+
+    /// Whether brokers want credentials.
+    pub fn has_sasl(self) -> bool {
+        matches!(self, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl)
+    }
+}
 
 impl Assignor {
     /// The assignor of this word, of Java's class name, or of its last part.

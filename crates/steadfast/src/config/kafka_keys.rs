@@ -1,5 +1,7 @@
 //! Java's consumer settings that steadfast knows and does not take, and what to do instead.
 
+use super::reference::KEYS;
+
 /// Why a setting of Java's is not taken.
 enum Reason {
     /// It will be, one day: leave it out until then.
@@ -21,7 +23,8 @@ const METRICS: Reason = NotNeeded("steadfast measures in its own way");
 /// no such setting either.
 pub(super) fn advice(name: &str) -> Option<String> {
     let by_name = NOT_TAKEN.iter().find(|(known, _)| *known == name).map(|(_, reason)| reason);
-    let by_family = || FAMILIES.iter().any(|family| name.starts_with(family)).then_some(&NotYet);
+    let is_family = || FAMILIES.iter().any(|family| name.starts_with(family)) && !is_misspelt(name);
+    let by_family = || is_family().then_some(&NotYet);
     Some(match by_name.or_else(by_family)? {
         NotYet => "leave it out: it has no equivalent in this version".to_owned(),
         NotNeeded(because) => format!("leave it out: {because}"),
@@ -29,11 +32,28 @@ pub(super) fn advice(name: &str) -> Option<String> {
     })
 }
 
-/// Families of settings of which none is taken.
+/// Whether one of the taken settings was meant.
+fn is_misspelt(name: &str) -> bool {
+    let name = format!("kafka.{name}");
+    KEYS.iter().any(|key| strsim::damerau_levenshtein(key.path, &name) <= 2)
+}
+
+/// Families of settings of which others are not taken.
 const FAMILIES: &[&str] = &["ssl.", "sasl."];
+
+const PEM: Reason = NotNeeded("PEM files are read, which have no password of their own");
+const KEY: Reason = NotNeeded(
+    "encrypted keys are not read: decrypt it with `openssl pkey -in KEY -out PLAIN`, for our eyes only",
+);
 
 /// The others, by Java's names.
 const NOT_TAKEN: &[(&str, Reason)] = &[
+    ("ssl.key.password", KEY),
+    ("ssl.keystore.password", PEM),
+    ("ssl.truststore.password", PEM),
+    ("sasl.login.callback.handler.class", CLASS),
+    ("sasl.login.class", CLASS),
+    ("sasl.client.callback.handler.class", CLASS),
     ("allow.auto.create.topics", NotNeeded("topics are never created")),
     ("auto.include.jmx.reporter", METRICS),
     ("check.crcs", NotNeeded("checksums are always checked")),
@@ -94,8 +114,8 @@ mod tests {
 
     #[test]
     fn whole_families_are_known() {
-        assert!(advice("sasl.jaas.config").is_some());
-        assert!(advice("ssl.truststore.location").is_some());
+        assert!(advice("sasl.kerberos.service.name").is_some());
+        assert!(advice("ssl.cipher.suites").is_some());
         assert_eq!(advice("bootstrap.severs"), None);
     }
 }

@@ -7,7 +7,8 @@ use figment::{Metadata, Profile, Provider};
 
 use super::names;
 use super::problem::{MOST_PROBLEMS, Place, Problem};
-use super::reference::{Fallback, KEYS, Key, variable};
+use super::reference::{Fallback, KEYS, Key, Kind, variable};
+use super::secrets;
 
 /// The settings of one source, under their full names, and what was wrong in it.
 #[derive(Debug, Clone)]
@@ -82,12 +83,23 @@ impl Layer {
             };
             let place = Place::Set(names::shorten(path));
             match names::known(path.trim(), &place) {
+                Ok(key) if key.kind == Kind::Secret && !secrets::is_reference(text) => {
+                    layer.note(shown_to_all(key, place));
+                }
                 Ok(key) => layer.put(key, Value::from(text), place),
                 Err(problem) => drop(layer.note(problem)),
             }
         }
         layer
     }
+}
+
+fn shown_to_all(key: &Key, place: Place) -> Problem {
+    let advice = format!(
+        "set it as {}, or write \"${{file:/path}}\" in the file; and change the secret, for it was seen",
+        variable(key.path)
+    );
+    Problem::new(format!("`{}` is a secret, and whoever lists processes reads it", key.path), place, advice)
 }
 
 impl Provider for Layer {

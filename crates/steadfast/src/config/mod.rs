@@ -12,13 +12,17 @@ mod changes;
 mod choices;
 mod document;
 mod durations;
+mod files;
+mod jaas;
 mod kafka_keys;
 mod layer;
 mod load;
 mod names;
+mod pem;
 mod problem;
 mod raw;
 mod read;
+mod secrets;
 mod sizes;
 mod valid;
 pub mod watcher;
@@ -28,11 +32,12 @@ mod tests;
 
 pub use changes::Changes;
 pub use choices::{
-    Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SecurityProtocol, SinkType,
-    Tolerance,
+    Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SaslMechanism,
+    SecurityProtocol, SinkType, Tolerance,
 };
+pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};
 pub use valid::{
-    Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Errors, Fetch, FileSink, Kafka, KafkaSink, Log,
-    Offsets, Respawn, Sink, State,
+    Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Elsewhere, Errors, Fetch, FileSink, Http, Kafka,
+    KafkaSink, Log, Offsets, Respawn, SecuritySettings, Sink, State,
 };

@@ -11,8 +11,8 @@ use super::layer::Layer;
 use super::problem::{Place, Problem};
 use super::reference::{KEYS, Key, Kind};
 
-/// One setting as it was found.
-#[derive(Debug, Clone)]
+/// One setting as it was found. It may be a secret: it is not to be shown.
+#[derive(Clone)]
 pub(super) struct Setting {
     /// The key under which it was found: Java's name where that was used.
     pub(super) key: &'static Key,
@@ -36,9 +36,11 @@ impl Setting {
 }
 
 /// Every setting, by key.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Raw {
     settings: BTreeMap<&'static str, Setting>,
+    /// Every variable, for references to them.
+    environment: BTreeMap<String, String>,
 }
 
 impl Raw {
@@ -56,7 +58,7 @@ impl Raw {
             Layer::sets(sets),
         ];
         let mut problems: Vec<Problem> = layers.iter().flat_map(|layer| layer.problems.clone()).collect();
-        let mut raw = Raw { settings: merge(&layers) };
+        let mut raw = Raw { settings: merge(&layers), environment: environment.clone() };
         raw.resolve_aliases(&mut problems);
         (raw, problems)
     }
@@ -64,6 +66,11 @@ impl Raw {
     /// What was found for a key.
     pub(super) fn get(&self, path: &str) -> Option<&Setting> {
         self.settings.get(path)
+    }
+
+    /// The variables of the environment.
+    pub(super) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
     }
 
     /// Where a key's value was found.

@@ -1,6 +1,7 @@
 //! Single settings as types: each is read under the rule that the reference states for its key.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +9,20 @@ use std::time::Duration;
 use figment::value::Value;
 use steadfast_core::endpoints::drift::Threshold;
 use steadfast_core::endpoints::view::Address;
+use steadfast_kafka::security::Secret;
 
 use super::choices::{Assignor, Choice};
 use super::names;
 use super::problem::{Place, Problem};
 use super::raw::{Raw, Setting};
 use super::reference::{Fallback, Kind};
-use super::{durations, sizes};
+use super::{durations, secrets, sizes};
 
 /// Choices that Kafka, or a later steadfast, knows.
 const LATER: &[&str] = &[
-    "SSL",
-    "SASL_PLAINTEXT",
-    "SASL_SSL",
+    "GSSAPI",
+    "JKS",
+    "PKCS12",
     "none",
     "http",
     "command",
@@ -39,6 +41,8 @@ enum Wrong {
     Kind,
     /// It is nearly, but for this.
     Because(String),
+    /// It is none of what the key takes, and is not shown.
+    Hidden,
 }
 
 type Read<T> = Result<T, Wrong>;
@@ -110,6 +114,20 @@ impl<'a> Reader<'a> {
     /// A list of addresses, or none when nobody set it.
     pub(super) fn addresses_if_set(&mut self, path: &'static str) -> Option<Option<Vec<Address>>> {
         self.if_set(path, Reader::addresses)
+    }
+
+    /// Where to listen; none when nowhere.
+    pub(super) fn listen(&mut self, path: &'static str) -> Option<Option<SocketAddr>> {
+        self.read(path, |setting| {
+            let Value::String(_, text) = &setting.value else { return Err(Wrong::Kind) };
+            match text.trim() {
+                "" | "off" => Ok(None),
+                address => address.parse().map(Some).map_err(|_| {
+                    let shown = names::shorten(address);
+                    Wrong::Because(format!("{shown:?} is neither"))
+                }),
+            }
+        })
     }
 
     /// A table of addresses.
@@ -197,6 +215,52 @@ impl<'a> Reader<'a> {
         self.text(path).map(PathBuf::from)
     }
 
+    /// This word (true) or an empty text (false).
+    pub(super) fn or_empty(&mut self, path: &'static str) -> Option<bool> {
+        self.read(path, |setting| match (&setting.value, setting.key.kind) {
+            (Value::String(_, text), _) if text.trim().is_empty() => Ok(false),
+            (Value::String(_, text), Kind::OrEmpty(word)) if text.trim().eq_ignore_ascii_case(word) => {
+                Ok(true)
+            }
+            _ => Err(Wrong::Kind),
+        })
+    }
+
+    /// A list of words, or none when nobody set it.
+    pub(super) fn words_if_set(&mut self, path: &'static str) -> Option<Option<Vec<String>>> {
+        self.if_set(path, |reader, path| reader.read(path, texts))
+    }
+
+    /// A file or directory, or none when nobody set it.
+    pub(super) fn path_if_set(&mut self, path: &'static str) -> Option<Option<PathBuf>> {
+        self.if_set(path, Reader::path)
+    }
+
+    /// A secret as it is written, references and all, or none when nobody set it.
+    pub(super) fn secret_if_set(&mut self, path: &'static str) -> Option<Option<Secret>> {
+        let Some(setting) = self.raw.get(path) else { return Some(None) };
+        let Value::String(_, text) = &setting.value else {
+            self.problems.push(refused(path, setting, Wrong::Hidden));
+            return None;
+        };
+        if text.is_empty() {
+            self.problems.push(refused(path, setting, Wrong::Hidden));
+            return None;
+        }
+        Some(Some(Secret::new(text.as_str())))
+    }
+
+    /// This text with what its references name in their place.
+    pub(super) fn resolved(&mut self, path: &'static str, text: &Secret) -> Option<Secret> {
+        let resolved = secrets::resolve(text, self.raw.environment());
+        resolved.map_err(|wrong| self.refuse(path, wrong.what, wrong.advice)).ok()
+    }
+
+    /// Notes what is wrong with a key.
+    pub(super) fn refuse(&mut self, path: &str, what: impl Into<String>, advice: impl Into<String>) {
+        self.problems.push(Problem::new(what, self.raw.place(path), advice));
+    }
+
     fn if_set<T>(
         &mut self,
         path: &'static str,
@@ -232,6 +296,7 @@ fn refused(path: &str, setting: &Setting, wrong: Wrong) -> Problem {
     let kind = super::reference::key(path).map_or(setting.key.kind, |key| key.kind);
     let what = match wrong {
         Wrong::Kind => format!("`{written}` must be {kind}, found {}", found(&setting.value)),
+        Wrong::Hidden => format!("`{written}` must be {kind}, found something else"),
         Wrong::Because(reason) => format!("`{written}` must be {kind}, but {reason}"),
     };
     Problem::new(what, setting.place.clone(), format!("write for instance {}", example(kind, setting)))
@@ -241,7 +306,11 @@ fn example(kind: Kind, setting: &Setting) -> String {
     let bare = match kind {
         Kind::Names => "orders,payments",
         Kind::Addresses => "kafka-1:9092,kafka-2:9092",
+        Kind::Words => "get-token,--quiet",
+        Kind::Secret => "${file:/run/secrets/kafka}",
+        Kind::OrEmpty(word) => word,
         Kind::AddressMap => "old-host:9092=new-host:9092",
+        Kind::Listen => "127.0.0.1:9404",
         Kind::OneOf(words) => words.first().copied().unwrap_or_default(),
         Kind::Assignors => "range,cooperative-sticky",
         Kind::Duration(_) => "30s",
@@ -255,7 +324,7 @@ fn example(kind: Kind, setting: &Setting) -> String {
     match (&setting.place, kind) {
         (Place::File { .. }, Kind::Integer(..) | Kind::Share | Kind::Flag) => bare.to_owned(),
         (Place::File { .. }, Kind::AddressMap) => "\"old-host:9092\" = \"new-host:9092\"".to_owned(),
-        (Place::File { .. }, Kind::Names | Kind::Addresses | Kind::Assignors) => {
+        (Place::File { .. }, Kind::Names | Kind::Addresses | Kind::Assignors | Kind::Words) => {
             format!("[\"{}\"]", bare.replace(',', "\", \""))
         }
         (Place::File { .. }, _) => format!("\"{bare}\""),

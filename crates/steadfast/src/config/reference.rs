@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{durations, sizes};
 
 mod kafka;
+mod security;
 mod service;
 
 /// One key of the configuration.
@@ -43,10 +44,18 @@ pub enum Kind {
     Names,
     /// A list of `host:port`.
     Addresses,
+    /// An IP address with a port, or `off`.
+    Listen,
     /// A table from advertised `host:port` to the one to dial.
     AddressMap,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// This word, or an empty text.
+    OrEmpty(&'static str),
+    /// A program and its arguments.
+    Words,
+    /// A text that is never shown.
+    Secret,
     /// A list of assignors' names.
     Assignors,
     /// A duration no shorter than this.
@@ -73,8 +82,12 @@ impl fmt::Display for Kind {
             Kind::Name => f.write_str("a name of letters, digits, `.`, `_` and `-`, at most 249 of them"),
             Kind::Names => f.write_str("a list of topic names"),
             Kind::Addresses => f.write_str("a list of host:port"),
+            Kind::Listen => f.write_str("an IP address with a port, or off"),
             Kind::AddressMap => f.write_str("a table of host:port to host:port"),
             Kind::OneOf(words) => write!(f, "one of {}", words.join(", ")),
+            Kind::OrEmpty(word) => write!(f, "{word}, or an empty text"),
+            Kind::Words => f.write_str("a list of words"),
+            Kind::Secret => f.write_str("a secret, or `${file:/path}` or `${env:NAME}`"),
             Kind::Assignors => f.write_str("a list of range, cooperative-sticky"),
             Kind::Duration(least) => write!(f, "a duration from {} to 24days", durations::to_text(*least)),
             Kind::Integer(least, most) => write!(f, "a whole number from {least} to {most}"),
@@ -107,6 +120,8 @@ pub enum Fallback {
 pub enum Applies {
     /// At once, as drift: nothing restarts.
     AsDrift,
+    /// At once, as credentials: connections are made anew, the consumer is replaced, nothing restarts.
+    AsCredentials,
     /// At once.
     AtOnce,
     /// When the process is started again.
@@ -117,6 +132,7 @@ impl fmt::Display for Applies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Applies::AsDrift => "as drift",
+            Applies::AsCredentials => "as credentials",
             Applies::AtOnce => "at once",
             Applies::AtStart => "at start",
         })
@@ -136,8 +152,9 @@ pub fn key(path: &str) -> Option<&'static Key> {
 }
 
 /// Every key, in the order of the documentation.
-pub static KEYS: LazyLock<Vec<Key>> =
-    LazyLock::new(|| [service::TOPICS, kafka::KEYS, service::KEYS].concat());
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    [service::TOPICS, kafka::KEYS, security::CONSUMED, service::KEYS, security::WRITTEN_TO].concat()
+});
 
 const fn key_of(
     path: &'static str,

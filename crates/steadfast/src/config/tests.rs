@@ -7,6 +7,8 @@ use steadfast_core::endpoints::view::Address;
 use super::reference::{Fallback, KEYS, Kind};
 use super::*;
 
+mod security;
+
 const LEAST: &str = "topics = [\"orders\"]\nkafka.bootstrap.servers = \"k:9092\"\nkafka.group.id = \"g\"\n";
 
 const ENVIRONMENT: &[(&str, &str)] = &[("HOME", "/home/me")];
@@ -186,7 +188,11 @@ fn values_of_a_wrong_kind_are_refused_with_what_was_expected_and_found() {
         ("kafka.group.instance.id = \"a b\"", "a name", "\"a b\" is no name for Kafka"),
         ("kafka.isolation.level = \"serial\"", "one of read_committed, read_uncommitted", "found `serial`"),
         ("kafka.auto.offset.reset = \"none\"", "one of earliest, latest", "`none` is not in this version"),
-        ("kafka.security.protocol = \"SASL_SSL\"", "one of PLAINTEXT", "`SASL_SSL` is not in this version"),
+        (
+            "kafka.security.protocol = \"TLS\"",
+            "one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
+            "found `TLS`",
+        ),
         (
             "kafka.partition.assignment.strategy = \"sticky\"",
             "a list of range",
@@ -199,6 +205,8 @@ fn values_of_a_wrong_kind_are_refused_with_what_was_expected_and_found() {
         ),
         ("offsets.out_of_range = \"latest\"", "one of stop, earliest", "found `latest`"),
         ("sink.type = \"http\"", "one of stdout, discard, file, kafka", "`http` is not in this version"),
+        ("http.listen = 9404", "an IP address with a port, or off", "found the number 9404"),
+        ("http.listen = \"localhost:9404\"", "an IP address", "\"localhost:9404\" is neither"),
         ("endpoints.override = [\"a:1\"]", "a table of host:port to host:port", "found a list of 1"),
         ("endpoints.override = { \"a:1\" = 2 }", "a table of host:port to host:port", "found a table"),
         ("endpoints.override = { \"a\" = \"b:1\" }", "a table", "\"a\" is no host:port"),
@@ -298,12 +306,10 @@ fn each_sink_has_its_own_settings() {
         sink("type = \"file\"\npath = \"/r.jsonl\"\nmax_bytes = \"1MiB\"\nkeep = 0"),
         Ok(Sink::File(file))
     );
-    let topic = |bootstrap_servers| Ok(Sink::Kafka(KafkaSink { topic: "copy".into(), bootstrap_servers }));
-    assert_eq!(sink("type = \"kafka\"\ntopic = \"copy\""), topic(None));
-    assert_eq!(
-        sink("type = \"kafka\"\ntopic = \"copy\"\nbootstrap_servers = [\"o:1\"]"),
-        topic(Some(vec![address("o:1")]))
-    );
+    let same = Sink::Kafka(KafkaSink { topic: "copy".into(), elsewhere: None });
+    assert_eq!(sink("type = \"kafka\"\ntopic = \"copy\""), Ok(same));
+    let other = sink("type = \"kafka\"\ntopic = \"copy\"\nbootstrap_servers = [\"o:1\"]").unwrap();
+    assert_eq!(other.elsewhere().unwrap().bootstrap_servers, [address("o:1")]);
     for (lines, reason) in [
         ("type = \"file\"", "`sink.path` is not set"),
         ("type = \"kafka\"", "`sink.topic` is not set"),
@@ -387,6 +393,16 @@ fn the_settings_in_force_make_the_same_configuration_again() {
 }
 
 #[test]
+fn who_wants_no_http_says_off_or_nothing() {
+    let listen = |line: &str| with(line).unwrap().http.listen.map(|at| at.to_string());
+    assert_eq!(listen("").as_deref(), Some("127.0.0.1:9404"));
+    assert_eq!(listen("http.listen = \"[::]:0\"").as_deref(), Some("[::]:0"));
+    assert_eq!((listen("http.listen = \"off\""), listen("http.listen = \"\"")), (None, None));
+    let config = load(LEAST, &[("STEADFAST_HTTP_LISTEN", "0.0.0.0:9404")], &[]).unwrap();
+    assert_eq!(config.settings()["http.listen"], "0.0.0.0:9404");
+}
+
+#[test]
 fn javas_names_apply_when_ours_do() {
     for key in KEYS.iter() {
         if let Kind::SameAs(ours) = key.kind {
@@ -419,4 +435,28 @@ fn row(key: &reference::Key) -> String {
         Fallback::Required => "required".to_owned(),
     };
     format!("| `{}` | {} | {default} | {} | {} |", key.path, key.kind, key.applies, key.meaning)
+}
+
+#[test]
+fn bad_records_are_never_dropped_silently() {
+    let all = "errors.tolerance = \"all\"\n";
+    let told_of = |lines: &str| told(with(&format!("{all}{lines}")));
+    assert!(told_of("").contains("nothing says where bad records go"));
+    assert!(told_of("errors.deadletterqueue.topic.name = \"orders\"").contains("is one of `topics`"));
+    let both = "errors.deadletterqueue.topic.name = \"bad\"\nerrors.deadletterqueue.file = \"/f\"";
+    assert!(told_of(both).contains("leave one of them out"));
+    let unused = told(with("errors.deadletterqueue.topic.name = \"bad\""));
+    assert!(unused.contains("is set, but `errors.tolerance` is none"), "{unused}");
+    let topic = with(&format!("{all}errors.deadletterqueue.topic.name = \"bad\"")).unwrap();
+    let expected = DeadLetterTopic { name: "bad".to_owned(), context_headers: true };
+    assert_eq!(topic.errors.dead_letters, Some(DeadLetters::Topic(expected)));
+    let file = with(&format!("{all}errors.deadletterqueue.file = \"/f\"")).unwrap();
+    assert_eq!(file.errors.dead_letters, Some(DeadLetters::File("/f".into())));
+}
+
+#[test]
+fn under_errors_a_bare_number_is_milliseconds_as_in_connect() {
+    let config = with("[errors]\n\"retry.timeout\" = 300000\nretry.delay.max.ms = 60000").unwrap();
+    assert_eq!(config.errors.retry_timeout, Duration::from_secs(300));
+    assert_eq!(config.errors.retry_delay_max, Duration::from_secs(60));
 }

@@ -1,6 +1,7 @@
 //! The configuration as the service uses it: made once, from settings that were all found right.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,12 @@ use super::read::Reader;
 
 pub use errors::{DeadLetterTopic, DeadLetters, Errors};
 pub use kafka::Kafka;
-pub use sink::{FileSink, KafkaSink, Sink};
+pub use security::SecuritySettings;
+pub use sink::{Elsewhere, FileSink, KafkaSink, Sink};
 
 mod errors;
 mod kafka;
+mod security;
 mod sink;
 
 /// Everything that steadfast can be told, valid as a whole.
@@ -46,6 +49,8 @@ pub struct Config {
     pub sink: Sink,
     /// What becomes of bad records.
     pub errors: Errors,
+    /// Where the service answers questions about itself.
+    pub http: Http,
     /// Where state survives the process.
     pub state: State,
     /// What is logged, and how.
@@ -105,6 +110,13 @@ pub struct Offsets {
     pub out_of_range: OutOfRange,
 }
 
+/// `[http]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Http {
+    /// None: nowhere.
+    pub listen: Option<SocketAddr>,
+}
+
 /// `[state]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
@@ -150,6 +162,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     let offsets = from.choice("offsets.out_of_range").map(|out_of_range| Offsets { out_of_range });
     let sink = sink::sink(from);
     let errors = errors::errors(from);
+    let http = from.listen("http.listen").map(|listen| Http { listen });
     let state = from.path("state.dir").map(|dir| State { dir });
     let log = log(from);
     if let (Some(kafka), Some(checkpoint)) = (&kafka, &checkpoint) {
@@ -160,9 +173,10 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     }
     if let (Some(topics), Some(kafka), Some(Sink::Kafka(sink))) = (&topics, &kafka, &sink) {
         sink::check_loop(from, topics, kafka, sink);
+        sink::check_secured(from, kafka, sink);
     }
-    if let (Some(topics), Some(kafka), Some(errors)) = (&topics, &kafka, &errors) {
-        errors::check_loop(from, topics, kafka, errors);
+    if let (Some(topics), Some(errors)) = (&topics, &errors) {
+        errors::check_loop(from, topics, errors);
     }
     Some(Config {
         topics: topics?,
@@ -175,6 +189,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
         offsets: offsets?,
         sink: sink?,
         errors: errors?,
+        http: http?,
         state: state?,
         log: log?,
     })

@@ -1,5 +1,7 @@
 //! The watcher of the configuration file: says what changed, and what of it takes effect now.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +28,8 @@ pub(crate) struct Seat {
     pub(crate) events: Events,
 }
 
-/// Where a configuration comes from.
-#[derive(Debug, Clone, Default)]
+/// Where a configuration comes from. It may hold secrets: only the file's name is shown.
+#[derive(Clone, Default)]
 pub struct Source {
     /// The file; none for a configuration that was made in code.
     pub path: Option<PathBuf>,
@@ -37,11 +39,18 @@ pub struct Source {
     pub sets: Vec<String>,
 }
 
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 /// The actor.
 pub(crate) struct ConfigWatcher {
     seat: Arc<Seat>,
     /// Ends with the actor.
     watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
     settling: Option<SpawnHandle>,
     rejected: Option<String>,
 }
@@ -60,16 +69,13 @@ const SETTLE: Duration = Duration::from_millis(50);
 impl ConfigWatcher {
     /// A watcher of the file in its seat.
     pub(crate) fn new(seat: Arc<Seat>) -> ConfigWatcher {
-        ConfigWatcher { seat, watcher: None, settling: None, rejected: None }
+        ConfigWatcher { seat, watcher: None, watched: BTreeSet::new(), settling: None, rejected: None }
     }
 
-    /// Watches the directory, not the file: Kubernetes swaps a link beside it, editors rename over it.
     fn watch(&mut self, ctx: &mut Context<Self>) {
-        let Some(path) = self.seat.source.path.clone().filter(|_| self.seat.watch) else { return };
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
+        if self.seat.source.path.is_none() || !self.seat.watch {
+            return;
+        }
         let (touched, touches) = mpsc::unbounded_channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let reads_only = event.as_ref().is_ok_and(|event| event.kind.is_access());
@@ -78,19 +84,35 @@ impl ConfigWatcher {
                 let _ = touched.send(Touched);
             }
         });
-        let watching = watcher.and_then(|mut watcher| {
-            watcher.watch(&directory, RecursiveMode::NonRecursive)?;
-            Ok(watcher)
-        });
-        match watching {
+        match watcher {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
+                self.watch_directories();
                 ctx.add_stream(futures::stream::unfold(touches, |mut touches| async move {
                     Some((touches.recv().await?, touches))
                 }));
             }
             Err(error) => {
-                tracing::warn!(%error, ?directory, "the configuration file is not watched; SIGHUP reads it again");
+                tracing::warn!(%error, "the configuration file is not watched; SIGHUP reads it again");
+            }
+        }
+    }
+
+    /// The file's directory, and those of the secrets and certificates that it names. Directories, not files:
+    /// Kubernetes swaps a link beside them, editors rename over them.
+    fn watch_directories(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let named = self.seat.config.borrow().files();
+        for file in self.seat.source.path.iter().chain(&named) {
+            let directory = match file.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+                _ => PathBuf::from("."),
+            };
+            if !self.watched.insert(directory.clone()) {
+                continue;
+            }
+            if let Err(error) = watcher.watch(&directory, RecursiveMode::NonRecursive) {
+                tracing::warn!(%error, ?directory, "changes there are not noticed; SIGHUP reads all files again");
             }
         }
     }
@@ -114,18 +136,19 @@ impl ConfigWatcher {
         }
     }
 
-    fn apply(&self, current: &Config, config: Config) {
+    fn apply(&mut self, current: &Config, config: Config) {
         let changes = current.diff(&config);
         if changes.is_empty() {
             return;
         }
-        let applied = changes.endpoints.iter().chain(&changes.at_once);
+        let applied = changes.endpoints.iter().chain(&changes.credentials).chain(&changes.at_once);
         self.seat.events.emit(Event::ConfigReloaded {
             applied: applied.map(|key| (*key).to_owned()).collect(),
             after_restart: changes.at_start.iter().map(|key| (*key).to_owned()).collect(),
         });
         let config = Arc::new(config);
         self.seat.config.send_replace(Arc::clone(&config));
+        self.watch_directories();
         for listener in &self.seat.listeners {
             // Who is down reads the watched value when it is begun anew.
             drop(listener.send(ConfigChanged(Arc::clone(&config))));

@@ -8,6 +8,7 @@ use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::progress::{Lease, Progress};
 use steadfast_core::retry::{Fault, Verdict};
+use steadfast_core::tick::Tick;
 use steadfast_kafka::records::lazy::PlainBatch;
 pub use steadfast_kafka::records::lazy::{Record, RecordError};
 
@@ -36,6 +37,8 @@ pub struct Batch {
     parts: Vec<PlainBatch>,
     skip: Vec<Span>,
     held: u64,
+    /// When it was delivered.
+    at: Tick,
     ack: AckToken,
 }
 
@@ -61,8 +64,9 @@ impl Batch {
     pub(crate) fn new(delivery: Delivery, table: Arc<ProgressTable>, events: Events) -> Batch {
         let Delivery { partition, leader, span, parts, skip, lease, held } = delivery;
         table.hold(&partition, held);
+        let at = table.now();
         let ack = AckToken { table, events, lease, open: true };
-        Batch { partition, leader, span, parts, skip, held, ack }
+        Batch { partition, leader, span, parts, skip, held, at, ack }
     }
 
     /// The partition that the records are from.
@@ -102,7 +106,7 @@ impl Batch {
 
     /// Everything in the batch was processed.
     pub fn done(mut self) {
-        self.ack.open = false;
+        self.end(true);
         self.processed(self.span);
     }
 
@@ -201,7 +205,7 @@ impl Batch {
     }
 
     fn give_back(&mut self, fault: Fault, class: &'static str, cause: Cause) {
-        self.ack.open = false;
+        self.end(false);
         let returned = self.ack.table.returned(&self.partition, self.ack.lease, fault, &cause.message);
         let Some(Returned { verdict, failures }) = returned else { return };
         let (place, from) = (Place::from(&self.partition), self.span.from);
@@ -213,6 +217,13 @@ impl Batch {
         if let Verdict::Bad(span) = verdict {
             self.ack.table.set_letter(self.letter(span, cause));
         }
+    }
+
+    /// The handler has ended it, one way or the other.
+    fn end(&mut self, done: bool) {
+        self.ack.open = false;
+        let table = &self.ack.table;
+        table.processed(&self.partition, table.now().since(self.at), done);
     }
 
     /// The first offset that the batch covers.

@@ -61,6 +61,8 @@ pub(crate) struct Seat {
 /// The actor.
 pub(crate) struct Consumer {
     seat: Arc<Seat>,
+    /// It never changes its security settings.
+    dialler: Dialler,
     incarnation: ConsumerIncarnation,
     /// The view that this incarnation uses: the one it was built from, or adapted to.
     view: Arc<View<NodeId>>,
@@ -98,8 +100,10 @@ impl Consumer {
         view: Arc<View<NodeId>>,
     ) -> Consumer {
         let watchdog = Watchdog::new(seat.stall_timeout);
+        let dialler = seat.dialler.with_settings_of_now();
         Consumer {
             seat,
+            dialler,
             incarnation,
             view,
             ready: BTreeMap::new(),
@@ -135,12 +139,13 @@ impl Consumer {
         let desired = self.desired();
         let targets: Vec<(NodeId, Address)> =
             desired.keys().filter_map(|node| Some((*node, self.address(*node)?))).collect();
-        let (seat, wanted) = (Arc::clone(&self.seat), targets.len());
+        let (io, wanted) = (self.seat.env.placement.io.clone(), targets.len());
+        let dialler = self.dialler.clone();
         let pin = self.seat.cluster.borrow().pin.clone();
         let open = targets.into_iter().map(move |(node, address)| {
-            let (dialler, pin) = (seat.dialler.clone(), pin.clone());
+            let (dialler, pin) = (dialler.clone(), pin.clone());
             let open = async move { (node, dialler.open(address, Some(node), pin).await) };
-            seat.env.placement.io.spawn(open)
+            io.spawn(open)
         });
         let all = futures::future::join_all(open.collect::<Vec<_>>());
         let done = all.into_actor(self).map(move |opened, consumer, _| {
@@ -224,8 +229,8 @@ impl Consumer {
         let fetching = LeaderLoop {
             node,
             incarnation: self.incarnation,
-            dial: seat.dialler.dial(address.clone(), Some(node), pin),
-            transport: Arc::clone(&seat.dialler.transport),
+            dial: self.dialler.dial(address.clone(), Some(node), pin),
+            transport: Arc::clone(&self.dialler.transport),
             settings: fair_settings(seat, self.view.endpoints.len()),
             memory: seat.memory.clone(),
             led: receiver,

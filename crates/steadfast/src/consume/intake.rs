@@ -182,7 +182,7 @@ impl LoopIntake {
         } else {
             in_span(parts, span, grant, span.next)
         };
-        counts.records.fetch_add(delivered, Ordering::Relaxed);
+        self.table.delivered(partition, delivered);
         counts.bytes.fetch_add(parts.iter().map(|part| part.plain().len() as u64).sum(), Ordering::Relaxed);
         self.redelivered(partition, "rewind", in_span(parts, span, grant, grant.redelivered_below));
         self.redelivered(partition, "former_owner", in_span(parts, span, grant, grant.handed_again_below));

@@ -2,8 +2,6 @@
 //!
 //! A mutex per partition around core's pure [`Progress`]; no IO, no await and no user code under the lock.
 
-mod trouble;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,9 +13,13 @@ use steadfast_core::retry::Rule;
 use steadfast_core::tick::Tick;
 use steadfast_watch as watch;
 
-use crate::vitals::Moment;
+use signs::Signs;
 use trouble::Trouble;
 
+mod signs;
+mod trouble;
+
+pub(crate) use signs::{Processing, Standing};
 pub(crate) use trouble::{Aside, Returned};
 pub use trouble::{Away, Quarantined};
 
@@ -53,17 +55,6 @@ struct Cell {
     /// The end of the log as the leader said last.
     end: Mutex<Option<Ends>>,
     signs: Signs,
-}
-
-/// When a partition did what last.
-#[derive(Default)]
-struct Signs {
-    /// Its leader answered a fetch, under this assignment.
-    answered: Moment,
-    /// It began to wait for its leader: it was assigned, answered or held back.
-    asking: Moment,
-    /// Its handler was given something to do after having nothing, or acked some of it.
-    working: Moment,
 }
 
 /// The end of the log, for readers of our isolation level.
@@ -219,8 +210,7 @@ impl ProgressTable {
             *locked(&cell.unplaced) = Unplaced::AskingCoordinator;
             *locked(&cell.end) = None;
             *locked(&cell.trouble) = Trouble::default();
-            cell.signs.answered.clear();
-            cell.signs.asking.mark((self.now)());
+            cell.signs.assigned(self.now());
         }
         self.update(partition, Progress::assign);
     }
@@ -303,7 +293,7 @@ impl ProgressTable {
     pub fn hold(&self, partition: &Partition, bytes: u64) {
         let cell = self.made(partition);
         if cell.outstanding.fetch_add(bytes, Ordering::Relaxed) == 0 {
-            cell.signs.working.mark((self.now)());
+            cell.signs.worked(self.now());
         }
     }
 
@@ -326,39 +316,8 @@ impl ProgressTable {
             let mut ends = locked(&cell.end);
             let first = ends.map_or(end, |ends| ends.first);
             *ends = Some(Ends { first, last: end });
-            let now = (self.now)();
-            cell.signs.answered.mark(now);
-            cell.signs.asking.mark(now);
+            cell.signs.heard(self.now());
         }
-    }
-
-    /// The partition is not asked for now: it rests, is paused, or its handler holds its share.
-    pub fn held_back(&self, partition: &Partition) {
-        if let Some(cell) = self.cell(partition) {
-            cell.signs.asking.mark((self.now)());
-        }
-    }
-
-    /// When the leader answered a fetch of the partition last, under this assignment.
-    pub fn answered(&self, partition: &Partition) -> Option<Tick> {
-        self.cell(partition)?.signs.answered.last()
-    }
-
-    /// Since when the partition waits for an answer of its leader, or for its first offset; none if its handler has
-    /// something to do, or it is not to be fetched.
-    pub fn waits_since(&self, partition: &Partition) -> Option<Tick> {
-        let cell = self.cell(partition)?;
-        let wanted = matches!(locked(&cell.progress).state(), State::Resolving | State::Running);
-        let rests = locked(&cell.trouble).rests((self.now)());
-        let idle = cell.outstanding.load(Ordering::Relaxed) == 0;
-        cell.signs.asking.last().filter(|_| wanted && idle && !rests)
-    }
-
-    /// Since when the partition's handler has had something to do without acking any of it; none if it has nothing.
-    pub fn busy_since(&self, partition: &Partition) -> Option<Tick> {
-        let cell = self.cell(partition)?;
-        let busy = cell.outstanding.load(Ordering::Relaxed) > 0;
-        cell.signs.working.last().filter(|_| busy)
     }
 
     /// Where the log ends, as the leader said last.

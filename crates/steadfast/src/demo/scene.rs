@@ -215,6 +215,7 @@ fn config(bootstrap: &Address, directory: &Path) -> Result<Config, ConfigError> 
     Config::from_toml_str(&format!(
         "topics = [\"{TOPIC}\"]\n\
          [kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\"group.id\" = \"{GROUP}\"\n\
+         [http]\nlisten = \"off\"\n\
          [state]\ndir = {}\n",
         json!(directory)
     ))

@@ -226,10 +226,13 @@ fn is_odd(event: &Event) -> bool {
         | Event::ServiceRecovered { .. }
         | Event::RespawnBudgetSpent { .. }
         | Event::MemberRefused { .. }
+        | Event::AuthenticationFailed { .. }
+        | Event::TlsFailed { .. }
         | Event::ConfigReloaded { .. }
         | Event::ConfigRejected { .. } => true,
         // Told of in other lines, or part of every run.
         Event::ServiceStarted { .. }
+        | Event::HttpListening { .. }
         | Event::ViewAgreed { .. }
         | Event::EndpointSuspected { .. }
         | Event::EndpointDrifted { .. }

@@ -19,7 +19,7 @@ use steadfast_kafka::connection::{ConnectError, ConnectFailure, Connection};
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
 
-use crate::config::Config;
+use crate::config::{Config, SecuritySettings};
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
@@ -55,7 +55,7 @@ pub(crate) struct MetadataPoller {
     discovery: u64,
     timer: Option<SpawnHandle>,
     /// The connection that the timer asks over.
-    standing: Option<Connection>,
+    standing: Option<(Connection, SecuritySettings)>,
     turn: usize,
     /// Suspicions that were told of late, so that many connections that break at once make one line.
     told: BTreeMap<(Option<NodeId>, String), steadfast_core::tick::Tick>,
@@ -253,12 +253,16 @@ impl MetadataPoller {
             return self.sleep_until_poll(ctx);
         };
         let (node, address) = (*node, address.clone());
-        let standing = self.standing.take().filter(|open| open.address() == &address && !open.is_closed());
+        let security = self.seat.dialler.security();
+        let standing = self
+            .standing
+            .take()
+            .filter(|(open, with)| open.address() == &address && !open.is_closed() && *with == security);
         let (dialler, pin, topics) = (self.seat.dialler.clone(), cluster.pin.clone(), self.topics());
         let to = address.clone();
         let question = self.seat.env.placement.io.spawn(async move {
             let connection = match standing {
-                Some(connection) => connection,
+                Some((connection, _)) => connection,
                 None => dialler.open(to, Some(node), pin).await.map_err(|error| error.to_string())?,
             };
             let question = Metadata { topics: Some(topics) };
@@ -268,7 +272,7 @@ impl MetadataPoller {
         let done = question.into_actor(self).map(move |outcome, poller, ctx| {
             match outcome.unwrap_or_else(|error| Err(error.to_string())) {
                 Ok((connection, answer)) => {
-                    poller.standing = Some(connection);
+                    poller.standing = Some((connection, security));
                     poller.polled(node, address, &answer, ctx);
                 }
                 Err(reason) => {

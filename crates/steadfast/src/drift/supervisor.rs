@@ -13,12 +13,14 @@ use steadfast_core::endpoints::view::View;
 use steadfast_core::ids::{ConsumerIncarnation, NodeId};
 use steadfast_core::tick::Tick;
 use steadfast_supervision::Route;
+use steadfast_watch as watch;
 
+use crate::config::{Config, SecuritySettings};
 use crate::consume::progress::ProgressTable;
 use crate::drift::slot::{ConsumerSlot, Promotion};
 use crate::env::Env;
 use crate::events::Event as Told;
-use crate::messages::{ConsumerState, Crash, Drifted, Flush, InUse, Mail};
+use crate::messages::{ConfigChanged, ConsumerState, Crash, Drifted, Flush, InUse, Mail};
 use crate::observers::Events;
 use crate::post::Post;
 use crate::vitals::{Part, Vitals};
@@ -34,6 +36,9 @@ pub(crate) struct Seat {
     /// How the consumers stand. An end that the machine never heard of would leave it without a consumer for
     /// good; a successor that nobody promotes would cost its whole limit.
     pub(crate) consumers: Post<ConsumerState>,
+    pub(crate) config: watch::Receiver<Arc<Config>>,
+    /// The security settings that the machine knows of.
+    pub(crate) secured: Mutex<SecuritySettings>,
     pub(crate) table: Arc<ProgressTable>,
     pub(crate) differ: Route<InUse>,
     pub(crate) checkpointer: Route<Flush>,
@@ -51,7 +56,13 @@ pub(crate) struct Seat {
 pub(crate) struct Supervisor {
     seat: Arc<Seat>,
     timer: Option<SpawnHandle>,
+    /// When other security settings are told without a new view.
+    securing: Option<SpawnHandle>,
 }
+
+/// Who changes the security settings often changes the endpoints too: for so long the agreed view is awaited that
+/// the new settings lead to, since a successor at the old endpoints would come to nothing.
+const NEW_VIEW: Duration = Duration::from_secs(2);
 
 /// How soon a candidate that is ready but not up is looked at again.
 const TURN: Duration = Duration::from_millis(1);
@@ -59,7 +70,31 @@ const TURN: Duration = Duration::from_millis(1);
 impl Supervisor {
     /// A supervisor that goes on from the machine in its seat.
     pub(crate) fn new(seat: Arc<Seat>) -> Supervisor {
-        Supervisor { seat, timer: None }
+        Supervisor { seat, timer: None, securing: None }
+    }
+
+    /// Whether other security settings are in force than the machine knows of.
+    fn is_to_be_secured(&self) -> bool {
+        let secured = self.seat.secured.lock().unwrap_or_else(PoisonError::into_inner);
+        *secured != self.seat.config.borrow().kafka.security
+    }
+
+    fn secure_soon(&mut self, ctx: &mut Context<Self>) {
+        if self.is_to_be_secured() && self.securing.is_none() {
+            self.securing = Some(ctx.run_later(NEW_VIEW, Self::secure));
+        }
+    }
+
+    /// Tells the machine of other security settings, before it is told of a view that was found with them.
+    fn secure(&mut self, ctx: &mut Context<Self>) {
+        if let Some(securing) = self.securing.take() {
+            ctx.cancel_future(securing);
+        }
+        if self.is_to_be_secured() {
+            let security = self.seat.config.borrow().kafka.security.clone();
+            *self.seat.secured.lock().unwrap_or_else(PoisonError::into_inner) = security;
+            self.tell(Event::CredentialsChanged, ctx);
+        }
     }
 
     fn tell(&mut self, event: Event<NodeId>, ctx: &mut Context<Self>) {
@@ -209,6 +244,15 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.open_post(ctx);
         self.arm(ctx);
+        self.secure_soon(ctx);
+    }
+}
+
+impl Handler<ConfigChanged> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: ConfigChanged, ctx: &mut Context<Self>) {
+        self.secure_soon(ctx);
     }
 }
 
@@ -216,6 +260,7 @@ impl Handler<Drifted> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Drifted { view, timeline }: Drifted, ctx: &mut Context<Self>) {
+        self.secure(ctx);
         self.tell(Event::Drifted { view: View::clone(&view), timeline }, ctx);
         // Also when nothing follows: the differ repeats what it has no answer to.
         self.tell_in_use();

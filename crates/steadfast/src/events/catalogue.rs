@@ -85,6 +85,7 @@ macro_rules! catalogue {
 catalogue! {
     "The service" {
         ServiceStarted: INFO Told;
+        HttpListening: INFO Told;
         ServiceDegraded: WARN Told, "see whether the addresses in `missing` should work; if the brokers moved, write \
             their new addresses into `kafka.bootstrap.servers` in the file.";
         ServiceRecovered: INFO Told;
@@ -99,6 +100,9 @@ catalogue! {
         ViewAgreed: INFO Told;
         WitnessFailed: WARN Limited, "if it names another cluster, an address in `kafka.bootstrap.servers` or in the \
             network leads to the wrong place.";
+        AuthenticationFailed: ERROR Limited, "correct `sasl.*` in the file, or have the brokers told of the user.";
+        TlsFailed: ERROR Limited, "correct `ssl.*` in the file, or have a certificate issued that is in force and names \
+            the advertised host.";
         EndpointDrifted: WARN Told;
         ConsumerRespawned: INFO Told;
         PartitionResumed: INFO Told;

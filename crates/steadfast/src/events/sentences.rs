@@ -7,9 +7,14 @@ impl Event {
     pub fn message(&self) -> String {
         match self {
             Event::ServiceStarted { version, .. } => format!("steadfast {version} runs"),
+            Event::HttpListening { server } => format!("HTTP is answered at {server}"),
             Event::ViewAgreed { endpoints, support, electorate, .. } => {
                 format!("{support} of {electorate} witnesses agree on {} brokers", endpoints.len())
             }
+            Event::AuthenticationFailed { server, mechanism, failure } => {
+                format!("{server} does not let us in by {mechanism}: {failure}")
+            }
+            Event::TlsFailed { server, failure } => format!("no TLS with {server}: {failure}"),
             Event::WitnessFailed { server, failure } => format!("{server} is no witness: {failure}"),
             Event::EndpointSuspected { reason, .. } => format!("an endpoint is suspected: {reason}"),
             Event::EndpointDrifted { changes, score, threshold, action } => {

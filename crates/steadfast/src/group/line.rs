@@ -9,8 +9,9 @@ use steadfast_kafka::api::Api;
 use steadfast_kafka::connection::{CallError, ConnectError, Connection};
 use steadfast_watch as watch;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::config::SecuritySettings;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 
@@ -26,7 +27,15 @@ pub(crate) struct Coordinator {
 #[derive(Clone)]
 pub(crate) struct Line {
     dialler: Dialler,
-    open: Arc<Mutex<Option<Connection>>>,
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+struct Open {
+    connection: Connection,
+    /// What it was opened with.
+    security: SecuritySettings,
+    /// When other settings were last tried in vain.
+    tried: Option<Instant>,
 }
 
 /// Why a request came to nothing.
@@ -53,6 +62,9 @@ impl LineError {
 
 /// How long a coordinator may stay unverified before it is asked for again.
 const VERIFIED_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long other security settings that were tried in vain are not tried again.
+const TRIED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where `node` is reached: as soon as it is a verified broker of the agreed view. At start-up the answer that
 /// verifies it may come a little later than the agreement of the others.
@@ -87,16 +99,38 @@ impl Line {
         Ok(connection.call(request, limit).await?)
     }
 
+    /// The standing connection is left when other security settings are in force and a connection with them can
+    /// be had, not before: a broker may know a new password later than we do, and an endpoint that listens no
+    /// longer as it did is left when the agreed view names another.
     async fn connection(&self, to: &Coordinator) -> Result<Connection, ConnectError> {
         let mut open = self.open.lock().await;
-        if let Some(connection) = &*open
-            && connection.address() == &to.address
-            && !connection.is_closed()
-        {
-            return Ok(connection.clone());
+        let dialler = self.dialler.with_settings_of_now();
+        let security = dialler.security();
+        let mut standing = open.as_mut().filter(|open| open.leads_to(&to.address));
+        if let Some(open) = standing.take_if(|open| open.suffices(&security)) {
+            return Ok(open.connection.clone());
         }
-        let connection = self.dialler.open(to.address.clone(), Some(to.node), to.pin.clone()).await?;
-        *open = Some(connection.clone());
-        Ok(connection)
+        match (dialler.open(to.address.clone(), Some(to.node), to.pin.clone()).await, standing) {
+            (Ok(connection), _) => {
+                *open = Some(Open { connection: connection.clone(), security, tried: None });
+                Ok(connection)
+            }
+            (Err(_), Some(standing)) => {
+                standing.tried = Some(Instant::now());
+                Ok(standing.connection.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+impl Open {
+    fn leads_to(&self, address: &Address) -> bool {
+        self.connection.address() == address && !self.connection.is_closed()
+    }
+
+    /// Whether it is as the settings want it, or they were tried just now.
+    fn suffices(&self, security: &SecuritySettings) -> bool {
+        self.security == *security || self.tried.is_some_and(|tried| tried.elapsed() < TRIED_AGAIN)
     }
 }

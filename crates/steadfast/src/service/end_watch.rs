@@ -11,11 +11,15 @@ use tokio::time::{sleep, timeout};
 
 use super::life::Reason;
 use crate::consume::progress::ProgressTable;
+use crate::dialler::Refusals;
 use crate::drift::published::Cluster;
 use crate::wiring::Running;
 
 /// How often it looks whether the end is reached.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// When nobody has let us in by then, and somebody refuses us, that is how it ends.
+const DENIED_AFTER: Duration = Duration::from_secs(3);
 
 /// What tells whether everything that was there at the start is processed.
 pub(super) struct EndWatch {
@@ -23,6 +27,7 @@ pub(super) struct EndWatch {
     membership: watch::Receiver<Option<Membership>>,
     standing: Arc<Mutex<Standing>>,
     table: Arc<ProgressTable>,
+    refusals: Arc<Refusals>,
 }
 
 impl EndWatch {
@@ -32,6 +37,7 @@ impl EndWatch {
             membership: running.membership.clone(),
             standing: Arc::clone(&running.standing),
             table: Arc::clone(&running.table),
+            refusals: Arc::clone(&running.refusals),
         }
     }
 
@@ -39,10 +45,8 @@ impl EndWatch {
     /// be found.
     pub(super) async fn wait(mut self, until_end: Option<Duration>) -> Reason {
         let Some(start_timeout) = until_end else { return std::future::pending().await };
-        let found = self.cluster.wait_for(|cluster| cluster.view.is_some());
-        match timeout(start_timeout, found).await.map(|found| found.is_ok()) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Reason::NoCluster,
+        if let Some(reason) = self.find(start_timeout).await {
+            return reason;
         }
         loop {
             if let Some(reason) = self.reached() {
@@ -50,6 +54,23 @@ impl EndWatch {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Why no cluster is to be had, if none is.
+    async fn find(&mut self, start_timeout: Duration) -> Option<Reason> {
+        // Of several brokers one may know us earlier than the others.
+        let limit = start_timeout.min(DENIED_AFTER);
+        let is_known = |cluster: &Arc<Cluster>| cluster.view.is_some();
+        for limit in [limit, start_timeout - limit] {
+            let found = timeout(limit, self.cluster.wait_for(is_known)).await.map(|found| found.is_ok());
+            match (found, self.refusals.denied()) {
+                (Ok(true), _) => return None,
+                (Ok(false), _) => return Some(Reason::NoCluster),
+                (Err(_), Some(reason)) => return Some(Reason::Denied(reason)),
+                (Err(_), None) => {}
+            }
+        }
+        Some(Reason::NoCluster)
     }
 
     /// Once this member has its partitions, and each is processed up to the end that its log had first, or is

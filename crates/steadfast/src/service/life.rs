@@ -9,6 +9,7 @@ use steadfast_core::ids::Partition;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::end_watch::EndWatch;
+use super::manager::Manager;
 use super::orders::Orders;
 use crate::events::Event;
 use crate::exit::Exit;
@@ -21,11 +22,14 @@ const LEAVE_GRACE: Duration = Duration::from_secs(10);
 const LEAVE_AGAIN: Duration = Duration::from_millis(200);
 /// What the end of each supervisor and its actors may take.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// That of all of them: the consumer's, and those of two supervisors.
+const ACTORS_LIMIT: Duration = Duration::from_secs(15);
 
 /// One run, from the first actor to the last.
 pub(super) struct Life {
     pub(super) running: Running,
     pub(super) orders: Orders,
+    pub(super) manager: Option<Manager>,
     pub(super) until_end: Option<Duration>,
     pub(super) started: Instant,
 }
@@ -39,6 +43,8 @@ pub(super) enum Reason {
     /// The end cannot be reached.
     Quarantined(Partition),
     NoCluster,
+    /// No broker takes our credentials.
+    Denied(String),
     Refused(String),
     Failed(String),
 }
@@ -47,6 +53,9 @@ impl Life {
     /// Lives until it ends.
     pub(super) async fn live(mut self) -> Exit {
         let reason = self.until_it_ends().await;
+        if let Some(manager) = self.manager {
+            manager.stopping(self.running.drain + LEAVE_GRACE + ACTORS_LIMIT + STOP_LIMIT);
+        }
         self.end(&reason).await
     }
 
@@ -79,7 +88,7 @@ impl Life {
         let mut exit = match reason {
             Reason::Signal | Reason::Asked | Reason::UntilEnd => Exit::Fine,
             Reason::NoCluster => Exit::Unreachable,
-            Reason::Refused(_) => Exit::Denied,
+            Reason::Refused(_) | Reason::Denied(_) => Exit::Denied,
             Reason::Failed(_) | Reason::Quarantined(_) => Exit::Internal,
         };
         let earlier = self.running.table.counts.unfinished.load(Ordering::Relaxed);
@@ -145,6 +154,7 @@ impl std::fmt::Display for Reason {
             Reason::UntilEnd => f.write_str("until_end"),
             Reason::Quarantined(partition) => write!(f, "{partition} is quarantined before its end"),
             Reason::NoCluster => f.write_str("no cluster was found within --start-timeout"),
+            Reason::Denied(reason) => write!(f, "refused by {reason}"),
             Reason::Refused(reason) | Reason::Failed(reason) => f.write_str(reason),
         }
     }

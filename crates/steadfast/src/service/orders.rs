@@ -5,6 +5,7 @@ use steadfast_supervision::Route;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::life::Reason;
+use super::manager::Manager;
 use crate::config::watcher::Reload;
 use crate::exit::Exit;
 
@@ -18,15 +19,17 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    manager: Option<Manager>,
 }
 
 impl Orders {
-    /// From the signals of the process and from `stop`.
-    pub(super) fn listen(stop: BoxFuture<'static, ()>) -> std::io::Result<Orders> {
+    /// From the signals of the process and from `stop`. Reloads are told to the manager.
+    pub(super) fn listen(stop: BoxFuture<'static, ()>, manager: Option<Manager>) -> std::io::Result<Orders> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            manager,
         };
         Ok(Orders { signals: Some(signals), stop })
     }
@@ -60,7 +63,10 @@ async fn next_end(signals: &mut Option<Signals>, reload: &Route<Reload>) -> Exit
             biased;
             _ = signals.terminate.recv() => return Exit::Terminated,
             _ = signals.interrupt.recv() => return Exit::Interrupted,
-            _ = signals.hang_up.recv() => drop(reload.send(Reload)),
+            _ = signals.hang_up.recv() => match signals.manager {
+                Some(manager) => drop(actix::spawn(manager.reload(reload.clone()))),
+                None => drop(reload.send(Reload)),
+            },
         }
     }
 }

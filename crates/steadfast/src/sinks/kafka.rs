@@ -1,7 +1,9 @@
 //! The `kafka` sink: writes the records to another topic, in order per source partition.
 //!
 //! rskafka writes; it retries without bound and has no deadline of its own, so every call to it gets one here.
-//! Its records keep headers in a map: of several headers of one name the last one is written.
+//! Its records keep headers in a map: of several headers of one name the last one is written. It proves who it is once
+//! for each connection: a broker that wants that again (KIP-368) ends the connection, and the batch is written through
+//! another one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,17 +11,23 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
-use rskafka::client::{Client, ClientBuilder};
+use rskafka::client::{
+    Client, ClientBuilder, Credentials, OauthBearerCredentials, OauthCallback, SaslConfig,
+};
 use rskafka::record::Record as Produced;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{Offset, Partition};
 use steadfast_kafka::records::lazy::{Record, RecordError};
+use steadfast_kafka::security::{Sasl, ScramHash, Secret};
+use steadfast_watch as watch;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::config::{Config, Elsewhere};
 use crate::consume::batch::Batch;
 
 /// How long one write may take before its batch is returned.
@@ -34,14 +42,38 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 pub struct Target {
     io: Handle,
     topic: Arc<str>,
-    bootstrap: Arc<[Address]>,
+    cluster: Written,
     open: Arc<Mutex<Option<Open>>>,
+}
+
+/// The cluster that is written to.
+#[derive(Clone)]
+pub enum Written {
+    /// The one that is consumed, found and secured as the configuration says at the time.
+    Consumed(watch::Receiver<Arc<Config>>),
+    /// Another one.
+    Elsewhere(Elsewhere),
+}
+
+impl Written {
+    fn now(&self) -> Elsewhere {
+        match self {
+            Written::Elsewhere(elsewhere) => elsewhere.clone(),
+            Written::Consumed(config) => {
+                let config = Arc::clone(&config.borrow());
+                let bootstrap_servers = config.kafka.bootstrap_servers.clone();
+                Elsewhere { bootstrap_servers, security: config.kafka.security.clone() }
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
 struct Open {
     client: Arc<Client>,
     partitions: i32,
+    /// What it was opened with.
+    with: Elsewhere,
 }
 
 /// Records that could not be written.
@@ -98,13 +130,12 @@ impl WriteError {
 }
 
 impl Target {
-    /// The topic at these bootstrap addresses; nothing is connected before the first batch.
-    pub fn new(io: Handle, topic: impl Into<Arc<str>>, bootstrap: Vec<Address>) -> Target {
-        Target { io, topic: topic.into(), bootstrap: bootstrap.into(), open: Arc::default() }
+    /// The topic of this cluster; nothing is connected before the first batch.
+    pub fn new(io: Handle, topic: impl Into<Arc<str>>, cluster: Written) -> Target {
+        Target { io, topic: topic.into(), cluster, open: Arc::default() }
     }
 
-    async fn partition(&self, source: &Partition) -> Result<PartitionClient, WriteError> {
-        let open = self.connection().await?;
+    async fn partition(&self, source: &Partition, open: &Open) -> Result<PartitionClient, WriteError> {
         // Order is kept per source partition: all of its records go to one partition of the target.
         let partition = source.index.rem_euclid(open.partitions);
         let client = open.client.partition_client(&*self.topic, partition, UnknownTopicHandling::Error);
@@ -113,20 +144,19 @@ impl Target {
 
     async fn connection(&self) -> Result<Open, WriteError> {
         let mut open = self.open.lock().await;
-        if let Some(open) = &*open {
+        let with = self.cluster.now();
+        if let Some(open) = open.as_ref().filter(|open| open.with == with) {
             return Ok(open.clone());
         }
-        let bootstrap = self.bootstrap.iter().map(ToString::to_string).collect();
-        let client =
-            self.limited(CONNECT_LIMIT, ClientBuilder::new(bootstrap).client_id("steadfast").build()).await?;
+        let client = self.limited(CONNECT_LIMIT, client_of(&with).build()).await?;
         let topics = self.limited(CONNECT_LIMIT, client.list_topics()).await?;
         let topic = topics.iter().find(|topic| *topic.name == *self.topic);
         let partitions = topic.map_or(0, |topic| i32::try_from(topic.partitions.len()).unwrap_or(0));
         if partitions == 0 {
-            let bootstrap = self.bootstrap.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            let bootstrap = texts(&with.bootstrap_servers).join(",");
             return Err(WriteError::NoTopic { topic: Arc::clone(&self.topic), bootstrap });
         }
-        let made = Open { client: Arc::new(client), partitions };
+        let made = Open { client: Arc::new(client), partitions, with };
         *open = Some(made.clone());
         Ok(made)
     }
@@ -164,6 +194,57 @@ impl Target {
     }
 }
 
+fn texts(addresses: &[Address]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+/// A client for this cluster, secured as its settings say.
+fn client_of(with: &Elsewhere) -> ClientBuilder {
+    let builder = ClientBuilder::new(texts(&with.bootstrap_servers)).client_id("steadfast");
+    let security = with.security.security();
+    let builder = match &security.tls {
+        Some(tls) => builder.tls_config(tls.config()),
+        None => builder,
+    };
+    match &security.sasl {
+        Some(sasl) => builder.sasl_config(sasl_of(sasl)),
+        None => builder,
+    }
+}
+
+fn sasl_of(sasl: &Sasl) -> SaslConfig {
+    let credentials = |username: &str, password: &Secret| {
+        Credentials::new(username.to_owned(), password.expose().to_owned())
+    };
+    match sasl {
+        Sasl::Plain { username, password } => SaslConfig::Plain(credentials(username, password)),
+        Sasl::Scram { hash: ScramHash::Sha256, username, password } => {
+            SaslConfig::ScramSha256(credentials(username, password))
+        }
+        Sasl::Scram { hash: ScramHash::Sha512, username, password } => {
+            SaslConfig::ScramSha512(credentials(username, password))
+        }
+        Sasl::OauthBearer { tokens } => {
+            let tokens = Arc::clone(tokens);
+            let callback: OauthCallback = Arc::new(move || {
+                let tokens = Arc::clone(&tokens);
+                async move { Ok(tokens.token().await?.expose().to_owned()) }.boxed()
+            });
+            SaslConfig::Oauthbearer(OauthBearerCredentials {
+                callback,
+                authz_id: None,
+                bearer_kvs: Vec::new(),
+            })
+        }
+    }
+}
+
+/// The way to a partition of the target, and what it was opened with.
+struct Route {
+    client: PartitionClient,
+    with: Elsewhere,
+}
+
 /// The handler of one partition.
 pub struct Forward {
     batches: mpsc::UnboundedSender<Batch>,
@@ -188,16 +269,16 @@ impl Drop for Forward {
 
 /// One batch at a time, so that order is kept. What waits is bounded by the fetched bytes it holds.
 async fn forward(target: Target, source: Partition, mut waiting: mpsc::UnboundedReceiver<Batch>) {
-    let mut client = None;
+    let mut route = None;
     while let Some(batch) = waiting.recv().await {
         if !batch.is_current() {
             continue;
         }
-        match write(&target, &source, &mut client, &batch).await {
+        match write(&target, &source, &mut route, &batch).await {
             Ok(()) => batch.done(),
             Err((Some(offset), error)) => batch.rejected(offset, error),
             Err((None, error)) => {
-                client = None;
+                route = None;
                 target.forget().await;
                 batch.unavailable(error);
             }
@@ -210,7 +291,7 @@ async fn forward(target: Target, source: Partition, mut waiting: mpsc::Unbounded
 async fn write(
     target: &Target,
     source: &Partition,
-    client: &mut Option<PartitionClient>,
+    route: &mut Option<Route>,
     batch: &Batch,
 ) -> Result<(), (Option<Offset>, WriteError)> {
     let mut waiting: Vec<Record<'_>> = Vec::new();
@@ -219,37 +300,37 @@ async fn write(
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                write_all(target, source, client, &waiting).await?;
+                write_all(target, source, route, &waiting).await?;
                 return Err((Some(error.from), error.into()));
             }
         };
         let length = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         if size > 0 && size + length > WRITE_BYTES {
-            write_all(target, source, client, &std::mem::take(&mut waiting)).await?;
+            write_all(target, source, route, &std::mem::take(&mut waiting)).await?;
             size = 0;
         }
         size += length;
         waiting.push(record);
     }
-    write_all(target, source, client, &waiting).await
+    write_all(target, source, route, &waiting).await
 }
 
 /// In one request; when that is refused one by one, to find out which of them is.
 async fn write_all(
     target: &Target,
     source: &Partition,
-    client: &mut Option<PartitionClient>,
+    route: &mut Option<Route>,
     records: &[Record<'_>],
 ) -> Result<(), (Option<Offset>, WriteError)> {
     if records.is_empty() {
         return Ok(());
     }
-    match produce(target, source, client, records.iter().map(produced).collect()).await {
+    match produce(target, source, route, records.iter().map(produced).collect()).await {
         Err(error) if error.is_refusal() => {}
         written => return written.map_err(|error| (None, error)),
     }
     for record in records {
-        let written = produce(target, source, client, vec![produced(record)]).await;
+        let written = produce(target, source, route, vec![produced(record)]).await;
         written.map_err(|error| (error.is_refusal().then_some(record.offset), error))?;
     }
     Ok(())
@@ -258,17 +339,20 @@ async fn write_all(
 async fn produce(
     target: &Target,
     source: &Partition,
-    client: &mut Option<PartitionClient>,
+    route: &mut Option<Route>,
     records: Vec<Produced>,
 ) -> Result<(), WriteError> {
-    let open = match client.take() {
-        Some(open) => open,
-        None => target.partition(source).await?,
+    let Route { client, with } = match route.take_if(|route| route.with == target.cluster.now()) {
+        Some(route) => route,
+        None => {
+            let open = target.connection().await?;
+            Route { client: target.partition(source, &open).await?, with: open.with }
+        }
     };
-    let written = target.limited(WRITE_LIMIT, open.produce(records, Compression::NoCompression)).await;
+    let written = target.limited(WRITE_LIMIT, client.produce(records, Compression::NoCompression)).await;
     // A connection on which records were refused is as good as before.
     if written.as_ref().map_or_else(WriteError::is_refusal, |_| true) {
-        *client = Some(open);
+        *route = Some(Route { client, with });
     }
     written.map(drop)
 }

@@ -37,7 +37,7 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     /// What is checked: `service`, `cluster`, `metadata`, `membership`, `heartbeat`, `fetch`, `handlers`, `commit`,
-    /// `quarantine` or `stall`.
+    /// `target`, `quarantine` or `stall`.
     pub name: &'static str,
     /// Whether it is as it should be.
     pub ok: bool,
@@ -78,9 +78,17 @@ impl Reading {
 }
 
 fn seconds<S: serde::Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    // Milliseconds are enough: nobody reads the rest.
-    let rounded = duration.map(|duration| (duration.as_secs_f64() * 1e3).round() / 1e3);
-    rounded.serialize(to)
+    duration.map(in_seconds).serialize(to)
+}
+
+/// Writes a duration in seconds.
+pub(super) fn duration<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    in_seconds(*duration).serialize(to)
+}
+
+/// Down to milliseconds: nobody reads the rest.
+pub(crate) fn in_seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e3).round() / 1e3
 }
 
 pub(super) fn read(signs: &Signs, now: Tick) -> Reading {

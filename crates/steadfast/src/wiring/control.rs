@@ -39,6 +39,11 @@ impl Control {
         self.actors.keys().copied().chain(["consumer"]).collect()
     }
 
+    /// Whether the actor of this name is up, of those that have one life after another at the root.
+    pub(crate) fn is_up(&self, actor: &str) -> bool {
+        self.actors.get(actor).is_some_and(Route::is_up)
+    }
+
     /// The progress of all partitions. To be read: who changes it takes the place of the actors.
     pub fn progress(&self) -> &ProgressTable {
         &self.table

@@ -3,10 +3,11 @@
 use std::sync::Mutex;
 
 use futures::future::BoxFuture;
+use kafka_protocol::messages::SaslHandshakeResponse;
 
-use super::sasl::{PLANTED, as_who, plain};
+use super::sasl::{PLANTED, Verifier, as_who, plain, scram};
 use super::*;
-use crate::security::{AuthenticationFailure, Sasl, Secret, TokenError, TokenSource};
+use crate::security::{AuthenticationFailure, Sasl, ScramHash, Secret, TokenError, TokenSource};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -116,6 +117,31 @@ async fn what_is_in_flight_is_answered_and_what_comes_meanwhile_waits_for_the_la
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_two_proofs_of_scram_pass_with_nothing_between_them() {
+    let (network, mut listener) = listen();
+    let verifier = Verifier::new(ScramHash::Sha512, PLANTED);
+    let broker = async {
+        let mut script = Script::accept(&mut listener).await;
+        script.answer_versions().await;
+        script.answer_handshake(0).await;
+        verifier.verify(&mut script, A_MINUTE).await;
+        script.answer_metadata().await;
+        script
+    };
+    let dial = as_who(scram(ScramHash::Sha512));
+    let (connection, mut script) = tokio::join!(Connection::open(&network, dial), broker);
+    let connection = connection.unwrap();
+    for lap in 0..3 {
+        assert_eq!(script.answer_handshake(0).await, "SCRAM-SHA-512");
+        let pending = connection.send(&heartbeat(), SECOND).unwrap();
+        verifier.verify(&mut script, A_MINUTE).await;
+        let asked = script.asked().await;
+        script.answer_heartbeat(&asked, lap).await;
+        assert_eq!(mark(pending.answer().await), lap);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_parked_long_poll_delays_the_renewal_and_fails_nothing() {
     let (connection, mut broker) = session(plain(), A_MINUTE).await;
     let long_poll = connection.send(&heartbeat(), 10 * MINUTE).unwrap();
@@ -125,6 +151,23 @@ async fn a_parked_long_poll_delays_the_renewal_and_fails_nothing() {
     assert_eq!(mark(long_poll.answer().await), 11);
     authenticated(&mut broker, A_MINUTE).await;
     authenticated(&mut broker, A_MINUTE).await;
+    assert!(!connection.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_long_poll_the_broker_has_its_whole_limit_still() {
+    let (connection, mut broker) = session(plain(), A_MINUTE).await;
+    let _long_poll = connection.send(&heartbeat(), 10 * MINUTE).unwrap();
+    let parked = broker.asked().await;
+    let asked = broker.asked().await;
+    assert_eq!(asked.header.request_api_key, 17);
+    sleep(SECOND * 29 / 10).await;
+    broker.answer_heartbeat(&parked, 11).await;
+    sleep(SECOND * 29 / 10).await;
+    broker.answer(&asked, &SaslHandshakeResponse::default()).await;
+    let (asked, _) = broker.asked_to_authenticate().await;
+    broker.answer_authenticate(&asked, b"", 0).await;
+    sleep(MINUTE).await;
     assert!(!connection.is_closed());
 }
 

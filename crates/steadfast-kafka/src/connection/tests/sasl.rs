@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use proptest::prelude::*;
 use ring::{digest, hmac, pbkdf2};
 
 use super::*;
@@ -14,7 +15,7 @@ pub(super) fn plain() -> Sasl {
     Sasl::Plain { username: "ann".into(), password: Secret::new(PLANTED) }
 }
 
-fn scram(hash: ScramHash) -> Sasl {
+pub(super) fn scram(hash: ScramHash) -> Sasl {
     Sasl::Scram { hash, username: "ann".into(), password: Secret::new(PLANTED) }
 }
 
@@ -58,7 +59,7 @@ async fn scram_proves_the_password_without_sending_it_and_has_the_broker_prove_i
         let outcome = open_with(as_who(scram(hash)), async |mut script: Script| {
             script.answer_versions().await;
             assert_eq!(script.answer_handshake(0).await, scram(hash).mechanism());
-            Verifier::new(hash, PLANTED).verify(&mut script).await;
+            Verifier::new(hash, PLANTED).verify(&mut script, 0).await;
             script.answer_metadata().await;
         });
         assert!(outcome.await.is_ok());
@@ -165,8 +166,59 @@ async fn whatever_a_broker_answers_to_a_proof_ends_in_an_error_and_not_in_a_pani
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_hangs_up_on_who_did_not_authenticate_is_understood() {
+    let outcome = open_with(Dial::new(broker_address()), async |mut script: Script| {
+        script.answer_versions().await;
+        script.asked().await;
+    });
+    let Err(failure) = outcome.await else { panic!() };
+    assert_eq!(
+        failure.to_string(),
+        "no SASL: the listener hung up at the first request: one that asks for SASL does so, see security.protocol"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_can_be_printed_shows_the_password() {
+    for sasl in [plain(), scram(ScramHash::Sha256)] {
+        let dial = as_who(sasl);
+        let printed = format!("{dial:?} {:?} {}", dial.security, dial.security);
+        assert!(!printed.contains(PLANTED), "{printed}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #[test]
+    fn whatever_bytes_a_broker_answers_with_the_opening_ends_in_an_error(
+        well_begun in any::<bool>(),
+        answers in prop::collection::vec(prop::collection::vec(prop::sample::select(BYTES), 0..24), 4),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let outcome = runtime.block_on(open_with(as_who(scram(ScramHash::Sha256)), async |mut script: Script| {
+            script.answer_versions().await;
+            if well_begun {
+                script.answer_handshake(0).await;
+            }
+            for answer in answers {
+                let Some(asked) = script.asked_if_any().await else { return };
+                let id = asked.header.correlation_id.to_be_bytes();
+                let length = (answer.len() as i32 + 4).to_be_bytes();
+                if script.io.write_all(&[&length[..], &id, &answer].concat()).await.is_err() {
+                    return;
+                }
+            }
+        }));
+        prop_assert!(outcome.is_err());
+    }
+}
+
+/// Bytes of which answers are made, good ones too.
+const BYTES: &[u8] = &[0, 0, 0, 0, 1, 2, 3, 4, b'r', b'=', b',', 0x7f, 0x80, 0xff];
+
 /// The broker's side of SCRAM.
-struct Verifier {
+pub(super) struct Verifier {
     hash: ScramHash,
     salted: Vec<u8>,
 }
@@ -174,7 +226,7 @@ struct Verifier {
 impl Verifier {
     const SALT: &[u8] = b"salt of ann";
 
-    fn new(hash: ScramHash, password: &str) -> Verifier {
+    pub(super) fn new(hash: ScramHash, password: &str) -> Verifier {
         let (algorithm, length) = match hash {
             ScramHash::Sha256 => (pbkdf2::PBKDF2_HMAC_SHA256, 32),
             ScramHash::Sha512 => (pbkdf2::PBKDF2_HMAC_SHA512, 64),
@@ -185,15 +237,15 @@ impl Verifier {
         Verifier { hash, salted }
     }
 
-    /// The whole exchange with a client that knows the password.
-    async fn verify(&self, script: &mut Script) {
+    /// The whole exchange with a client that knows the password, for a session of so many milliseconds.
+    pub(super) async fn verify(&self, script: &mut Script, lifetime: i64) {
         let (asked, first) = script.asked_to_authenticate().await;
         script.answer_authenticate(&asked, self.challenge(&first).as_bytes(), 0).await;
         let (asked, last) = script.asked_to_authenticate().await;
         let conversation = self.conversation(&first, &last);
         let (_, proof) = text(&last).split_once(",p=").unwrap();
         assert_eq!(proof, self.proof(&conversation));
-        script.answer_authenticate(&asked, self.signature(&conversation).as_bytes(), 0).await;
+        script.answer_authenticate(&asked, self.signature(&conversation).as_bytes(), lifetime).await;
     }
 
     fn challenge(&self, first: &[u8]) -> String {

@@ -1,6 +1,6 @@
 //! `[kafka]`: Kafka's own settings, by their Java names.
 
-use super::super::choices::{AutoOffsetReset, IsolationLevel, SecurityProtocol};
+use super::super::choices::{AutoOffsetReset, IsolationLevel};
 use super::Applies::{AsDrift, AtOnce, AtStart};
 use super::Fallback::{Is, Required, Unset};
 use super::{FRAME, INSTANT, Key, Kind, MOMENT, SECOND, key_of};
@@ -105,13 +105,6 @@ pub(super) const KEYS: &[Key] = &[
         Is("30s"),
         AtStart,
         "After this time an unanswered request has failed, whatever else is known.",
-    ),
-    key_of(
-        "kafka.security.protocol",
-        Kind::OneOf(SecurityProtocol::WORDS),
-        Is("PLAINTEXT"),
-        AtStart,
-        "How connections are secured: only PLAINTEXT in this version.",
     ),
     key_of(
         "kafka.enable.auto.commit",

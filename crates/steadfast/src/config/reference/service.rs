@@ -178,14 +178,8 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Name,
         Unset("no topic"),
         AtStart,
-        "With `all`: the topic that bad records go to, with Connect's `__connect.errors.*` headers. It has to exist.",
-    ),
-    key_of(
-        "errors.deadletterqueue.bootstrap.servers",
-        Kind::Addresses,
-        Unset("the cluster that is consumed"),
-        AtStart,
-        "Where the cluster of that topic is found.",
+        "With `all`: the topic of the consumed cluster that bad records go to, with Connect's `__connect.errors.*` \
+         headers. It has to exist.",
     ),
     key_of(
         "errors.deadletterqueue.context.headers.enable",
@@ -201,6 +195,13 @@ pub(super) const KEYS: &[Key] = &[
         AtStart,
         "With `all`, instead of a topic: the file to which bad records are appended as lines of JSON, each on the \
          disk before its record is acked.",
+    ),
+    key_of(
+        "http.listen",
+        Kind::Listen,
+        Is("127.0.0.1:9404"),
+        AtStart,
+        "Where the endpoints /livez, /readyz, /metrics and /status answer (port 0: any free one); `off` for none.",
     ),
     key_of(
         "state.dir",

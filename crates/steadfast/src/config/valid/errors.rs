@@ -4,12 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::endpoints::view::Address;
-
 use super::super::choices::Tolerance;
 use super::super::problem::Problem;
 use super::super::read::Reader;
-use super::Kafka;
 
 /// `[errors]`: what becomes of records that cannot be processed.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,17 +38,14 @@ pub enum DeadLetters {
 /// The topic that bad records go to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetterTopic {
-    /// None of the consumed topics, if it is on the same cluster.
+    /// A topic of the cluster that is consumed, and none of the consumed topics.
     pub name: String,
-    /// Its cluster; none for the one that is consumed.
-    pub bootstrap_servers: Option<Vec<Address>>,
     /// Whether headers say where a record is from and what is wrong with it.
     pub context_headers: bool,
 }
 
 const TOPIC: &str = "errors.deadletterqueue.topic.name";
 const FILE: &str = "errors.deadletterqueue.file";
-const SERVERS: &str = "errors.deadletterqueue.bootstrap.servers";
 const HEADERS: &str = "errors.deadletterqueue.context.headers.enable";
 
 pub(super) fn errors(from: &mut Reader<'_>) -> Option<Errors> {
@@ -60,20 +54,14 @@ pub(super) fn errors(from: &mut Reader<'_>) -> Option<Errors> {
     let retry_delay_max = from.duration("errors.retry.delay.max.ms");
     let topic = from.name_if_set(TOPIC);
     let file = from.set_at(FILE).and_then(|_| from.path(FILE));
-    let bootstrap_servers = from.addresses_if_set(SERVERS);
     let context_headers = from.flag(HEADERS);
     let dead_letters = match tolerance? {
         Tolerance::None => {
             let unused = "is set, but `errors.tolerance` is none";
-            refuse(
-                from,
-                &[TOPIC, FILE, SERVERS, HEADERS],
-                unused,
-                "leave it out, or write tolerance = \"all\"",
-            );
+            refuse(from, &[TOPIC, FILE, HEADERS], unused, "leave it out, or write tolerance = \"all\"");
             None
         }
-        Tolerance::All => Some(dead_letters(from, topic?, file, bootstrap_servers?, context_headers?)?),
+        Tolerance::All => Some(dead_letters(from, topic?, file, context_headers?)?),
     };
     Some(Errors { retry_timeout: retry_timeout?, retry_delay_max: retry_delay_max?, dead_letters })
 }
@@ -82,15 +70,12 @@ fn dead_letters(
     from: &mut Reader<'_>,
     topic: Option<String>,
     file: Option<PathBuf>,
-    bootstrap_servers: Option<Vec<Address>>,
     context_headers: bool,
 ) -> Option<DeadLetters> {
     match (topic, file) {
-        (Some(name), None) => {
-            Some(DeadLetters::Topic(DeadLetterTopic { name, bootstrap_servers, context_headers }))
-        }
+        (Some(name), None) => Some(DeadLetters::Topic(DeadLetterTopic { name, context_headers })),
         (None, Some(file)) => {
-            refuse(from, &[SERVERS, HEADERS], "is set, but the dead letters go to a file", "leave it out");
+            refuse(from, &[HEADERS], "is set, but the dead letters go to a file", "leave it out");
             Some(DeadLetters::File(file))
         }
         (Some(_), Some(_)) => {
@@ -118,15 +103,10 @@ fn refuse(from: &mut Reader<'_>, keys: &[&str], what: &str, advice: &str) {
     }
 }
 
-pub(super) fn check_loop(from: &mut Reader<'_>, topics: &[Arc<str>], kafka: &Kafka, errors: &Errors) {
+pub(super) fn check_loop(from: &mut Reader<'_>, topics: &[Arc<str>], errors: &Errors) {
     let Some(DeadLetters::Topic(letters)) = &errors.dead_letters else { return };
-    let same_cluster = letters
-        .bootstrap_servers
-        .as_ref()
-        .is_none_or(|servers| servers.iter().any(|server| kafka.bootstrap_servers.contains(server)));
-    let consumed = topics.iter().any(|topic| **topic == *letters.name);
     from.require(
-        !(same_cluster && consumed),
+        !topics.iter().any(|topic| **topic == *letters.name),
         TOPIC,
         format!("`{TOPIC}` {:?} is one of `topics`", letters.name),
         "use another topic: every bad record would come back for ever",

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
 
-use super::super::choices::{Assignor, AutoOffsetReset, IsolationLevel, SecurityProtocol};
+use super::super::choices::{Assignor, AutoOffsetReset, IsolationLevel};
 use super::super::read::Reader;
+use super::security::{SecuritySettings, security};
 
 /// `[kafka]`: settings by Java's names.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +42,7 @@ pub struct Kafka {
     /// For one request.
     pub request_timeout: Duration,
     /// How connections are secured.
-    pub security_protocol: SecurityProtocol,
+    pub security: SecuritySettings,
 }
 
 pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
@@ -60,7 +61,7 @@ pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
     let max_partition_fetch_bytes = from.bytes("kafka.max.partition.fetch.bytes");
     let fetch_max_wait = from.duration("kafka.fetch.max.wait.ms");
     let request_timeout = from.duration("kafka.request.timeout.ms");
-    let security_protocol = from.choice("kafka.security.protocol");
+    let security = security(from, "kafka");
     let kafka = Kafka {
         bootstrap_servers: bootstrap_servers?,
         group_id: group_id?,
@@ -77,7 +78,7 @@ pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
         max_partition_fetch_bytes: max_partition_fetch_bytes?,
         fetch_max_wait: fetch_max_wait?,
         request_timeout: request_timeout?,
-        security_protocol: security_protocol?,
+        security: security?,
     };
     check_kafka(from, &kafka);
     Some(kafka)

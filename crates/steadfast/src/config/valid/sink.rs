@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use steadfast_core::endpoints::view::Address;
 
+use super::super::choices::SecurityProtocol;
 use super::super::choices::SinkType;
 use super::super::problem::Problem;
 use super::super::read::Reader;
+use super::super::reference::KEYS;
 use super::Kafka;
+use super::security::{SecuritySettings, security};
 
 /// `[sink]`: where records go when the program brings no handler of its own.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +36,14 @@ impl Sink {
             Sink::Kafka(_) => SinkType::Kafka,
         }
     }
+
+    /// The other cluster that it writes to, if it does.
+    pub fn elsewhere(&self) -> Option<&Elsewhere> {
+        match self {
+            Sink::Kafka(sink) => sink.elsewhere.as_ref(),
+            Sink::Stdout | Sink::Discard | Sink::File(_) => None,
+        }
+    }
 }
 
 /// `[sink]` with `type = "file"`.
@@ -52,13 +63,24 @@ pub struct KafkaSink {
     /// None of the consumed topics, if it is on the same cluster.
     pub topic: String,
     /// The cluster to write to; none for the one that is consumed.
-    pub bootstrap_servers: Option<Vec<Address>>,
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Another cluster than the one that is consumed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Elsewhere {
+    /// Where it is found: at least one.
+    pub bootstrap_servers: Vec<Address>,
+    /// How connections to it are secured.
+    pub security: SecuritySettings,
 }
 
 pub(super) fn sink(from: &mut Reader<'_>) -> Option<Sink> {
     let sink_type = from.choice("sink.type")?;
-    for (key, owner) in SINK_KEYS {
-        if let Some(place) = from.set_at(key).filter(|_| sink_type != *owner) {
+    let secured =
+        KEYS.iter().filter(|key| key.path.starts_with(SECURED)).map(|key| (key.path, SinkType::Kafka));
+    for (key, owner) in SINK_KEYS.iter().copied().chain(secured) {
+        if let Some(place) = from.set_at(key).filter(|_| sink_type != owner) {
             let what = format!("`{key}` is set, but `sink.type` is {sink_type}");
             let advice = format!("leave it out, or write type = \"{owner}\"");
             from.problems.push(Problem::new(what, place, advice));
@@ -74,10 +96,31 @@ pub(super) fn sink(from: &mut Reader<'_>) -> Option<Sink> {
         }
         SinkType::Kafka => {
             let topic = from.name("sink.topic");
-            let bootstrap_servers = from.addresses_if_set("sink.bootstrap_servers");
-            Some(Sink::Kafka(KafkaSink { topic: topic?, bootstrap_servers: bootstrap_servers? }))
+            let elsewhere = elsewhere(from);
+            Some(Sink::Kafka(KafkaSink { topic: topic?, elsewhere: elsewhere? }))
         }
     }
+}
+
+/// The table of another cluster's security.
+const SECURED: &str = "sink.kafka.";
+
+fn elsewhere(from: &mut Reader<'_>) -> Option<Option<Elsewhere>> {
+    if let Some(bootstrap_servers) = from.addresses_if_set("sink.bootstrap_servers")? {
+        let security = security(from, "sink.kafka")?;
+        return Some(Some(Elsewhere { bootstrap_servers, security }));
+    }
+    for key in KEYS.iter().filter(|key| key.path.starts_with(SECURED)) {
+        if from.set_at(key.path).is_some() {
+            let what = format!("`{}` is set, but `sink.bootstrap_servers` is not", key.path);
+            from.refuse(
+                key.path,
+                what,
+                "leave it out: the cluster that is consumed is written to as it is read",
+            );
+        }
+    }
+    Some(None)
 }
 
 /// Keys that mean something to one type of sink only.
@@ -90,10 +133,9 @@ const SINK_KEYS: &[(&str, SinkType)] = &[
 ];
 
 pub(super) fn check_loop(from: &mut Reader<'_>, topics: &[Arc<str>], kafka: &Kafka, sink: &KafkaSink) {
-    let same_cluster = sink
-        .bootstrap_servers
-        .as_ref()
-        .is_none_or(|servers| servers.iter().any(|server| kafka.bootstrap_servers.contains(server)));
+    let is_ours = |server: &Address| kafka.bootstrap_servers.contains(server);
+    let same_cluster =
+        sink.elsewhere.as_ref().is_none_or(|elsewhere| elsewhere.bootstrap_servers.iter().any(is_ours));
     let consumed = topics.iter().any(|topic| **topic == *sink.topic);
     from.require(
         !(same_cluster && consumed),
@@ -101,4 +143,17 @@ pub(super) fn check_loop(from: &mut Reader<'_>, topics: &[Arc<str>], kafka: &Kaf
         format!("`sink.topic` {:?} is one of `topics`", sink.topic),
         "write to another topic: every record would come back for ever",
     );
+}
+
+/// Nobody's credentials are sent elsewhere unasked, and nothing that was meant to be secured goes in plain text.
+pub(super) fn check_secured(from: &mut Reader<'_>, kafka: &Kafka, sink: &KafkaSink) {
+    const KEY: &str = "sink.kafka.security.protocol";
+    let secured = kafka.security.protocol() != SecurityProtocol::Plaintext;
+    if sink.elsewhere.is_some() && secured && from.set_at(KEY).is_none() {
+        from.refuse(
+            "sink.bootstrap_servers",
+            format!("`sink.bootstrap_servers` names another cluster, and `{KEY}` is not set"),
+            "say under [sink.kafka] how that cluster is secured, with the keys that [kafka] has",
+        );
+    }
 }

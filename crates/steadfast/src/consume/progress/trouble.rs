@@ -109,7 +109,7 @@ impl ProgressTable {
         let position = progress.fetch_from(incarnation)?;
         let mut trouble = locked(&cell.trouble);
         let limited = trouble.retry.limit(progress.acked()).is_some_and(|limit| limit <= position.offset);
-        (!limited && !trouble.retry.rests((self.now)())).then_some(position)
+        (!limited && !trouble.retry.rests(self.now())).then_some(position)
     }
 
     /// A batch came back unprocessed: its lease ends, and the partition goes back to acked. Says what follows;
@@ -121,7 +121,7 @@ impl ProgressTable {
         fault: Fault,
         reason: &str,
     ) -> Option<Returned> {
-        let (cell, now, luck) = (self.made(partition), (self.now)(), Jitter::new((self.luck)()));
+        let (cell, now, luck) = (self.made(partition), self.now(), Jitter::new((self.luck)()));
         self.update(partition, |progress| {
             if !progress.returned(lease) {
                 return None;
@@ -137,13 +137,13 @@ impl ProgressTable {
 
     /// The span was processed under the lease. Says also for how long the target had been away before.
     pub(crate) fn done(&self, partition: &Partition, lease: Lease, span: Span) -> (Ack, Option<Duration>) {
-        let (cell, now) = (self.made(partition), (self.now)());
+        let (cell, now) = (self.made(partition), self.now());
         let (ack, over, due) = self.update(partition, |progress| {
             let ack = progress.ack(lease, span);
             let mut trouble = locked(&cell.trouble);
             let over = trouble.retry.progressed(progress.acked());
             if ack == Ack::Counted {
-                cell.signs.working.mark(now);
+                cell.signs.worked(now);
             }
             if over.is_some() {
                 trouble.away = None;
@@ -158,7 +158,7 @@ impl ProgressTable {
 
     /// What stands at the position and cannot be delivered at all is bad.
     pub(crate) fn reject(&self, letter: Letter) {
-        let (Some(cell), now) = (self.cell(&letter.partition), (self.now)()) else { return };
+        let (Some(cell), now) = (self.cell(&letter.partition), self.now()) else { return };
         let stands = self.update(&letter.partition, |progress| {
             let stands = progress.lease().is_some() && progress.position().offset == letter.span.from;
             if stands {
@@ -246,7 +246,7 @@ impl ProgressTable {
             let mut trouble = locked(&cell.trouble);
             let (failures, _) = trouble.retry.failures();
             trouble.away = None;
-            trouble.quarantine = Some(((self.now)(), reason.to_owned(), failures));
+            trouble.quarantine = Some((self.now(), reason.to_owned(), failures));
         }
     }
 
