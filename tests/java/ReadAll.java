@@ -1,3 +1,5 @@
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -6,6 +8,7 @@ import java.util.TreeMap;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.header.Header;
 
 /**
  * Reads a topic from its beginning to where it ends now: {@code ReadAll BOOTSTRAP TOPIC ISOLATION_LEVEL}. Prints the
@@ -35,7 +38,8 @@ public final class ReadAll {
                     if (record.offset() < ends.get(new TopicPartition(topic, record.partition()))) {
                         Lines.print(
                                 "partition", record.partition(), "offset", record.offset(),
-                                "key", record.key(), "value", record.value());
+                                "key", record.key(), "value", record.value(), "ts", record.timestamp(),
+                                "headers", headers(record));
                     }
                 }
             }
@@ -43,5 +47,13 @@ public final class ReadAll {
             ends.forEach((partition, end) -> byNumber.put(partition.partition(), end));
             Lines.print("ends", byNumber);
         }
+    }
+
+    private static Map<String, String> headers(ConsumerRecord<String, String> record) {
+        Map<String, String> headers = new TreeMap<>();
+        for (Header header : record.headers()) {
+            headers.put(header.key(), header.value() == null ? null : new String(header.value(), UTF_8));
+        }
+        return headers;
     }
 }

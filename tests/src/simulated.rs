@@ -13,6 +13,7 @@ pub mod hour;
 mod inhabitant;
 pub mod journal;
 pub mod judge;
+pub mod letters;
 pub mod rehearsal;
 mod rumours;
 mod said;

@@ -38,7 +38,7 @@ pub struct Lease {
 /// ```text
 /// Unowned ─assign─► Resolving ─start─► Running ─drain─► Draining ─release─► Unowned
 ///                                       │  ▲ │
-///                           rewind, ────┘  │ └─quarantine─► Quarantined ─resume─► Running
+///                           rewind, ────┘  │ └─quarantine─► Quarantined ─resume─► Rewinding
 ///                           handler down   └─handler up── Rewinding
 /// any state ─lost─► Unowned
 /// ```
@@ -76,6 +76,8 @@ pub enum Claim {
 pub struct Grant {
     /// The lease to deliver under.
     pub lease: Lease,
+    /// The end of the span that is granted: at most what was claimed.
+    pub next: Offset,
     /// Parts of the span that were acked before a rewind: not to be delivered again.
     pub skip: Vec<Span>,
     /// Records below this offset (and not in `skip`) were delivered before, under a lease that has ended.
@@ -333,6 +335,7 @@ impl Progress {
         }
         let grant = Grant {
             lease,
+            next,
             skip: self.acked.within(Span::new(from.offset, next)),
             redelivered_below: self.delivered,
             handed_again_below: self.handed_again_below,
@@ -414,10 +417,11 @@ impl Progress {
         }
     }
 
-    /// A quarantined partition is tried again.
+    /// A quarantined partition is tried again, with a handler that is yet to begin.
     pub fn resume(&mut self) {
         if self.state == State::Quarantined {
-            self.state = if self.handler.is_some() { State::Running } else { State::Rewinding };
+            self.handler = None;
+            self.state = State::Rewinding;
         }
     }
 

@@ -14,6 +14,7 @@ use kafka_protocol::messages::{
     ApiVersionsResponse, FetchResponse, MetadataResponse, RequestHeader, ResponseHeader, TopicName,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes, decode_request_header_from_buffer};
+use steadfast_core::acked::Span;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{
     AssignmentEpoch, ConsumerIncarnation, FetchGeneration, HandlerIncarnation, LeaderEpoch, NodeId, Offset,
@@ -27,6 +28,7 @@ use steadfast_kafka::fetch::intake::{Delivery, Intake, Note, Want};
 use steadfast_kafka::fetch::leader::{LeaderLoop, Settings};
 use steadfast_kafka::fetch::memory::Memory as Bytes;
 use steadfast_kafka::frame::read_frame;
+use steadfast_kafka::records::batch::{BatchError, RecordBatch};
 use steadfast_kafka::records::write::{BatchSpec, NewRecord};
 use steadfast_kafka::transport::Memory;
 use steadfast_watch as watch;
@@ -74,7 +76,7 @@ impl Intake for Ledger {
             generation: FetchGeneration(1),
         };
         let (skip, none) = (Vec::new(), Offset(0));
-        Claim::Granted(Grant { lease, skip, redelivered_below: none, handed_again_below: none })
+        Claim::Granted(Grant { lease, next, skip, redelivered_below: none, handed_again_below: none })
     }
 
     fn deliver(&self, delivery: Delivery) {
@@ -84,6 +86,8 @@ impl Intake for Ledger {
     fn undeliverable(&self, _: &Partition, _: &Grant) {
         self.told.send(Told::GivenBack).unwrap();
     }
+
+    fn unreadable(&self, _: &Partition, _: Span, _: &RecordBatch, _: &BatchError) {}
 
     fn placed(&self, _: &Partition, _: LogEnd, _: Offset, _: LeaderEpoch) {}
 

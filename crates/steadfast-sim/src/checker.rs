@@ -280,6 +280,11 @@ impl Checker {
                 self.quarantined.insert(partition);
                 Ok(())
             }
+            Said::Released { partition } => {
+                self.quarantined.remove(&partition);
+                Ok(())
+            }
+            Said::DeadLettered { partition, span } => self.dead_lettered(service, &partition, span),
             Said::OutOfRange { partition } => {
                 let rewritten = self.excuses.log_since(&partition, Tick::ZERO);
                 ensure(rewritten, Invariant::NothingSkipped, || {

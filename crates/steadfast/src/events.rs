@@ -390,8 +390,8 @@ pub enum Event {
         /// `resume` at `available`, or `stop`: the partition is quarantined.
         action: &'static str,
     },
-    /// A handler failed a batch, or it was dropped without an ack. The partition goes back to what was acked, and
-    /// the rest is delivered again after a rest; after ten times in a row without progress it is quarantined.
+    /// A handler failed a batch, rejected a record of it, or dropped it without an ack. The partition goes back to
+    /// what was acked; after a rest the remainder is delivered again, in smaller pieces, until the bad record is known.
     #[serde(rename = "batch.returned")]
     BatchReturned {
         /// The partition.
@@ -400,9 +400,65 @@ pub enum Event {
         /// The first offset of the batch.
         #[serde(rename = "messaging.kafka.offset")]
         from: Offset,
-        /// `failed`, with what the handler said, or `dropped`.
+        /// `failed` or `rejected`, with what the handler said, or `dropped`.
         #[serde(flatten)]
         failure: Failure,
+    },
+    /// Where a partition's records are to go is away: a disk that is full, another cluster that does not answer. The
+    /// partition rests, for longer each time, and tries again without end; no record is to blame.
+    #[serde(rename = "sink.unavailable")]
+    SinkUnavailable {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// The first offset that waits.
+        #[serde(rename = "messaging.kafka.offset")]
+        from: Offset,
+        /// `unavailable`, with what the handler said.
+        #[serde(flatten)]
+        failure: Failure,
+        /// How often in a row.
+        tries: u32,
+    },
+    /// Where a partition's records are to go is back: the first of them got there.
+    #[serde(rename = "sink.recovered")]
+    SinkRecovered {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// For how long it was away.
+        unavailable_ms: f64,
+    },
+    /// A bad record is where the dead letters go. It counts as processed.
+    #[serde(rename = "record.dead_lettered")]
+    RecordDeadLettered {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// Its offset.
+        #[serde(rename = "messaging.kafka.offset")]
+        offset: Offset,
+        /// The first offset after it: what cannot be read may stand for several.
+        next: Offset,
+        /// The type of the error and what it says.
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    /// Where the dead letters go is away. The partition waits before its bad record, which is tried again without
+    /// end, and is not acked before it is there; the other partitions go on.
+    #[serde(rename = "deadletters.unavailable")]
+    DeadLettersUnavailable {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// The bad record's offset.
+        #[serde(rename = "messaging.kafka.offset")]
+        offset: Offset,
+        /// `unavailable`, with what went wrong.
+        #[serde(flatten)]
+        failure: Failure,
+        /// How often in a row.
+        tries: u32,
     },
     /// Records were delivered again.
     #[serde(rename = "records.redelivered")]
@@ -424,8 +480,18 @@ pub enum Event {
         /// The first offset that is not processed.
         #[serde(rename = "messaging.kafka.offset")]
         acked: Offset,
-        /// What the handler died of last, or why the position cannot be fetched.
+        /// What is bad, what the handler died of last, or why the position cannot be fetched.
         reason: String,
+    },
+    /// A partition was released from quarantine: it is tried again with a new handler, as if nothing had failed.
+    #[serde(rename = "partition.released")]
+    PartitionReleased {
+        /// The partition.
+        #[serde(flatten)]
+        place: Place,
+        /// Where it goes on.
+        #[serde(rename = "messaging.kafka.offset")]
+        acked: Offset,
     },
 }
 

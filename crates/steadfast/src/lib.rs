@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod consume;
+pub mod control_socket;
 mod demo;
 mod dialler;
 pub mod drift;

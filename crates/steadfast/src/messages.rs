@@ -192,6 +192,11 @@ pub struct Flush(pub Occasion);
 #[rtype(result = "()")]
 pub struct OwnershipChanged;
 
+/// Control to the keeper of the handlers: this partition leaves quarantine.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Release(pub Partition);
+
 /// ConfigWatcher to those whom it concerns: another configuration is in force.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]

@@ -17,6 +17,8 @@ use crate::config::watcher::Source;
 use crate::config::{Config, Sink};
 use crate::consume::batch::Batch;
 use crate::consume::handlers::{StartHandler, handlers_of};
+use crate::consume::letter::DeadLetters;
+use crate::control_socket::ControlSocket;
 use crate::env::{Env, real};
 use crate::events::{Event, Server};
 use crate::exit::Exit;
@@ -24,6 +26,7 @@ use crate::http::{Listening, Site, Tally};
 use crate::ledger::{self, Ledger};
 use crate::observers::{StartObserver, observer_of};
 use crate::placement::Placement;
+use crate::sinks::dead_letters;
 use crate::sinks::discard::Discard;
 use crate::sinks::kafka::{Forward, Target, Written};
 use crate::sinks::lines::{Lines, Output, Writer};
@@ -74,6 +77,7 @@ pub struct Service {
     until_end: Option<Duration>,
     handlers: Option<StartHandler>,
     observers: Vec<StartObserver>,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
     on_start: Option<Box<dyn FnOnce(Control) + Send>>,
     stop: BoxFuture<'static, ()>,
     http: Option<Listening>,
@@ -95,6 +99,7 @@ impl Service {
             until_end: None,
             handlers: None,
             observers: Vec::new(),
+            dead_letters: None,
             on_start: None,
             stop: std::future::pending().boxed(),
             http: None,
@@ -135,6 +140,13 @@ impl Service {
         F: Fn() -> A + Send + Sync + 'static,
     {
         self.observers.push(observer_of(make));
+        self
+    }
+
+    /// Sends bad records to `target` instead of where the configuration says: they are tolerated, whatever
+    /// `errors.tolerance` is.
+    pub fn dead_letters_to(mut self, target: impl DeadLetters) -> Service {
+        self.dead_letters = Some(Arc::new(target));
         self
     }
 
@@ -191,7 +203,7 @@ impl Service {
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
         self.ledger = keep_history(&directory);
         let ledger = self.ledger.clone();
-        let env = real::env(directory, placement);
+        let env = real::env(directory.clone(), placement);
         let manager = Manager::that_listens();
         let stop = std::mem::replace(&mut self.stop, std::future::pending().boxed());
         let orders = match Orders::listen(stop, manager) {
@@ -201,7 +213,16 @@ impl Service {
                 return Exit::Internal;
             }
         };
+        let socket = ControlSocket::within(&directory);
+        let (open, told) = (socket.opener(env.placement.io.clone()), self.on_start.take());
+        self.on_start = Some(Box::new(move |control| {
+            open(control.clone());
+            if let Some(told) = told {
+                told(control);
+            }
+        }));
         let exit = self.watch_turns(&env).live(env, orders, manager).await;
+        drop(socket);
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
         }
@@ -252,6 +273,10 @@ impl Service {
             },
         };
         let noting = self.ledger.take().map(|ledger| ledger.listener(instance));
+        let dead_letters = match self.dead_letters.take() {
+            Some(target) => Some(target),
+            None => dead_letters::configured(&configured, &env),
+        };
         let http = self.http.take().map(|listening| (listening, Tally::over(&env)));
         let plan = Plan {
             env: env.clone(),
@@ -260,6 +285,7 @@ impl Service {
             watch: self.watch,
             handlers,
             observers: self.observers,
+            dead_letters,
             listeners: http.iter().map(|(_, tally)| tally.listener()).chain(noting).collect(),
         };
         let running = wiring::start(plan).await;

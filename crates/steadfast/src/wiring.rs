@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::{Actor, ArbiterHandle, Context, Handler};
 use steadfast_core::cluster::Rules as LeaderRules;
+use steadfast_core::endpoints::backoff::Backoff;
 use steadfast_core::endpoints::budget::Budget;
 use steadfast_core::endpoints::respawn::{Respawn, Settings as RespawnSettings};
 use steadfast_core::endpoints::view::Address;
@@ -18,6 +19,7 @@ use steadfast_core::group::assign::Assignor;
 use steadfast_core::group::pace::Pace;
 use steadfast_core::group::settings::Settings as MemberSettings;
 use steadfast_core::group::standing::{Membership, Standing};
+use steadfast_core::retry::Rule;
 use steadfast_kafka::api::Isolation;
 use steadfast_kafka::fetch::leader::Settings as FetchSettings;
 use steadfast_kafka::fetch::memory::Memory;
@@ -29,9 +31,11 @@ use tokio::sync::mpsc;
 
 use crate::config::watcher::{self, ConfigWatcher, Reload, Source};
 use crate::config::{self, Config, IsolationLevel};
+use crate::consume::bad_records::{self, BadRecords};
 use crate::consume::checkpointer::{self, Checkpointer};
 use crate::consume::consumer;
 use crate::consume::handlers::{self, HandlerRoutes, Handlers, StartHandler};
+use crate::consume::letter::DeadLetters;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::{Dialler, Refusals};
 use crate::drift::endpoint_differ::{self, EndpointDiffer, LastKnownGood};
@@ -61,6 +65,8 @@ pub(crate) struct Plan {
     pub(crate) watch: bool,
     pub(crate) handlers: StartHandler,
     pub(crate) observers: Vec<StartObserver>,
+    /// Where bad records go; none if they are not tolerated.
+    pub(crate) dead_letters: Option<Arc<dyn DeadLetters>>,
     pub(crate) listeners: Vec<Listener>,
 }
 
@@ -84,7 +90,7 @@ pub(crate) struct Running {
 
 /// Starts everything.
 pub(crate) async fn start(plan: Plan) -> Running {
-    let Plan { env, configured, source, watch, handlers, observers, listeners } = plan;
+    let Plan { env, configured, source, watch, handlers, observers, listeners, dead_letters } = plan;
     let config = Arc::clone(&configured.borrow());
     let control = env.placement.control.clone();
     let (observers, observed): (Vec<_>, Vec<_>) = observers
@@ -107,14 +113,16 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let (released_slot, released) = Route::channel();
     let (leave_slot, leave) = Route::channel();
     let (changed_slot, ownership_changed) = Route::channel();
+    let (release_slot, release) = Route::channel();
     let (reload_slot, reload) = Route::channel();
     let (poller_config_slot, poller_config) = Route::channel();
     let (checkpointer_config_slot, checkpointer_config) = Route::channel();
     let (supervisor_config_slot, supervisor_config) = Route::channel();
 
     // Values that survive the crash of an actor.
-    let clock = env.clone();
-    let table = Arc::new(ProgressTable::new(move || clock.now()));
+    let (clock, dice) = (env.clone(), env.dice.clone());
+    let rule = retries(&config);
+    let table = Arc::new(ProgressTable::new(move || clock.now(), rule, move || dice.fraction()));
     let routes = HandlerRoutes::default();
     let standing = Arc::new(Mutex::new(Standing::default()));
     let stored = stored(&env);
@@ -199,6 +207,13 @@ pub(crate) async fn start(plan: Plan) -> Running {
         lives: AtomicU64::new(0),
         events: events.clone(),
     });
+    let bad_records_seat = Arc::new(bad_records::Seat {
+        env: env.clone(),
+        table: Arc::clone(&table),
+        target: dead_letters,
+        backoff: rule.backoff,
+        events: events.clone(),
+    });
     let checkpointer_seat = Arc::new(checkpointer::Seat {
         env: env.clone(),
         dialler: dialler.clone(),
@@ -269,6 +284,11 @@ pub(crate) async fn start(plan: Plan) -> Running {
         let seat = Arc::clone(&handlers_seat);
         child("handlers", &control, move || Handlers::new(Arc::clone(&seat)), &mut crash)
             .publish(changed_slot)
+            .publish(release_slot)
+    };
+    let bad_records = {
+        let seat = Arc::clone(&bad_records_seat);
+        child("bad_records", &control, move || BadRecords::new(Arc::clone(&seat)), &mut crash)
     };
     let checkpointer = {
         let seat = Arc::clone(&checkpointer_seat);
@@ -309,8 +329,9 @@ pub(crate) async fn start(plan: Plan) -> Running {
         child("config_watcher", &control, move || ConfigWatcher::new(Arc::clone(&seat)), &mut crash)
             .publish(reload_slot)
     };
-    let children: [AnyChildSpec; 7] = [
+    let children: [AnyChildSpec; 8] = [
         keeper.into(),
+        bad_records.into(),
         checkpointer.into(),
         supervisor.into(),
         differ.into(),
@@ -341,6 +362,8 @@ pub(crate) async fn start(plan: Plan) -> Running {
         consumer: supervisor_seat,
         supervisors: supervisors.clone(),
         reload: reload.clone(),
+        release,
+        env: env.clone(),
         vitals,
     };
     Running {
@@ -404,6 +427,12 @@ fn addresses(stored: Option<LastKnownGood>) -> BTreeSet<Address> {
 fn respawn(config: &Config) -> Respawn<steadfast_core::ids::NodeId> {
     let settings = RespawnSettings { threshold: config.drift.threshold, ..RespawnSettings::default() };
     Respawn::new(settings, Budget::new(config.respawn.budget, config.respawn.window))
+}
+
+fn retries(config: &Config) -> Rule {
+    let errors = &config.errors;
+    let first = Backoff::default().first;
+    Rule { backoff: Backoff { first, limit: errors.retry_delay_max }, patience: errors.retry_timeout }
 }
 
 /// A compressed batch may become this large, whatever its size on the wire.

@@ -2,6 +2,7 @@
 //!
 //! - `crash NAME...`: the actors of these names panic, all at once if they are all up;
 //! - `crash-handler PARTITION`: its handler writes the next batch, and panics before it acks;
+//! - `reject PARTITION`: its handler rejects the first record that it is given next;
 //! - `poison PARTITION`: its handler panics at every batch from now on, before it writes any of it;
 //! - `lag`: from now on handlers ack a batch only when the next one comes;
 //! - `end SUPERVISOR`: the root supervisor of this name ends.
@@ -64,6 +65,7 @@ struct Drill(Arc<Mutex<Orders>>);
 struct Orders {
     crash: BTreeSet<i32>,
     poisoned: BTreeSet<i32>,
+    reject: BTreeSet<i32>,
     lag: bool,
 }
 
@@ -83,6 +85,7 @@ impl Drill {
             }
             ("crash-handler", partition) => drop(self.orders().crash.insert(number(partition)?)),
             ("poison", partition) => drop(self.orders().poisoned.insert(number(partition)?)),
+            ("reject", partition) => drop(self.orders().reject.insert(number(partition)?)),
             ("lag", "") => self.orders().lag = true,
             ("end", supervisor) if control.end(supervisor) => {}
             _ => return Err("no such order".to_owned()),
@@ -107,6 +110,14 @@ impl Handler<Batch> for Drilled {
     fn handle(&mut self, batch: Batch, _: &mut Context<Self>) {
         let partition = batch.partition().index;
         assert!(!self.drill.orders().poisoned.contains(&partition), "partition {partition} is poisoned");
+        if self.drill.orders().reject.remove(&partition) {
+            let first = batch.records().flatten().map(|record| record.offset).next();
+            return batch.rejected(first.unwrap_or(batch.from()), "told to reject it");
+        }
+        // What is not worth an ack any more comes again.
+        if !batch.is_current() {
+            return;
+        }
         if let Err(error) = write(&batch) {
             return batch.failed(error);
         }

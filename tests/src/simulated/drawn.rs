@@ -80,7 +80,13 @@ fn conduct(dice: &mut StdRng) -> Conduct {
     }
     let slow = Duration::from_millis(dice.random_range(1..800));
     let mut rare = |most: f64| if dice.random_bool(0.5) { dice.random_range(0.0..most) } else { 0.0 };
-    Conduct { delay: Duration::ZERO..slow, failing: rare(0.03), dropping: rare(0.02), panicking: rare(0.01) }
+    Conduct {
+        delay: Duration::ZERO..slow,
+        failing: rare(0.03),
+        dropping: rare(0.02),
+        panicking: rare(0.01),
+        ..Conduct::default()
+    }
 }
 
 fn steps(dice: &mut StdRng, plan: &Plan, length: Duration) -> Vec<Step> {

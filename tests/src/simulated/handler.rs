@@ -1,5 +1,6 @@
 //! A handler that tells the journal what reaches it, and misbehaves as it is asked to.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,11 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler};
 use steadfast::consume::batch::Batch;
 use steadfast::env::Dice;
+use steadfast_core::ids::Offset;
 
 use super::content::content;
 use super::journal::{Answer, Delivered, Journal, What};
+use super::letters::Switch;
 
 /// How handlers behave: each share is that of the batches, from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,12 +26,34 @@ pub struct Conduct {
     pub dropping: f64,
     /// The share over which the handler panics.
     pub panicking: f64,
+    /// The records over which the handler stumbles, by partition and offset.
+    pub poison: BTreeMap<(i32, i64), Stumble>,
+    /// While it is on, where the records are to go is away.
+    pub away: Switch,
+}
+
+/// What a handler does about a batch with a record that it cannot process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stumble {
+    /// Says that it failed, not over which record.
+    Fail,
+    /// Says which record is bad.
+    Reject,
+    /// Panics.
+    Panic,
 }
 
 impl Default for Conduct {
     /// Everything is processed at once.
     fn default() -> Conduct {
-        Conduct { delay: Duration::ZERO..Duration::ZERO, failing: 0.0, dropping: 0.0, panicking: 0.0 }
+        Conduct {
+            delay: Duration::ZERO..Duration::ZERO,
+            failing: 0.0,
+            dropping: 0.0,
+            panicking: 0.0,
+            poison: BTreeMap::new(),
+            away: Switch::default(),
+        }
     }
 }
 
@@ -61,7 +86,7 @@ impl Witness {
 
     /// What becomes of the next batch, and when.
     fn roll(&self) -> (Duration, Answer) {
-        let Conduct { delay, failing, dropping, panicking } = &*self.conduct;
+        let Conduct { delay, failing, dropping, panicking, .. } = &*self.conduct;
         let wait = match delay.is_empty() {
             true => delay.start,
             false => delay.start + (delay.end - delay.start).mul_f64(self.dice.fraction()),
@@ -76,12 +101,30 @@ impl Witness {
         (wait, answer)
     }
 
+    /// What it cannot do otherwise about this batch.
+    fn must(&self, batch: &Delivered) -> Option<Answer> {
+        if self.conduct.away.is_on() {
+            return Some(Answer::Unavailable);
+        }
+        let poison = |offset: &Offset| {
+            let stumble = self.conduct.poison.get(&(batch.partition.index, offset.0));
+            stumble.map(|stumble| (*offset, *stumble))
+        };
+        batch.offsets.iter().find_map(poison).map(|(offset, stumble)| match stumble {
+            Stumble::Fail => Answer::Failed,
+            Stumble::Reject => Answer::Rejected(offset),
+            Stumble::Panic => Answer::Panicked,
+        })
+    }
+
     fn answer(&self, batch: Batch, mut delivered: Delivered, answer: Answer) {
         delivered.current = batch.is_current();
         self.journal.note(What::Answered(delivered, answer));
         match answer {
             Answer::Done => batch.done(),
             Answer::Failed => batch.failed("asked to fail"),
+            Answer::Rejected(offset) => batch.rejected(offset, "asked to reject"),
+            Answer::Unavailable => batch.unavailable("asked to be away"),
             Answer::Dropped => drop(batch),
             Answer::Panicked => panic!("asked to panic"),
         }
@@ -99,6 +142,7 @@ impl Handler<Batch> for Witness {
         let delivered = self.delivered(&batch);
         self.journal.note(What::Delivered(delivered.clone()));
         let (wait, answer) = self.roll();
+        let answer = self.must(&delivered).unwrap_or(answer);
         if wait.is_zero() {
             return self.answer(batch, delivered, answer);
         }

@@ -163,6 +163,9 @@ impl Inhabitant {
         if let Some(ear) = manner.ear.clone() {
             service = service.observe_with(move || ear.clone());
         }
+        if let Some(letters) = plan.letters.clone() {
+            service = service.dead_letters_to(letters);
+        }
         service
             .handle_with(move |_| {
                 Witness::new(Arc::clone(&name), Arc::clone(&conduct), dice.clone(), to_handlers.clone())

@@ -84,6 +84,10 @@ pub enum Answer {
     Done,
     /// Said that it cannot.
     Failed,
+    /// Said that the record at this offset is bad.
+    Rejected(Offset),
+    /// Said that where the records are to go is away.
+    Unavailable,
     /// Dropped it without a word.
     Dropped,
     /// Panicked over it.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kafka_protocol::messages::ApiKey;
 use steadfast::exit::Exit;
 use steadfast::service::Control;
+use steadfast_core::acked::Span;
 use steadfast_core::ids::{GroupGeneration, Partition};
 use steadfast_core::progress::Progress;
 use steadfast_core::tick::Tick;
@@ -225,7 +226,20 @@ impl Case {
         let (partition, span, lease) = (batch.partition.clone(), batch.span, batch.lease);
         let event = match answer {
             Answer::Done => ServiceSide::Acked { partition, span, lease, live },
-            Answer::Failed | Answer::Dropped | Answer::Panicked => ServiceSide::Returned { partition },
+            Answer::Rejected(bad) => {
+                // What is before it is acked.
+                let acked = ServiceSide::Acked {
+                    partition: partition.clone(),
+                    span: Span { next: bad, ..span },
+                    lease,
+                    live,
+                };
+                self.of(at, service, acked);
+                ServiceSide::Returned { partition }
+            }
+            Answer::Failed | Answer::Unavailable | Answer::Dropped | Answer::Panicked => {
+                ServiceSide::Returned { partition }
+            }
         };
         self.of(at, service, event);
     }

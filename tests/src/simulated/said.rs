@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use steadfast_core::acked::Span;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId, Offset, Partition};
 use steadfast_sim::checker::{Said, Source};
@@ -48,6 +49,12 @@ fn reader(name: &str) -> Option<Read> {
             rewind.then_some(Said::Redelivered { partition, records })
         },
         "partition.quarantined" => |json| Some(Said::Quarantined { partition: partition(json)? }),
+        "partition.released" => |json| Some(Said::Released { partition: partition(json)? }),
+        "record.dead_lettered" => |json| {
+            let offset = |key| Some(Offset(json.get(key)?.as_i64()?));
+            let span = Span::new(offset("messaging.kafka.offset")?, offset("next")?);
+            Some(Said::DeadLettered { partition: partition(json)?, span })
+        },
         "offsets.out_of_range" => |json| Some(Said::OutOfRange { partition: partition(json)? }),
         "partitions.lost" => |json| Some(Said::GivenUp { partitions: partitions(json)? }),
         "partitions.revoked" => |json| {
@@ -136,6 +143,12 @@ mod tests {
                 Said::Redelivered { partition: orders.clone(), records: 2 },
             ),
             ("partition.quarantined", json!({}), Said::Quarantined { partition: orders.clone() }),
+            ("partition.released", json!({}), Said::Released { partition: orders.clone() }),
+            (
+                "record.dead_lettered",
+                json!({"messaging.kafka.offset": 7, "next": 8}),
+                Said::DeadLettered { partition: orders.clone(), span: Span::new(Offset(7), Offset(8)) },
+            ),
             ("offsets.out_of_range", json!({}), Said::OutOfRange { partition: orders.clone() }),
             ("partitions.lost", json!({"partitions": several}), given_up()),
             ("partitions.revoked", json!({"partitions": several, "undrained": 1}), given_up()),

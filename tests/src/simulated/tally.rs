@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use steadfast_core::ids::{Offset, Partition};
 
 use super::journal::{Answer, Happening, What};
@@ -39,12 +40,30 @@ impl Tally {
                     self.counted(&batch.partition, *offset).processed += 1;
                 }
             }
-            What::Logged(line) => match self.events.get_mut(line.name()) {
-                Some(count) => *count += 1,
-                None => drop(self.events.insert(line.name().to_owned(), 1)),
-            },
+            What::Logged(line) if line.name() == "record.dead_lettered" => {
+                let json = line.json();
+                let place = json["messaging.destination.name"].as_str().zip(index(&json));
+                if let (Some((topic, index)), Some(offset)) = (place, json["messaging.kafka.offset"].as_i64())
+                {
+                    self.counted(&Partition::new(topic, index), Offset(offset)).processed += 1;
+                }
+                self.count_event(line.name());
+            }
+            What::Logged(line) => self.count_event(line.name()),
+            What::Answered(batch, Answer::Rejected(bad)) => {
+                for offset in batch.offsets.iter().filter(|offset| *offset < bad) {
+                    self.counted(&batch.partition, *offset).processed += 1;
+                }
+            }
             What::Answered(..) | What::Started(_) | What::Ended(..) => {}
             What::Rewritten(..) | What::Wire(_) | What::Injected(_) | What::Noticed(_) => {}
+        }
+    }
+
+    fn count_event(&mut self, name: &str) {
+        match self.events.get_mut(name) {
+            Some(count) => *count += 1,
+            None => drop(self.events.insert(name.to_owned(), 1)),
         }
     }
 
@@ -95,4 +114,8 @@ impl Tally {
     pub fn events(&self, name: &str) -> u64 {
         self.events.get(name).copied().unwrap_or(0)
     }
+}
+
+fn index(event: &Value) -> Option<i32> {
+    i32::try_from(event["messaging.destination.partition.id"].as_i64()?).ok()
 }

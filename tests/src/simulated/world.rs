@@ -32,6 +32,7 @@ use super::ear::Ear;
 use super::handler::Conduct;
 use super::inhabitant::{self, Inhabitant};
 use super::journal::{Happening, Journal, What};
+use super::letters::Letterbox;
 use super::tally::Tally;
 
 /// What world is wanted.
@@ -49,6 +50,8 @@ pub struct Plan {
     pub settings: String,
     /// How handlers behave.
     pub conduct: Conduct,
+    /// Where bad records go; none if they are not tolerated.
+    pub letters: Option<Letterbox>,
     /// How long each message between a service and a broker takes, at least and at most.
     pub latency: (Duration, Duration),
     /// How long a coordinator loads the groups that it takes over (COORDINATOR_LOAD_IN_PROGRESS).
@@ -74,6 +77,7 @@ impl Plan {
             partitions: 12,
             settings: String::new(),
             conduct: Conduct::default(),
+            letters: None,
             latency: (Duration::ZERO, Duration::ZERO),
             load_time: Duration::ZERO,
             level: Level::INFO,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+mod bad_records;
 mod cli;
 mod faults;
 mod fixture;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         faults::trials(&stage),
         secured::trials(&stage),
         sinks::trials(&stage),
+        bad_records::trials(&stage),
         cli::trials(&stage),
         members::trials(&stage),
         http::trials(&stage),

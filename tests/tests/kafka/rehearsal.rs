@@ -1,5 +1,7 @@
 //! A service behind the drift proxy, under load: what most suites begin with.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -183,4 +185,32 @@ pub(crate) fn expect_clean(verdict: &Verdict, service: &Service) {
     for respawned in service.events_named("consumer.respawned") {
         assert_eq!((&respawned.json["gap"], &respawned.json["redelivered"]), (&0.into(), &0.into()));
     }
+}
+
+/// Records of two seconds: a partition that keeps up never has so many waiting.
+pub(crate) const BACKLOG: u32 = 2 * RATE / PARTITIONS.unsigned_abs();
+
+/// Asks until there is an answer; meanwhile no partition but `ill` falls behind.
+pub(crate) fn keeping_up<T>(
+    rehearsal: &Rehearsal,
+    ill: Option<i32>,
+    question: impl Fn() -> io::Result<T>,
+) -> T {
+    within(LIMIT, || {
+        let mut waiting = backlog(rehearsal);
+        waiting.retain(|partition, _| Some(*partition) != ill);
+        assert!(waiting.values().all(|waiting| *waiting <= BACKLOG), "{waiting:?}");
+        question()
+    })
+    .unwrap()
+}
+
+/// How many acknowledged records of each partition have not come out yet.
+pub(crate) fn backlog(rehearsal: &Rehearsal) -> BTreeMap<i32, u32> {
+    let acked = rehearsal.load.acked();
+    let mut waiting: BTreeMap<i32, u32> = acked.keys().map(|partition| (*partition, 0)).collect();
+    for mark in rehearsal.service.checker().outstanding(&acked) {
+        *waiting.entry(mark.partition).or_default() += 1;
+    }
+    waiting
 }

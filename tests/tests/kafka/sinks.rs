@@ -152,11 +152,11 @@ fn kafka_topic_missing(cluster: &mut Cluster) {
     let config = kafka_config(&bootstrap, TOPIC, TARGET) + "\n[checkpoint]\ninterval = \"50ms\"\n";
     workplace.configure(&config).unwrap();
     let mut service = Service::run(&workplace, &[]).unwrap();
-    // Each partition has been tried twice at least when the third return of one of them is told.
-    let tries = || service.events_named("batch.returned").len();
+    // Each partition has been tried twice at least when the third try of one of them is told.
+    let tries = || service.events_named("sink.unavailable").len();
     within(LIMIT, || if tries() > 6 { Ok(()) } else { Err(service.story()) }).unwrap();
-    for returned in service.events_named("batch.returned") {
-        let reason = returned.json["error.message"].as_str().unwrap();
+    for unavailable in service.events_named("sink.unavailable") {
+        let reason = unavailable.json["error.message"].as_str().unwrap();
         assert!(reason.contains(TARGET) && reason.contains("does not exist"), "{reason}");
     }
     let stored = committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap();
@@ -191,8 +191,9 @@ fn kafka_refuses(cluster: &mut Cluster) {
     };
     workplace.configure(&config(TARGET)).unwrap();
     let mut service = Service::run(&workplace, &[]).unwrap();
-    let tries = || service.events_named("batch.returned").len();
-    within(LIMIT, || if tries() >= 4 { Ok(()) } else { Err(service.story()) }).unwrap();
+    let told = service.wait_for(LIMIT, "partition.quarantined", |_| true).unwrap();
+    let reason = told.json["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the record at 0 is bad") && reason.contains(TARGET), "{reason}");
     service.signal("TERM").unwrap();
     assert_eq!(service.wait(LIMIT).unwrap().code(), Some(0), "{}", service.story());
     expect_forwarded(cluster, TARGET, &Acked::new());
@@ -235,7 +236,9 @@ fn no_reader(cluster: &mut Cluster) {
             events
         };
         let tries: Vec<SystemTime> = of("batch.returned").iter().map(|event| event.at).collect();
-        assert_eq!((tries.len(), of("partition.quarantined").len()), (10, 1), "{}", service.story());
+        // Nine where the machine was slow.
+        assert!((9..=10).contains(&tries.len()), "{}", service.story());
+        assert_eq!(of("partition.quarantined").len(), 1, "{}", service.story());
         // The rests: 50 ms doubling to 5 s. A line is read a little after it was written.
         let rests = tries.windows(2).map(|pair| pair[1].duration_since(pair[0]).unwrap());
         for (rest, least) in rests.zip([50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]) {

@@ -8,7 +8,8 @@ use steadfast_tests::simulated::world::{Plan, World};
 use crate::play::{SECOND, Story, all, befall, ms, play};
 
 /// All actors but the handlers'.
-const ACTORS: [&str; 8] = [
+const ACTORS: [&str; 9] = [
+    "bad_records",
     "handlers",
     "checkpointer",
     "supervisor",

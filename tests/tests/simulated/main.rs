@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails its test")]
 
+mod bad_records;
 mod brokers;
 mod content;
 mod coordinators;

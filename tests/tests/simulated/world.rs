@@ -99,6 +99,7 @@ fn turbulence(seed: u64) -> Vec<u8> {
             failing: 0.01,
             dropping: 0.01,
             panicking: 0.005,
+            ..Conduct::default()
         },
         latency: (Duration::from_millis(1), Duration::from_millis(9)),
         level: Level::DEBUG,

@@ -9,6 +9,7 @@ use steadfast_watch as watch;
 
 use crate::api::ErrorCode;
 use crate::api::list_offsets::LogEnd;
+use crate::records::batch::{BatchError, RecordBatch};
 use crate::records::lazy::PlainBatch;
 
 /// What a partition wants of its leader now.
@@ -112,9 +113,13 @@ pub trait Intake: Send + Sync + 'static {
     /// Takes claimed records.
     fn deliver(&self, delivery: Delivery);
 
-    /// Claimed records could not be delivered after all (they cannot be decompressed, or the loop died): to be
-    /// fetched again.
+    /// Claimed records could not be delivered after all (they cannot be decompressed together, or the loop died):
+    /// to be fetched again.
     fn undeliverable(&self, partition: &Partition, grant: &Grant);
+
+    /// The batch at the position stands for `span` and cannot be decompressed, although its checksum holds: it
+    /// never will be.
+    fn unreadable(&self, partition: &Partition, span: Span, batch: &RecordBatch, error: &BatchError);
 
     /// The leader said where the log begins or ends, as [`Want::Offset`] asked.
     fn placed(&self, partition: &Partition, at: LogEnd, offset: Offset, epoch: LeaderEpoch);

@@ -357,15 +357,19 @@ impl<I: Intake> LeaderLoop<I> {
         if session.kept.one_by_one.contains(&partition) {
             fetched.cut_to_one();
             let limit = self.settings.decompressed_limit;
-            let tried = fetched.batches.iter().try_for_each(|batch| batch.decompress(limit).map(drop));
-            if let Err(error) = tried {
+            let tried =
+                fetched.batches.iter().find_map(|batch| Some((batch, batch.decompress(limit).err()?)));
+            if let Some((batch, error)) = tried {
+                let span = Span::new(from.offset, fetched.next);
+                self.intake.unreadable(&partition, span, batch, &error);
                 self.undecodable(session, partition, from.offset, error.to_string());
                 return None;
             }
         }
         match self.intake.claim(&partition, from, fetched.next, fetched.last_epoch) {
             Claim::Granted(grant) => {
-                let span = Span::new(from.offset, fetched.next);
+                let span = Span::new(from.offset, grant.next);
+                fetched.batches.retain(|batch| batch.header().base_offset < span.next);
                 let intake = Arc::clone(&self.intake);
                 Some(Claimed { intake, partition, span, grant, fetched, delivered: false })
             }

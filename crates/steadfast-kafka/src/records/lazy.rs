@@ -20,6 +20,8 @@ pub struct RecordError {
     pub base_offset: Offset,
     /// Which of the batch's records, from 0.
     pub index: i32,
+    /// The lowest offset that it can have: where what cannot be read begins.
+    pub from: Offset,
     /// What is wrong with it.
     pub fault: RecordFault,
 }
@@ -93,6 +95,17 @@ impl PlainBatch {
     /// The decompressed body.
     pub fn plain(&self) -> &Bytes {
         &self.plain
+    }
+
+    /// What of the batch cannot be read, if there is something: why, and its bytes from there to the end.
+    pub fn unreadable(&self) -> Option<(RecordError, &[u8])> {
+        let mut records = self.records();
+        loop {
+            let rest = records.rest;
+            if let Err(error) = records.next()? {
+                return Some((error, rest));
+            }
+        }
     }
 
     /// All records of the batch; of a control batch, the markers.
@@ -263,9 +276,10 @@ impl<'a> Records<'a> {
     #[cold]
     fn fail(&mut self, fault: RecordFault) -> RecordError {
         let index = self.header.record_count - self.left;
+        let (from, base_offset) = (self.lowest.min(self.header.last_offset), self.header.base_offset);
         self.rest = &[];
         self.left = 0;
-        RecordError { base_offset: self.header.base_offset, index, fault }
+        RecordError { base_offset, index, from, fault }
     }
 }
 

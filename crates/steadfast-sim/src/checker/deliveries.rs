@@ -173,6 +173,25 @@ impl Checker {
         }
     }
 
+    /// A bad record is where the dead letters go: only after its handler failed, and then it counts as processed.
+    pub(super) fn dead_lettered(
+        &mut self,
+        service: Service,
+        partition: &Partition,
+        span: Span,
+    ) -> Result<(), Broken> {
+        let earned = self.excuses.ever(service, partition);
+        ensure(earned, Invariant::QuarantineEarned, || {
+            format!("{} calls {partition} offset {} bad, and nothing has failed", name(service), span.from)
+        })?;
+        let served = self.served.get(&(service, partition.clone()));
+        let living = served.and_then(|served| served.standing).and_then(|standing| standing.lease);
+        if let Some(lease) = living {
+            self.acked(service, partition, span, (lease, Some(lease)));
+        }
+        Ok(())
+    }
+
     pub(super) fn counted(&mut self, service: Service, partition: Partition, records: u64) {
         self.served.entry((service, partition)).or_default().counted += records;
     }

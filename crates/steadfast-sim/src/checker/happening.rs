@@ -271,6 +271,18 @@ pub enum Said {
         /// Which one.
         partition: Partition,
     },
+    /// `partition.released`.
+    Released {
+        /// Which one.
+        partition: Partition,
+    },
+    /// `record.dead_lettered`: it counts as processed under the lease that lives.
+    DeadLettered {
+        /// From which partition.
+        partition: Partition,
+        /// What it stands for.
+        span: Span,
+    },
     /// `offsets.out_of_range`.
     OutOfRange {
         /// Of which partition.

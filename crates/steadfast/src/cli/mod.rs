@@ -16,6 +16,7 @@ pub mod history;
 pub mod man;
 pub mod probe;
 pub mod proxy;
+pub mod quarantine;
 pub mod run;
 mod status;
 
@@ -41,6 +42,9 @@ pub enum Command {
     Config(config::ConfigCommandArgs),
     /// Tell what became of endpoints, consumers and the group: a story in Markdown, ready for a postmortem.
     History(history::HistoryArgs),
+    /// Show the partitions that stand still, and let them go on.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
     Proxy(proxy::ProxyArgs),
     /// Ask a running service whether it lives, or whether it is ready.
@@ -49,6 +53,44 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write those of all commands into a directory.
     Man(man::ManArgs),
+}
+
+/// What is done about quarantine. The configuration says where the running service is found on this machine: its
+/// state directory, group and instance.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum QuarantineCommand {
+    /// Show the partitions in quarantine: where, since when and why.
+    List(ListArgs),
+    /// Let partitions go on from where they stand, with a new handler.
+    Release(ReleaseArgs),
+}
+
+/// Arguments of `steadfast quarantine list`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ListArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Arguments of `steadfast quarantine release`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ReleaseArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which ones.
+    #[arg(value_name = "TOPIC/PARTITION", required_unless_present = "all", conflicts_with = "all")]
+    pub partitions: Vec<String>,
+    /// All of them.
+    #[arg(long)]
+    pub all: bool,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 /// Where the configuration comes from.
@@ -148,6 +190,7 @@ pub fn main() -> Exit {
         Command::Demo(args) => demo::demo(args),
         Command::Config(args) => config::config(args),
         Command::History(args) => history::history(args),
+        Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Probe(args) => probe::probe(args),
         Command::Completions(args) => completions::completions(args),
@@ -234,6 +277,24 @@ mod tests {
     }
 
     #[test]
+    fn quarantine_is_listed_and_released_by_name_or_as_a_whole() {
+        let of = |line| match parse(line).unwrap().command {
+            Command::Quarantine(command) => command,
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(of("steadfast quarantine list --config s.toml"), QuarantineCommand::List(_)));
+        let QuarantineCommand::Release(some) = of("steadfast quarantine release --config s.toml a/0 b/1")
+        else {
+            panic!("not a release")
+        };
+        assert_eq!((some.partitions, some.all), (vec!["a/0".to_owned(), "b/1".to_owned()], false));
+        let QuarantineCommand::Release(all) = of("steadfast quarantine release --config s.toml --all") else {
+            panic!("not a release")
+        };
+        assert!(all.all && all.partitions.is_empty());
+    }
+
+    #[test]
     fn demo_needs_no_arguments_and_takes_all_of_its_contract() {
         let demo = |line| match parse(line).unwrap().command {
             Command::Demo(args) => args,
@@ -261,6 +322,8 @@ mod tests {
             "steadfast run --config s.toml --start-timeout soon",
             "steadfast check --config s.toml --output xml",
             "steadfast check --config s.toml --until-end",
+            "steadfast quarantine release --config s.toml",
+            "steadfast quarantine release --config s.toml --all a/0",
             "steadfast demo --brokers 0",
             "steadfast demo --partitions 0",
             "steadfast demo --rate 0",

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use super::reference::{Applies, KEYS, Key};
-use super::valid::{Config, SecuritySettings, Sink};
+use super::valid::{Config, DeadLetters, Errors, SecuritySettings, Sink};
 use super::{durations, sizes};
 
 /// The keys that differ, in the order of the documentation, grouped by when they take effect.
@@ -91,6 +91,7 @@ impl Config {
         settings.put("log.level", log.level);
         settings.put("log.format", log.format);
         settings.put_sink(&self.sink);
+        settings.put_errors(&self.errors);
         settings.put_kafka(kafka);
         settings.0
     }
@@ -125,6 +126,20 @@ impl Settings {
                     self.put("sink.bootstrap_servers", list(&elsewhere.bootstrap_servers));
                     self.put_security(&elsewhere.security);
                 }
+            }
+        }
+    }
+
+    fn put_errors(&mut self, errors: &Errors) {
+        self.put("errors.tolerance", errors.tolerance());
+        self.put("errors.retry.timeout", durations::to_text(errors.retry_timeout));
+        self.put("errors.retry.delay.max.ms", durations::to_text(errors.retry_delay_max));
+        match &errors.dead_letters {
+            None => {}
+            Some(DeadLetters::File(file)) => self.put("errors.deadletterqueue.file", file.display()),
+            Some(DeadLetters::Topic(topic)) => {
+                self.put("errors.deadletterqueue.topic.name", &topic.name);
+                self.put("errors.deadletterqueue.context.headers.enable", topic.context_headers);
             }
         }
     }

@@ -119,6 +119,15 @@ choice!(
     }
 );
 choice!(
+    /// What happens to a bad record (Kafka Connect's `errors.tolerance`).
+    Tolerance {
+        /// Its partition is quarantined before it.
+        None = "none",
+        /// It goes to the dead letters, and its partition goes on.
+        All = "all",
+    }
+);
+choice!(
     /// The least important events that are logged.
     LogLevel {
         /// What somebody must look at.

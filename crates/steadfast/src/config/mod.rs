@@ -35,12 +35,12 @@ mod tests;
 pub use changes::Changes;
 pub use choices::{
     Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SaslMechanism,
-    SecurityProtocol, SinkType,
+    SecurityProtocol, SinkType, Tolerance,
 };
 pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};
 pub use shown::Shown;
 pub use valid::{
-    Checkpoint, Config, Drift, Elsewhere, Fetch, FileSink, Http, Kafka, KafkaSink, Log, Offsets, Respawn,
-    SecuritySettings, Sink, State,
+    Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Elsewhere, Errors, Fetch, FileSink, Http, Kafka,
+    KafkaSink, Log, Offsets, Respawn, SecuritySettings, Sink, State,
 };

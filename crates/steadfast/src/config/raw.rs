@@ -31,7 +31,7 @@ impl Setting {
 
     /// Whether a bare number is milliseconds, as in Java.
     pub(super) fn is_kafkas(&self) -> bool {
-        self.key.path.starts_with("kafka.")
+        self.key.path.starts_with("kafka.") || self.key.path.starts_with("errors.")
     }
 }
 

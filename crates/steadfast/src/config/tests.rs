@@ -41,6 +41,9 @@ fn three_settings_are_enough_and_the_others_have_the_documented_defaults() {
             (Fallback::Is(_), path) if path.starts_with("sink.") && path != "sink.type" => {
                 assert_eq!(actual, None, "{path}")
             }
+            (Fallback::Is(_), path) if path.starts_with("errors.deadletterqueue.") => {
+                assert_eq!(actual, None, "{path}")
+            }
             (Fallback::Is(text), path) => assert_eq!(actual, Some(text), "{path}"),
             (Fallback::Unset(_), path) => assert_eq!(actual, None, "{path}"),
             (Fallback::Found(_), path) => {
@@ -432,4 +435,28 @@ fn row(key: &reference::Key) -> String {
         Fallback::Required => "required".to_owned(),
     };
     format!("| `{}` | {} | {default} | {} | {} |", key.path, key.kind, key.applies, key.meaning)
+}
+
+#[test]
+fn bad_records_are_never_dropped_silently() {
+    let all = "errors.tolerance = \"all\"\n";
+    let told_of = |lines: &str| told(with(&format!("{all}{lines}")));
+    assert!(told_of("").contains("nothing says where bad records go"));
+    assert!(told_of("errors.deadletterqueue.topic.name = \"orders\"").contains("is one of `topics`"));
+    let both = "errors.deadletterqueue.topic.name = \"bad\"\nerrors.deadletterqueue.file = \"/f\"";
+    assert!(told_of(both).contains("leave one of them out"));
+    let unused = told(with("errors.deadletterqueue.topic.name = \"bad\""));
+    assert!(unused.contains("is set, but `errors.tolerance` is none"), "{unused}");
+    let topic = with(&format!("{all}errors.deadletterqueue.topic.name = \"bad\"")).unwrap();
+    let expected = DeadLetterTopic { name: "bad".to_owned(), context_headers: true };
+    assert_eq!(topic.errors.dead_letters, Some(DeadLetters::Topic(expected)));
+    let file = with(&format!("{all}errors.deadletterqueue.file = \"/f\"")).unwrap();
+    assert_eq!(file.errors.dead_letters, Some(DeadLetters::File("/f".into())));
+}
+
+#[test]
+fn under_errors_a_bare_number_is_milliseconds_as_in_connect() {
+    let config = with("[errors]\n\"retry.timeout\" = 300000\nretry.delay.max.ms = 60000").unwrap();
+    assert_eq!(config.errors.retry_timeout, Duration::from_secs(300));
+    assert_eq!(config.errors.retry_delay_max, Duration::from_secs(60));
 }

@@ -15,10 +15,12 @@ use super::problem::{ConfigError, Problem};
 use super::raw::Raw;
 use super::read::Reader;
 
+pub use errors::{DeadLetterTopic, DeadLetters, Errors};
 pub use kafka::Kafka;
 pub use security::SecuritySettings;
 pub use sink::{Elsewhere, FileSink, KafkaSink, Sink};
 
+mod errors;
 mod kafka;
 mod security;
 mod sink;
@@ -45,6 +47,8 @@ pub struct Config {
     pub offsets: Offsets,
     /// Where records go.
     pub sink: Sink,
+    /// What becomes of bad records.
+    pub errors: Errors,
     /// Where the service answers questions about itself.
     pub http: Http,
     /// Where state survives the process.
@@ -157,6 +161,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     let fetch = fetch(from);
     let offsets = from.choice("offsets.out_of_range").map(|out_of_range| Offsets { out_of_range });
     let sink = sink::sink(from);
+    let errors = errors::errors(from);
     let http = from.listen("http.listen").map(|listen| Http { listen });
     let state = from.path("state.dir").map(|dir| State { dir });
     let log = log(from);
@@ -170,6 +175,9 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
         sink::check_loop(from, topics, kafka, sink);
         sink::check_secured(from, kafka, sink);
     }
+    if let (Some(topics), Some(errors)) = (&topics, &errors) {
+        errors::check_loop(from, topics, errors);
+    }
     Some(Config {
         topics: topics?,
         kafka: kafka?,
@@ -180,6 +188,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
         fetch: fetch?,
         offsets: offsets?,
         sink: sink?,
+        errors: errors?,
         http: http?,
         state: state?,
         log: log?,

@@ -345,7 +345,7 @@ impl Consumer {
         if !resume {
             let reason =
                 format!("the position is not in the log ({cause}) and offsets.out_of_range is \"stop\"");
-            tell_quarantined(&self.seat.events, partition, acked, &reason);
+            tell_quarantined(&self.seat.table, &self.seat.events, partition, acked, &reason);
         }
     }
 

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use steadfast_core::ids::{AssignmentEpoch, HandlerIncarnation, Offset, Partition};
 use steadfast_core::progress::State;
 use steadfast_supervision::{
-    ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
+    Backoff, ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
     SupervisorHandle,
 };
 
@@ -18,7 +18,7 @@ use crate::consume::batch::Batch;
 use crate::consume::progress::ProgressTable;
 use crate::env::Env;
 use crate::events::Event;
-use crate::messages::{Crash, OwnershipChanged};
+use crate::messages::{Crash, OwnershipChanged, Release};
 use crate::observers::Events;
 
 /// Where each partition's batches go. Shared by wiring, the fetch loops and the keeper of the handlers.
@@ -105,7 +105,7 @@ impl Post {
         };
         let spec = ChildSpec::new(name, arbiter, make)
             .publish(slot)
-            .intensity(Intensity::default())
+            .intensity(INTENSITY)
             .on_exhausted(OnExhausted::GiveUp)
             .on_exit(on_exit);
         seat.supervisor.start_child(spec)
@@ -188,12 +188,30 @@ impl Handlers {
         ctx.spawn(started);
     }
 
+    /// The partition leaves quarantine with a handler that begins anew.
+    fn release(&mut self, partition: &Partition, ctx: &mut Context<Self>) {
+        let Some(acked) = self.seat.table.release_from_quarantine(partition) else { return };
+        self.kept.remove(partition);
+        self.seat.routes.remove(partition);
+        drop(self.seat.supervisor.stop_child(name_of(partition).as_str()));
+        self.seat.events.emit(Event::PartitionReleased { place: partition.into(), acked });
+        self.reconcile(ctx);
+    }
+
     fn give_up(&self, partition: &Partition, reason: &str) {
         quarantine(&self.seat.table, &self.seat.events, partition, reason);
     }
 }
 
 const AGAIN: Duration = Duration::from_millis(20);
+
+/// One record that a handler panics over costs it many lives until it is found: how often it is tried is the rule of
+/// the partition's retries. This is for handlers that do not even begin, and reaches quarantine within a minute.
+const INTENSITY: Intensity = Intensity {
+    restarts: 60,
+    window: Duration::from_secs(60),
+    backoff: Backoff { first: Duration::from_millis(10), limit: Duration::from_millis(500), jitter: 0.5 },
+};
 
 /// The partition stays owned and is not fetched any more. One that is being given up is not kept for that.
 pub(crate) fn quarantine(table: &ProgressTable, events: &Events, partition: &Partition, reason: &str) {
@@ -203,12 +221,19 @@ pub(crate) fn quarantine(table: &ProgressTable, events: &Events, partition: &Par
         (before != progress.state()).then(|| progress.acked())
     });
     if let Some(acked) = quarantined {
-        tell_quarantined(events, partition, acked, reason);
+        tell_quarantined(table, events, partition, acked, reason);
     }
 }
 
 /// Says that the partition is in quarantine from `acked` on.
-pub(crate) fn tell_quarantined(events: &Events, partition: &Partition, acked: Offset, reason: &str) {
+pub(crate) fn tell_quarantined(
+    table: &ProgressTable,
+    events: &Events,
+    partition: &Partition,
+    acked: Offset,
+    reason: &str,
+) {
+    table.note_quarantine(partition, reason);
     events.emit(Event::PartitionQuarantined { place: partition.into(), acked, reason: reason.to_owned() });
 }
 
@@ -225,6 +250,14 @@ impl Handler<OwnershipChanged> for Handlers {
 
     fn handle(&mut self, _: OwnershipChanged, ctx: &mut Context<Self>) {
         self.reconcile(ctx);
+    }
+}
+
+impl Handler<Release> for Handlers {
+    type Result = ();
+
+    fn handle(&mut self, Release(partition): Release, ctx: &mut Context<Self>) {
+        self.release(&partition, ctx);
     }
 }
 

@@ -9,16 +9,17 @@ use actix::Recipient;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Claim, Grant, Position, Progress, Start};
-use steadfast_core::retry::Verdict;
 use steadfast_kafka::api::list_offsets::LogEnd;
 use steadfast_kafka::fetch::intake::{Delivery, Intake, Note, Want};
+use steadfast_kafka::records::batch::{BatchError, RecordBatch};
 use steadfast_kafka::records::lazy::PlainBatch;
 use steadfast_watch as watch;
 
 use crate::config::AutoOffsetReset;
 use crate::consume::batch::{self, Batch};
 use crate::consume::consumer::Seat;
-use crate::consume::handlers::{HandlerRoutes, quarantine};
+use crate::consume::handlers::HandlerRoutes;
+use crate::consume::letter::{Cause, Letter, Stage};
 use crate::consume::progress::{ProgressTable, Unplaced};
 use crate::drift::published::Cluster;
 use crate::events::Event;
@@ -90,12 +91,12 @@ impl Intake for LoopIntake {
     }
 
     fn claim(&self, partition: &Partition, from: Position, next: Offset, last_epoch: LeaderEpoch) -> Claim {
-        self.table.update(partition, |progress| progress.claim(self.incarnation, from, next, last_epoch))
+        self.table.claim(partition, self.incarnation, from, next, last_epoch)
     }
 
     fn deliver(&self, delivery: Delivery) {
         let Delivery { partition, leader, span, grant, parts } = delivery;
-        if parts.is_empty() {
+        if !has_records(&parts, span, &grant) {
             self.table.ack(&partition, grant.lease, span);
             return;
         }
@@ -115,9 +116,13 @@ impl Intake for LoopIntake {
     }
 
     fn undeliverable(&self, partition: &Partition, grant: &Grant) {
-        if self.table.returned(partition, grant.lease) == Some(Verdict::Quarantine) {
-            quarantine(&self.table, &self.events, partition, "a batch cannot be decompressed");
-        }
+        // The loop's business, not the records': what they are the next loop finds out.
+        self.table.update(partition, |progress| progress.returned(grant.lease));
+    }
+
+    fn unreadable(&self, partition: &Partition, span: Span, batch: &RecordBatch, error: &BatchError) {
+        let cause = Cause { stage: Stage::Consume, ..Cause::of(error) };
+        self.table.reject(Letter::of_bytes(partition, self.node, span, &batch.body(), cause));
     }
 
     fn placed(&self, partition: &Partition, at: LogEnd, offset: Offset, leader_epoch: LeaderEpoch) {
@@ -169,8 +174,9 @@ impl LoopIntake {
 
     fn count(&self, partition: &Partition, span: Span, grant: &Grant, parts: &[PlainBatch]) {
         let counts = &self.table.counts;
-        let whole =
-            parts.first().is_none_or(|part| part.header().base_offset >= span.from) && grant.skip.is_empty();
+        let whole = parts.first().is_none_or(|part| part.header().base_offset >= span.from)
+            && parts.last().is_none_or(|part| part.header().last_offset < span.next)
+            && grant.skip.is_empty();
         let delivered: u64 = if whole {
             parts.iter().map(|part| u64::try_from(part.header().record_count).unwrap_or(0)).sum()
         } else {
@@ -189,6 +195,15 @@ impl LoopIntake {
         self.table.counts.redelivered.fetch_add(records, Ordering::Relaxed);
         self.events.emit(Event::RecordsRedelivered { place: partition.into(), records, reason });
     }
+}
+
+/// Whether there is something to deliver, if only something that cannot be read.
+fn has_records(parts: &[PlainBatch], span: Span, grant: &Grant) -> bool {
+    let counts = |offset: Offset| !grant.skip.iter().any(|skip| skip.contains(offset));
+    parts.iter().flat_map(PlainBatch::records).any(|record| match record {
+        Ok(record) => span.contains(record.offset) && counts(record.offset),
+        Err(error) => error.from < span.next && counts(error.from),
+    })
 }
 
 /// How many records of the span below `limit` are delivered.

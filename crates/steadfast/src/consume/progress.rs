@@ -8,16 +8,20 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, HandlerIncarnation, Offset, Partition};
-use steadfast_core::progress::{Ack, Commit, Lease, Position, Progress, State};
-use steadfast_core::retry::{Retry, Rule, Verdict};
+use steadfast_core::progress::{Ack, Commit, Lease, Progress, State};
+use steadfast_core::retry::Rule;
 use steadfast_core::tick::Tick;
 use steadfast_watch as watch;
 
 use signs::Signs;
+use trouble::Trouble;
 
 mod signs;
+mod trouble;
 
 pub(crate) use signs::{Processing, Standing};
+pub(crate) use trouble::{Aside, Returned};
+pub use trouble::{Away, Quarantined};
 
 /// Counts over the life of the process.
 #[derive(Debug, Default)]
@@ -44,7 +48,7 @@ pub enum Unplaced {
 struct Cell {
     progress: Mutex<Progress>,
     /// Locked while `progress` is, if both are.
-    retry: Mutex<Retry>,
+    trouble: Mutex<Trouble>,
     /// Bytes delivered and not yet given back.
     outstanding: AtomicU64,
     unplaced: Mutex<Unplaced>,
@@ -64,9 +68,12 @@ struct Ends {
 pub struct ProgressTable {
     cells: RwLock<BTreeMap<Partition, Arc<Cell>>>,
     now: Box<dyn Fn() -> Tick + Send + Sync>,
+    rule: Rule,
+    luck: Box<dyn Fn() -> f64 + Send + Sync>,
     incarnation: Mutex<ConsumerIncarnation>,
     version: watch::Sender<u64>,
     ownership: watch::Sender<u64>,
+    condemned: watch::Sender<u64>,
     /// What was delivered in all.
     pub counts: Counts,
 }
@@ -76,14 +83,22 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl ProgressTable {
-    /// An empty table over the clock `now`.
-    pub fn new(now: impl Fn() -> Tick + Send + Sync + 'static) -> ProgressTable {
+    /// An empty table over the clock `now`; what fails is tried again by `rule`, and `luck`, from 0 to 1, keeps
+    /// many partitions from trying in step.
+    pub fn new(
+        now: impl Fn() -> Tick + Send + Sync + 'static,
+        rule: Rule,
+        luck: impl Fn() -> f64 + Send + Sync + 'static,
+    ) -> ProgressTable {
         ProgressTable {
             cells: RwLock::default(),
             now: Box::new(now),
+            rule,
+            luck: Box::new(luck),
             incarnation: Mutex::new(ConsumerIncarnation(0)),
             version: watch::Sender::new(0),
             ownership: watch::Sender::new(0),
+            condemned: watch::Sender::new(0),
             counts: Counts::default(),
         }
     }
@@ -126,7 +141,7 @@ impl ProgressTable {
         let cell = cells.entry(partition.clone()).or_insert_with(|| {
             Arc::new(Cell {
                 progress: Mutex::new(Progress::unowned(incarnation)),
-                retry: Mutex::default(),
+                trouble: Mutex::default(),
                 outstanding: AtomicU64::new(0),
                 unplaced: Mutex::new(Unplaced::AskingCoordinator),
                 end: Mutex::new(None),
@@ -194,7 +209,7 @@ impl ProgressTable {
         if fresh {
             *locked(&cell.unplaced) = Unplaced::AskingCoordinator;
             *locked(&cell.end) = None;
-            *locked(&cell.retry) = Retry::default();
+            *locked(&cell.trouble) = Trouble::default();
             cell.signs.assigned(self.now());
         }
         self.update(partition, Progress::assign);
@@ -239,35 +254,14 @@ impl ProgressTable {
 
     /// The span was processed under the lease.
     pub fn ack(&self, partition: &Partition, lease: Lease, span: Span) -> Ack {
-        let ack = self.update(partition, |progress| progress.ack(lease, span));
-        if let (Ack::Counted, Some(cell)) = (ack, self.cell(partition)) {
-            cell.signs.worked(self.now());
-        }
-        ack
-    }
-
-    /// Where `incarnation` should fetch now; none when it should not, for instance because the partition rests
-    /// after a failure.
-    pub fn fetch_from(&self, partition: &Partition, incarnation: ConsumerIncarnation) -> Option<Position> {
-        let cell = self.cell(partition)?;
-        let position = locked(&cell.progress).fetch_from(incarnation)?;
-        let rests = locked(&cell.retry).rests((self.now)());
-        (!rests).then_some(position)
-    }
-
-    /// A batch came back unprocessed: its lease ends, the partition goes back to acked and rests. Says what
-    /// follows; nothing when the lease had ended before.
-    pub fn returned(&self, partition: &Partition, lease: Lease) -> Option<Verdict> {
-        let (cell, now) = (self.made(partition), (self.now)());
-        self.update(partition, |progress| {
-            let alive = progress.returned(lease);
-            alive.then(|| locked(&cell.retry).failed(Rule::default(), progress.acked(), now))
-        })
+        self.done(partition, lease, span).0
     }
 
     /// The handler's life begins.
     pub fn handler_up(&self, partition: &Partition, handler: HandlerIncarnation) {
         self.update(partition, |progress| progress.handler_up(handler));
+        // What was to be set aside could not be claimed without a handler.
+        self.condemn();
     }
 
     /// The handler's life is over.
@@ -334,84 +328,5 @@ impl ProgressTable {
     /// Where the log ended when it was first seen under this assignment.
     pub fn first_end(&self, partition: &Partition) -> Option<Offset> {
         self.cell(partition).and_then(|cell| *locked(&cell.end)).map(|ends| ends.first)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use steadfast_core::ids::{LeaderEpoch, TopicId};
-    use steadfast_core::progress::{Claim, Start};
-
-    use super::*;
-
-    /// A table with one running partition, and the milliseconds that its clock shows.
-    fn running() -> (ProgressTable, Partition, Arc<AtomicU64>) {
-        let clock = Arc::new(AtomicU64::new(0));
-        let shown = Arc::clone(&clock);
-        let table =
-            ProgressTable::new(move || Tick::at(Duration::from_millis(shown.load(Ordering::Relaxed))));
-        let partition = Partition::new("orders", 0);
-        assign(&table, &partition);
-        (table, partition, clock)
-    }
-
-    /// Assigned, to begin at 5, with a handler.
-    fn assign(table: &ProgressTable, partition: &Partition) {
-        let start = Start {
-            topic: TopicId::UNKNOWN,
-            offset: Offset(5),
-            leader_epoch: LeaderEpoch::UNKNOWN,
-            committed: None,
-            handed_again_below: Offset(5),
-        };
-        table.assign(partition);
-        table.update(partition, |progress| progress.start(progress.assignment(), start));
-        table.handler_up(partition, HandlerIncarnation(1));
-    }
-
-    fn claim(table: &ProgressTable, partition: &Partition, next: Offset) -> Lease {
-        let incarnation = ConsumerIncarnation(0);
-        let from = table.fetch_from(partition, incarnation).unwrap();
-        let claim =
-            table.update(partition, |progress| progress.claim(incarnation, from, next, LeaderEpoch::UNKNOWN));
-        match claim {
-            Claim::Granted(grant) => grant.lease,
-            refused => panic!("{refused:?}"),
-        }
-    }
-
-    #[test]
-    fn a_partition_whose_batch_failed_is_not_fetched_before_its_rest_is_over() {
-        let (table, partition, clock) = running();
-        let lease = claim(&table, &partition, Offset(9));
-        assert_eq!(table.returned(&partition, lease), Some(Verdict::Rest(Duration::from_millis(50))));
-        let from = || table.fetch_from(&partition, ConsumerIncarnation(0)).map(|from| from.offset);
-        assert_eq!(from(), None);
-        clock.store(50, Ordering::Relaxed);
-        assert_eq!(from(), Some(Offset(5)));
-    }
-
-    #[test]
-    fn batches_of_a_lease_that_has_ended_are_one_failure() {
-        let (table, partition, clock) = running();
-        let lease = claim(&table, &partition, Offset(9));
-        claim(&table, &partition, Offset(12));
-        assert!(table.returned(&partition, lease).is_some());
-        assert_eq!(table.returned(&partition, lease), None);
-        clock.store(50, Ordering::Relaxed);
-        let lease = claim(&table, &partition, Offset(9));
-        assert_eq!(table.returned(&partition, lease), Some(Verdict::Rest(Duration::from_millis(100))));
-    }
-
-    #[test]
-    fn a_new_assignment_begins_without_failures() {
-        let (table, partition, _) = running();
-        let lease = claim(&table, &partition, Offset(9));
-        table.returned(&partition, lease);
-        table.update(&partition, Progress::release);
-        assign(&table, &partition);
-        assert!(table.fetch_from(&partition, ConsumerIncarnation(0)).is_some());
     }
 }

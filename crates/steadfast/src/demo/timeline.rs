@@ -212,6 +212,11 @@ fn is_odd(event: &Event) -> bool {
         | Event::BatchReturned { .. }
         | Event::RecordsRedelivered { .. }
         | Event::PartitionQuarantined { .. }
+        | Event::SinkUnavailable { .. }
+        | Event::SinkRecovered { .. }
+        | Event::RecordDeadLettered { .. }
+        | Event::DeadLettersUnavailable { .. }
+        | Event::PartitionReleased { .. }
         | Event::PartitionUndecodable { .. }
         | Event::PartitionRefused { .. }
         | Event::OffsetsOutOfRange { .. }

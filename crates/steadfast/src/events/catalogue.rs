@@ -132,9 +132,14 @@ catalogue! {
         PartitionUndecodable: WARN Limited, "if it goes on, the log is damaged there, on that broker or on its way.";
         OffsetsOutOfRange: WARN Told, "with `deleted`, records were lost before they were read: make the topic's \
             retention longer or the consumers faster.";
-        BatchReturned: WARN Limited, "what `error.message` says: a full disk, a target topic that is missing, …";
+        BatchReturned: WARN Limited, "what `error.message` says.";
+        SinkUnavailable: WARN Limited, "what `error.message` says: a full disk, a target topic that is missing, …";
+        SinkRecovered: INFO Told;
+        RecordDeadLettered: WARN Told, "look at the dead letters; see [operations.md](operations.md#bad-records).";
+        DeadLettersUnavailable: WARN Limited, "what `error.message` says: create the topic, make room on the disk, …";
         RecordsRedelivered: WARN Told;
         PartitionQuarantined: ERROR Told, "see [operations.md](operations.md#quarantine).";
+        PartitionReleased: INFO Told;
     }
 }
 

@@ -56,6 +56,19 @@ impl Event {
             Event::BatchReturned { place, from, failure } => {
                 format!("{place} goes back to {from}: {failure}")
             }
+            Event::SinkUnavailable { place, from, failure, .. } => {
+                format!("{place} waits at {from}, its target is away: {failure}")
+            }
+            Event::SinkRecovered { place, unavailable_ms } => {
+                format!("the target of {place} is back after {unavailable_ms:.0} ms")
+            }
+            Event::RecordDeadLettered { place, offset, failure, .. } => {
+                format!("the record at {offset} of {place} is among the dead letters: {failure}")
+            }
+            Event::DeadLettersUnavailable { place, offset, failure, .. } => {
+                format!("{place} waits at {offset}, the dead letters are away: {failure}")
+            }
+            Event::PartitionReleased { place, acked } => format!("{place} is tried again from {acked} on"),
             Event::RecordsRedelivered { place, records, .. } => {
                 format!("{records} records of {place} were delivered again")
             }

@@ -18,7 +18,7 @@ use rskafka::client::{
 };
 use rskafka::record::Record as Produced;
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::Partition;
+use steadfast_core::ids::{Offset, Partition};
 use steadfast_kafka::records::lazy::{Record, RecordError};
 use steadfast_kafka::security::{Sasl, ScramHash, Secret};
 use steadfast_watch as watch;
@@ -108,6 +108,27 @@ pub enum WriteError {
     Record(#[from] RecordError),
 }
 
+impl WriteError {
+    /// Whether the records are to blame, and not the target or the way to it.
+    pub(super) fn is_refusal(&self) -> bool {
+        use rskafka::client::error::{Error, ProtocolError as Said};
+        match self {
+            WriteError::Kafka { error: Error::ServerError { protocol_error, .. }, .. } => matches!(
+                protocol_error,
+                Said::MessageTooLarge
+                    | Said::RecordListTooLarge
+                    | Said::InvalidRecord
+                    | Said::CorruptMessage
+                    | Said::InvalidTimestamp
+                    | Said::UnsupportedForMessageFormat
+                    | Said::PolicyViolation
+            ),
+            WriteError::Record(_) => true,
+            WriteError::Kafka { .. } | WriteError::NoTopic { .. } | WriteError::Timeout { .. } => false,
+        }
+    }
+}
+
 impl Target {
     /// The topic of this cluster; nothing is connected before the first batch.
     pub fn new(io: Handle, topic: impl Into<Arc<str>>, cluster: Written) -> Target {
@@ -143,6 +164,20 @@ impl Target {
     /// The next write connects anew: rskafka never leaves brokers that are gone.
     async fn forget(&self) {
         *self.open.lock().await = None;
+    }
+
+    /// Writes one record that came from `source`, on the runtime of connections.
+    pub(super) async fn write(&self, source: &Partition, record: Produced) -> Result<(), WriteError> {
+        let (target, source) = (self.clone(), source.clone());
+        let written = self.io.spawn(async move {
+            let written = produce(&target, &source, &mut None, vec![record]).await;
+            if written.as_ref().is_err_and(|error| !error.is_refusal()) {
+                target.forget().await;
+            }
+            written
+        });
+        let ended = |_| WriteError::Timeout { topic: Arc::clone(&self.topic), limit: Duration::ZERO };
+        written.await.map_err(ended)?
     }
 
     async fn limited<T>(
@@ -241,33 +276,64 @@ async fn forward(target: Target, source: Partition, mut waiting: mpsc::Unbounded
         }
         match write(&target, &source, &mut route, &batch).await {
             Ok(()) => batch.done(),
-            Err(error) => {
+            Err((Some(offset), error)) => batch.rejected(offset, error),
+            Err((None, error)) => {
                 route = None;
                 target.forget().await;
-                batch.failed(error);
+                batch.unavailable(error);
             }
         }
     }
 }
 
+/// Writes the batch. What cannot be written comes with its offset if the record is to blame and not the target;
+/// everything before it is written then.
 async fn write(
     target: &Target,
     source: &Partition,
     route: &mut Option<Route>,
     batch: &Batch,
-) -> Result<(), WriteError> {
-    let (mut records, mut size) = (Vec::new(), 0);
+) -> Result<(), (Option<Offset>, WriteError)> {
+    let mut waiting: Vec<Record<'_>> = Vec::new();
+    let mut size = 0;
     for record in batch.records() {
-        let record = record?;
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                write_all(target, source, route, &waiting).await?;
+                return Err((Some(error.from), error.into()));
+            }
+        };
         let length = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         if size > 0 && size + length > WRITE_BYTES {
-            produce(target, source, route, std::mem::take(&mut records)).await?;
+            write_all(target, source, route, &std::mem::take(&mut waiting)).await?;
             size = 0;
         }
         size += length;
-        records.push(produced(&record));
+        waiting.push(record);
     }
-    if records.is_empty() { Ok(()) } else { produce(target, source, route, records).await }
+    write_all(target, source, route, &waiting).await
+}
+
+/// In one request; when that is refused one by one, to find out which of them is.
+async fn write_all(
+    target: &Target,
+    source: &Partition,
+    route: &mut Option<Route>,
+    records: &[Record<'_>],
+) -> Result<(), (Option<Offset>, WriteError)> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    match produce(target, source, route, records.iter().map(produced).collect()).await {
+        Err(error) if error.is_refusal() => {}
+        written => return written.map_err(|error| (None, error)),
+    }
+    for record in records {
+        let written = produce(target, source, route, vec![produced(record)]).await;
+        written.map_err(|error| (error.is_refusal().then_some(record.offset), error))?;
+    }
+    Ok(())
 }
 
 async fn produce(
@@ -283,9 +349,12 @@ async fn produce(
             Route { client: target.partition(source, &open).await?, with: open.with }
         }
     };
-    target.limited(WRITE_LIMIT, client.produce(records, Compression::NoCompression)).await?;
-    *route = Some(Route { client, with });
-    Ok(())
+    let written = target.limited(WRITE_LIMIT, client.produce(records, Compression::NoCompression)).await;
+    // A connection on which records were refused is as good as before.
+    if written.as_ref().map_or_else(WriteError::is_refusal, |_| true) {
+        *route = Some(Route { client, with });
+    }
+    written.map(drop)
 }
 
 fn produced(record: &Record<'_>) -> Produced {

@@ -50,6 +50,8 @@ impl Output {
 struct Job {
     lines: Vec<u8>,
     batch: Batch,
+    /// What of the batch cannot be decoded; the lines are those before it.
+    bad: Option<RecordError>,
 }
 
 /// The thread that writes. Cheap to clone; the thread ends with the last clone.
@@ -68,13 +70,16 @@ impl Writer {
 }
 
 fn write_all(mut output: Output, waiting: &Receiver<Job>) {
-    while let Ok(Job { lines, batch }) = waiting.recv() {
+    while let Ok(Job { lines, batch, bad }) = waiting.recv() {
         if !batch.is_current() {
             continue;
         }
-        match output.write(&lines) {
-            Ok(()) => batch.done(),
-            Err(error) => batch.failed(error),
+        match (output.write(&lines), bad) {
+            (Ok(()), None) => batch.done(),
+            (Ok(()), Some(bad)) => batch.rejected(bad.from, bad),
+            // A reader that has gone does not come back.
+            (Err(error @ OutputError::Stdout(_)), _) => batch.failed(error),
+            (Err(error @ OutputError::File(_)), _) => batch.unavailable(error),
         }
     }
 }
@@ -102,14 +107,10 @@ impl Handler<Batch> for Lines {
 
     fn handle(&mut self, batch: Batch, _: &mut Context<Self>) {
         let mut lines = Vec::with_capacity(self.usual);
-        match format(&batch, &mut lines) {
-            Ok(()) => {
-                self.usual = lines.len();
-                // Without the thread the batch comes back, and is returned as it is dropped.
-                drop(self.writer.jobs.send(Job { lines, batch }));
-            }
-            Err(error) => batch.failed(error),
-        }
+        let bad = format(&batch, &mut lines).err();
+        self.usual = lines.len();
+        // Without the thread the batch comes back, and is returned as it is dropped.
+        drop(self.writer.jobs.send(Job { lines, batch, bad }));
     }
 }
 

@@ -69,6 +69,14 @@ impl RotatingFile {
         Ok(())
     }
 
+    /// Waits until what was appended is on the disk.
+    ///
+    /// # Errors
+    /// The disk cannot take it.
+    pub fn sync(&self) -> Result<(), RotationError> {
+        self.file.sync_data().map_err(|source| error("sync", &self.path, source))
+    }
+
     /// How many bytes of `lines` go into the present file: whole lines, at least one if the file is empty.
     fn fitting(&self, lines: &[u8]) -> usize {
         let room = usize::try_from(self.max_bytes.saturating_sub(self.size)).unwrap_or(usize::MAX);

@@ -39,6 +39,7 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Check> {
         facts.fetch(),
         facts.handlers(),
         facts.commit(),
+        facts.target(),
         facts.quarantine(),
         facts.stall(),
     ]
@@ -190,6 +191,17 @@ impl Facts<'_> {
                 Check { age: Some(age), ..passed("commit", format!("stored {} ago", text(age))) }
             }
         }
+    }
+
+    fn target(&self) -> Check {
+        let away = self.signs.sources.table.away();
+        let Some(longest) = away.values().min_by_key(|away| away.since) else {
+            return passed("target", "no target is away");
+        };
+        let waiting: Vec<Partition> = away.keys().cloned().collect();
+        let age = self.ago(longest.since);
+        let message = format!("{} waits for a target that is away: {}", named(&waiting), longest.reason);
+        Check { age: Some(age), ..failed("target", message) }
     }
 
     fn quarantine(&self) -> Check {

@@ -37,7 +37,7 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     /// What is checked: `service`, `cluster`, `metadata`, `membership`, `heartbeat`, `fetch`, `handlers`, `commit`,
-    /// `quarantine` or `stall`.
+    /// `target`, `quarantine` or `stall`.
     pub name: &'static str,
     /// Whether it is as it should be.
     pub ok: bool,

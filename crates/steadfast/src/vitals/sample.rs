@@ -14,6 +14,7 @@ use steadfast_core::ids::{
     Partition, TopicId,
 };
 use steadfast_core::progress::{Claim, Lease, Start};
+use steadfast_core::retry::Rule;
 use steadfast_core::tick::Tick;
 use steadfast_kafka::fetch::memory::Memory;
 use steadfast_watch as watch;
@@ -49,7 +50,7 @@ impl Sample {
         let (cluster, cluster_view) = watch::channel(Arc::new(Cluster::unknown(None, Rules::default())));
         let (membership, membership_view) = watch::channel(None);
         let standing = Arc::new(Mutex::new(Standing::default()));
-        let table = Arc::new(ProgressTable::new(now));
+        let table = Arc::new(ProgressTable::new(now, Rule::default(), || 1.0));
         let memory = Memory::new(usize::try_from(started_with.fetch.buffer_bytes).unwrap());
         let sources = Sources {
             started_with,

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steadfast_core::group::standing::Standing;
+use steadfast_core::ids::Partition;
+use steadfast_core::progress::{Progress, State};
 use steadfast_supervision::{Route, SupervisorHandle};
 use steadfast_watch as watch;
 
 use crate::config::watcher::Reload;
-use crate::consume::progress::ProgressTable;
+use crate::consume::progress::{Away, ProgressTable, Quarantined};
 use crate::drift::published::Cluster;
 use crate::drift::supervisor;
-use crate::messages::Crash;
+use crate::env::Env;
+use crate::messages::{Crash, Release};
 use crate::vitals::Vitals;
 
 /// A handle for drills and for whoever looks on: shows how a running service stands, and lets parts of it fail on
@@ -25,6 +28,8 @@ pub struct Control {
     pub(super) consumer: Arc<supervisor::Seat>,
     pub(super) supervisors: [SupervisorHandle; 2],
     pub(super) reload: Route<Reload>,
+    pub(super) release: Route<Release>,
+    pub(crate) env: Env,
     pub(super) vitals: Vitals,
 }
 
@@ -62,6 +67,23 @@ impl Control {
     /// Has the configuration file read again, as SIGHUP does; says whether somebody will.
     pub fn reload(&self) -> bool {
         self.reload.send(Reload).is_ok()
+    }
+
+    /// The partitions in quarantine.
+    pub fn quarantined(&self) -> BTreeMap<Partition, Quarantined> {
+        self.table.quarantined()
+    }
+
+    /// Releases a partition from quarantine: it is tried again from where it stands, with a new handler, as if nothing
+    /// had failed. Says whether somebody will.
+    pub fn release(&self, partition: &Partition) -> bool {
+        let quarantined = self.table.read(partition, Progress::state) == Some(State::Quarantined);
+        quarantined && self.release.send(Release(partition.clone())).is_ok()
+    }
+
+    /// The partitions whose target is away, be it that of the records or that of the bad ones.
+    pub fn away(&self) -> BTreeMap<Partition, Away> {
+        self.table.away()
     }
 
     /// Ends the consumer and its successor, if there is one.

@@ -1,6 +1,5 @@
 //! Actors panic, one after the other, and a partition's handler.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::time::SystemTime;
@@ -9,11 +8,10 @@ use libtest_mimic::Trial;
 use steadfast_tests::kafka::Cluster;
 use steadfast_tests::service::Event;
 use steadfast_tests::stage::Stage;
-use steadfast_tests::within;
 
 use super::DRILLED;
 use super::lives::Lives;
-use crate::rehearsal::{LIMIT, Opening, PARTITIONS, RATE, Rehearsal, expect_clean};
+use crate::rehearsal::{BACKLOG, LIMIT, Opening, Rehearsal, backlog, expect_clean, keeping_up};
 
 pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
@@ -25,7 +23,8 @@ pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
 }
 
 /// All that `Control` can crash.
-const ACTORS: [&str; 8] = [
+const ACTORS: [&str; 9] = [
+    "bad_records",
     "checkpointer",
     "config_watcher",
     "consumer",
@@ -37,8 +36,6 @@ const ACTORS: [&str; 8] = [
 ];
 /// The partition whose handler panics.
 const ILL: i32 = 3;
-/// Records of two seconds: a partition that keeps up never has so many waiting.
-const BACKLOG: u32 = 2 * RATE / PARTITIONS.unsigned_abs();
 
 fn every_actor(cluster: &mut Cluster) {
     let mut rehearsal = Opening::new("faults-panics").run_by(DRILLED).begin(cluster);
@@ -72,7 +69,8 @@ fn handler(cluster: &mut Cluster) {
     assert!((twice..=twice + u64::from(BACKLOG)).contains(&reported), "{twice}\n{}", service.story());
 }
 
-/// It is given up after its tenth restart; the others never notice, and its records wait for a better handler.
+/// It is quarantined when one record has failed alone for long enough; the others never notice, and its records wait
+/// for a better handler.
 fn poisoned(cluster: &mut Cluster) {
     let opening = Opening::new("faults-poisoned").with("\n[checkpoint]\ninterval = \"200ms\"\n");
     let mut lives = Lives::begin(opening.run_by(DRILLED), cluster);
@@ -119,25 +117,4 @@ fn flowing(rehearsal: &Rehearsal, since: SystemTime) -> io::Result<()> {
     let flowing = rehearsal.service.checker().first_after(since).len();
     let all = usize::try_from(PARTITIONS) == Ok(flowing);
     all.then_some(()).ok_or_else(|| io::Error::other(rehearsal.service.story()))
-}
-
-/// Asks until there is an answer; meanwhile no partition but `ill` falls behind.
-fn keeping_up<T>(rehearsal: &Rehearsal, ill: Option<i32>, question: impl Fn() -> io::Result<T>) -> T {
-    within(LIMIT, || {
-        let mut waiting = backlog(rehearsal);
-        waiting.retain(|partition, _| Some(*partition) != ill);
-        assert!(waiting.values().all(|waiting| *waiting <= BACKLOG), "{waiting:?}");
-        question()
-    })
-    .unwrap()
-}
-
-/// How many acknowledged records of each partition have not come out yet.
-fn backlog(rehearsal: &Rehearsal) -> BTreeMap<i32, u32> {
-    let acked = rehearsal.load.acked();
-    let mut waiting: BTreeMap<i32, u32> = acked.keys().map(|partition| (*partition, 0)).collect();
-    for mark in rehearsal.service.checker().outstanding(&acked) {
-        *waiting.entry(mark.partition).or_default() += 1;
-    }
-    waiting
 }

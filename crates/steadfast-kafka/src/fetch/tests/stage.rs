@@ -21,6 +21,7 @@ use crate::connection::Dial;
 use crate::fetch::intake::{Delivery, Intake, Note, Want};
 use crate::fetch::leader::{LeaderLoop, Settings};
 use crate::fetch::memory::Memory;
+use crate::records::batch::{BatchError, RecordBatch};
 use crate::records::lazy::PlainBatch;
 use crate::transport::{self, Listener};
 
@@ -44,6 +45,10 @@ pub(super) struct Table {
     notes: Mutex<Vec<Note>>,
     pub(super) placed: Mutex<Vec<(Partition, LogEnd, Offset, LeaderEpoch)>>,
     pub(super) ends: Mutex<BTreeMap<Partition, Offset>>,
+    /// Batches that cannot be decompressed: the partition, what they stand for, their size.
+    pub(super) unreadable: Mutex<Vec<(i32, Span, usize)>>,
+    /// Claims are granted up to here.
+    pub(super) granted_to: Mutex<Option<Offset>>,
     pub(super) changes: Mutex<Option<watch::Sender<u64>>>,
     /// How often a want was asked for.
     pub(super) wants: AtomicUsize,
@@ -134,6 +139,7 @@ impl Intake for Incarnation {
     }
 
     fn claim(&self, of: &Partition, from: Position, next: Offset, last_epoch: LeaderEpoch) -> Claim {
+        let next = self.table.granted_to.lock().unwrap().map_or(next, |limit| next.min(limit));
         self.table.on(of.index, |progress| progress.claim(self.incarnation, from, next, last_epoch))
     }
 
@@ -144,6 +150,10 @@ impl Intake for Incarnation {
 
     fn undeliverable(&self, of: &Partition, grant: &Grant) {
         self.table.on(of.index, |progress| progress.returned(grant.lease));
+    }
+
+    fn unreadable(&self, of: &Partition, span: Span, batch: &RecordBatch, _: &BatchError) {
+        self.table.unreadable.lock().unwrap().push((of.index, span, batch.size()));
     }
 
     fn placed(&self, of: &Partition, at: LogEnd, offset: Offset, epoch: LeaderEpoch) {
@@ -221,6 +231,8 @@ impl Setting {
             notes: Mutex::default(),
             placed: Mutex::default(),
             ends: Mutex::default(),
+            unreadable: Mutex::default(),
+            granted_to: Mutex::default(),
             changes: Mutex::new(Some(watch::channel(0).0)),
             wants: AtomicUsize::new(0),
             memory: memory.clone(),

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kafka_protocol::messages::FetchResponse;
+use steadfast_core::acked::Span;
 use steadfast_core::ids::{Offset, Partition};
 use tokio::time::{Instant, sleep};
 
@@ -309,9 +310,25 @@ async fn a_batch_that_cannot_be_decompressed_is_noted_and_costs_the_handler_its_
         assert_eq!((again.offsets(), again.at - asked.at), (vec![(0, 1)], SECOND));
         let notes = undecodable(stage.table.complaints());
         assert_eq!((&notes[0].0, notes[0].1, notes.len()), (&partition(0), Offset(1), 1));
+        let told = std::mem::take(&mut *stage.table.unreadable.lock().unwrap());
+        let size = folded(1, 1 << 20).len();
+        assert_eq!(told, [(0, Span::new(Offset(1), Offset(2)), size)], "it is its owner's to decide");
         asked = again;
     }
     assert_eq!(stage.table.on(0, |progress| progress.position().generation.0), generation + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_past_the_end_of_a_grant_is_not_delivered() {
+    let (stage, mut wire) = Setting::of(1).open().await;
+    let log = [folded(0, 10), folded(1, 10), folded(2, 1 << 20)].concat();
+    *stage.table.granted_to.lock().unwrap() = Some(Offset(2));
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, log)])).await;
+    assert_eq!(wire.fetch().await.offsets(), [(0, 2)], "and fetched again");
+    let spans: Vec<Span> = stage.table.take_deliveries().iter().map(|delivery| delivery.span).collect();
+    assert_eq!(spans, [Span::new(Offset(0), Offset(2))]);
+    assert!(stage.table.complaints().is_empty(), "nor decompressed");
 }
 
 #[tokio::test(start_paused = true)]

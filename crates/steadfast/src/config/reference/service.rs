@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::choices::{LogFormat, LogLevel, OutOfRange, SinkType};
+use super::super::choices::{LogFormat, LogLevel, OutOfRange, SinkType, Tolerance};
 use super::Applies::{AsDrift, AtOnce, AtStart};
 use super::Fallback::{Found, Is, Required, Unset};
-use super::{INSTANT, Key, Kind, SECOND, key_of};
+use super::{INSTANT, Key, Kind, MOMENT, SECOND, key_of};
 
 pub(super) const TOPICS: &[Key] =
     &[key_of("topics", Kind::Names, Required, AtStart, "The topics to consume.")];
@@ -148,6 +148,53 @@ pub(super) const KEYS: &[Key] = &[
         Unset("the cluster that is consumed"),
         AtStart,
         "`kafka`: where the cluster to write to is found.",
+    ),
+    key_of(
+        "errors.tolerance",
+        Kind::OneOf(Tolerance::WORDS),
+        Is("none"),
+        AtStart,
+        "What becomes of a bad record: with `none` its partition is quarantined before it, with `all` it goes to the \
+         dead letters and its partition goes on.",
+    ),
+    key_of(
+        "errors.retry.timeout",
+        INSTANT,
+        Is("15s"),
+        AtStart,
+        "A record that fails alone, and that its handler does not reject, is tried again for this long before it \
+         counts as bad.",
+    ),
+    key_of(
+        "errors.retry.delay.max.ms",
+        MOMENT,
+        Is("5s"),
+        AtStart,
+        "The longest rest between two tries; the first is 50 ms, and each is twice the one before. It holds for \
+         targets that are away too, which are tried without end.",
+    ),
+    key_of(
+        "errors.deadletterqueue.topic.name",
+        Kind::Name,
+        Unset("no topic"),
+        AtStart,
+        "With `all`: the topic of the consumed cluster that bad records go to, with Connect's `__connect.errors.*` \
+         headers. It has to exist.",
+    ),
+    key_of(
+        "errors.deadletterqueue.context.headers.enable",
+        Kind::Flag,
+        Is("true"),
+        AtStart,
+        "Whether the records of that topic say where they are from and what is wrong with them.",
+    ),
+    key_of(
+        "errors.deadletterqueue.file",
+        Kind::Path,
+        Unset("no file"),
+        AtStart,
+        "With `all`, instead of a topic: the file to which bad records are appended as lines of JSON, each on the \
+         disk before its record is acked.",
     ),
     key_of(
         "http.listen",

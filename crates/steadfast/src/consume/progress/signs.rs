@@ -105,7 +105,7 @@ impl ProgressTable {
     pub fn waits_since(&self, partition: &Partition) -> Option<Tick> {
         let cell = self.cell(partition)?;
         let wanted = matches!(locked(&cell.progress).state(), State::Resolving | State::Running);
-        let rests = locked(&cell.retry).rests(self.now());
+        let rests = locked(&cell.trouble).rests(self.now());
         let idle = cell.outstanding.load(Ordering::Relaxed) == 0;
         cell.signs.asking.last().filter(|_| wanted && idle && !rests)
     }

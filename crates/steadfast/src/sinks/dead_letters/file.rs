@@ -1,0 +1,194 @@
+//! Dead letters in a file: the line that the `stdout` sink would have written, and what is wrong with it.
+//!
+//! ```json
+//! {"topic":"orders", …, "payload":"v",
+//!  "error":{"stage":"TASK_PUT","class":"…","message":"…","group":"billing","instance":"one","next":8}}
+//! ```
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::json;
+use steadfast_kafka::records::batch;
+use tokio::sync::oneshot;
+
+use super::Letterhead;
+use crate::consume::letter::{DeadLetters, Letter, NotTaken};
+use crate::sinks::envelope::{Line, TimestampType, write_line};
+use crate::sinks::rotation::{RotatingFile, RotationError};
+
+/// The file. It is opened at the first letter, and written by a thread of its own, which begins then.
+pub struct LetterFile {
+    path: PathBuf,
+    head: Letterhead,
+    writer: Mutex<Option<Sender<Job>>>,
+}
+
+struct Job {
+    line: Vec<u8>,
+    written: oneshot::Sender<Result<(), RotationError>>,
+}
+
+impl LetterFile {
+    /// Letters are appended to the file at `path`.
+    pub fn new(path: PathBuf, head: Letterhead) -> LetterFile {
+        LetterFile { path, head, writer: Mutex::default() }
+    }
+
+    fn hand_over(&self, job: Job) -> std::io::Result<()> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = match writer.take() {
+            Some(jobs) => jobs,
+            None => {
+                let (jobs, waiting) = channel();
+                let path = self.path.clone();
+                thread::Builder::new()
+                    .name("dead letters".to_owned())
+                    .spawn(move || write_all(&path, &waiting))?;
+                jobs
+            }
+        };
+        // Without the thread nobody answers, and the next letter begins another one.
+        if jobs.send(job).is_ok() {
+            *writer = Some(jobs);
+        }
+        Ok(())
+    }
+}
+
+impl DeadLetters for LetterFile {
+    fn put<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), NotTaken>> {
+        async move {
+            let (written, answer) = oneshot::channel();
+            let handed = self.hand_over(Job { line: line(letter, &self.head), written });
+            handed.map_err(|error| NotTaken::Away(error.to_string()))?;
+            match answer.await {
+                Ok(written) => written.map_err(|error| NotTaken::Away(error.to_string())),
+                Err(_) => Err(NotTaken::Away("its writer has ended".to_owned())),
+            }
+        }
+        .boxed()
+    }
+}
+
+fn write_all(path: &Path, waiting: &Receiver<Job>) {
+    let mut file = None;
+    while let Ok(Job { line, written }) = waiting.recv() {
+        let outcome = write(path, &mut file, &line);
+        if outcome.is_err() {
+            file = None;
+        }
+        // Who asked may have stopped waiting.
+        let _ = written.send(outcome);
+    }
+}
+
+/// The line is on the disk, and so is the file's name, when this returns.
+fn write(path: &Path, file: &mut Option<RotatingFile>, line: &[u8]) -> Result<(), RotationError> {
+    let open = match file {
+        Some(open) => open,
+        None => {
+            let open = RotatingFile::open(path, u64::MAX, 0)?;
+            sync_name(path)?;
+            file.insert(open)
+        }
+    };
+    open.append(line)?;
+    open.sync()
+}
+
+fn sync_name(path: &Path) -> Result<(), RotationError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| RotationError { action: "sync", path: directory.to_owned(), source })
+}
+
+fn line(letter: &Letter, head: &Letterhead) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_line(
+        Line {
+            topic: &letter.partition.topic,
+            partition: letter.partition.index,
+            offset: letter.span.from.0,
+            timestamp: letter.timestamp,
+            timestamp_type: match letter.timestamp_type {
+                batch::TimestampType::CreateTime => TimestampType::Create,
+                batch::TimestampType::LogAppendTime => TimestampType::LogAppend,
+            },
+            broker: letter.leader.0,
+            headers: letter.headers.iter().map(|(name, value)| (name, value.as_deref())),
+            key: letter.key.as_deref(),
+            payload: letter.value.as_deref(),
+        },
+        &mut out,
+    );
+    let cause = &letter.cause;
+    let error = json!({
+        "stage": cause.stage.name(),
+        "class": cause.class,
+        "message": cause.message,
+        "group": head.group,
+        "instance": head.instance,
+        "next": letter.span.next.0,
+    });
+    out.truncate(out.len() - b"}\n".len());
+    out.extend_from_slice(format!(",\"error\":{error}}}\n").as_bytes());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use steadfast_core::acked::Span;
+    use steadfast_core::ids::{NodeId, Offset, Partition};
+
+    use super::*;
+    use crate::consume::letter::Cause;
+
+    fn letter(offset: i64) -> Letter {
+        let span = Span::new(Offset(offset), Offset(offset + 1));
+        Letter::of_bytes(&Partition::new("orders", 3), NodeId(1), span, b"v", Cause::of(&"too \"long\""))
+    }
+
+    fn head() -> Letterhead {
+        Letterhead { group: "billing".to_owned(), instance: "one".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn letters_are_lines_of_the_envelope_with_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("bad.jsonl");
+        let file = LetterFile::new(path.clone(), head());
+        file.put(&letter(7)).await.unwrap();
+        file.put(&letter(8)).await.unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        let error = json!({
+            "stage": "TASK_PUT", "class": "&str", "message": "too \"long\"",
+            "group": "billing", "instance": "one", "next": 8,
+        });
+        assert_eq!(
+            (&lines[0]["offset"], &lines[0]["payload"], &lines[0]["error"]),
+            (&json!(7), &json!("v"), &error)
+        );
+        assert_eq!(lines[1]["offset"], 8);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_missing_is_away_until_it_is_there() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("later").join("bad.jsonl");
+        let file = LetterFile::new(path.clone(), head());
+        let told = file.put(&letter(7)).await;
+        assert!(matches!(&told, Err(NotTaken::Away(reason)) if reason.contains("later")), "{told:?}");
+        std::fs::create_dir(place.path().join("later")).unwrap();
+        file.put(&letter(7)).await.unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1);
+    }
+}
