@@ -1,5 +1,6 @@
 tools := justfile_directory() / "target/tools"
 librdkafka := "steadfast-tests/librdkafka,steadfast-bench/librdkafka"
+kafka_3 := "3.9.2"
 
 # What continuous integration runs; .ci/run installs what it needs.
 ci: lint test doc deny
@@ -9,11 +10,26 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --features {{librdkafka}} -- -D warnings
 
-# Every suite. Those on a real Apache Kafka need JDK 17 and Maven (without them they are ignored), those with librdkafka
-# a C++ compiler and make.
-test:
-    cargo test --workspace
-    cargo test --package steadfast-tests --features librdkafka --test wire --test kafka -- librdkafka
+# Those on a real Apache Kafka need JDK 17 and Maven (without them they are ignored), those with librdkafka a C++
+# compiler and make. Always the same packages and features: with others all would be built twice.
+# Every suite.
+test: && test-kafka-3
+    cargo test --workspace --features {{librdkafka}}
+
+# What Kafka answers, and the main job, on the last Kafka 3.
+test-kafka-3:
+    KAFKA_VERSION={{kafka_3}} cargo test --workspace --features {{librdkafka}} --test wire -- kafka::
+    KAFKA_VERSION={{kafka_3}} cargo test --workspace --features {{librdkafka}} --test kafka -- recovery::
+    KAFKA_VERSION={{kafka_3}} cargo test --workspace --features {{librdkafka}} --test kafka -- members::
+
+# Builds all tests and runs none.
+build:
+    cargo test --workspace --features {{librdkafka}} --no-run
+
+# Puts the jars of both Kafkas where Maven finds them without the network.
+jars:
+    mvn -q -B -f tests/kafka/pom.xml dependency:resolve
+    mvn -q -B -f tests/kafka/pom.xml -Dkafka.version={{kafka_3}} dependency:resolve
 
 # Programs that are missing ignore their trials; .ci/run installs them. `just test` runs them too.
 # Trials of what a deployment is made of: the unit, the image, manifests, examples, completions, the manual.

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use crate::brokers::Brokers;
 use crate::kafka::Cluster;
 use crate::stage::without_java;
+use crate::times::Times;
 
 /// A trial by its name, `room::what_is_so`. It fails by a panic, leaves the brokers as they are, and uses topics and
 /// groups of its own: others are played on the same cluster meanwhile.
@@ -28,6 +29,7 @@ const CALM: [(&str, &str); 1] = [("broker.session.timeout.ms", "18000")];
 pub struct Either {
     kafka: Arc<Mutex<Option<Cluster>>>,
     embedded: Arc<Mutex<Option<Memory>>>,
+    times: Times,
 }
 
 /// What else than the cluster a scene needs.
@@ -76,14 +78,16 @@ impl Either {
     /// The scene on each of the clusters.
     pub fn trials(&self, scene: Scene, needs: Needs) -> [Trial; 2] {
         let (name, play) = scene;
-        let embedded = self.embedded.clone();
-        let embedded = Trial::ignorable_test(format!("embedded::{name}"), move || {
+        let (embedded, times, named) =
+            (self.embedded.clone(), self.times.clone(), format!("embedded::{name}"));
+        let embedded = Trial::ignorable_test(named.clone(), move || {
             if needs == Needs::Java
                 && let Some(unable) = without_java()
             {
                 return unable;
             }
-            play(&brokers_of(&embedded, Memory::start, Memory::brokers)?);
+            let brokers = brokers_of(&embedded, Memory::start, Memory::brokers)?;
+            times.of(&named, || play(&brokers));
             Ok(Completion::Completed)
         });
         [embedded, self.on_kafka(scene)]
@@ -91,13 +95,14 @@ impl Either {
 
     /// A scene that needs what only the real brokers do.
     pub fn on_kafka(&self, (name, play): Scene) -> Trial {
-        let kafka = self.kafka.clone();
-        Trial::ignorable_test(format!("kafka::{name}"), move || {
+        let (kafka, times, named) = (self.kafka.clone(), self.times.clone(), format!("kafka::{name}"));
+        Trial::ignorable_test(named.clone(), move || {
             if let Some(unable) = without_java() {
                 return unable;
             }
             let brokers = |cluster: &Cluster| Ok(cluster.brokers());
-            play(&brokers_of(&kafka, || Cluster::start(3, &CALM), brokers)?);
+            let brokers = brokers_of(&kafka, || Cluster::start(3, &CALM), brokers)?;
+            times.of(&named, || play(&brokers));
             Ok(Completion::Completed)
         })
     }
@@ -109,6 +114,7 @@ impl Either {
         let conclusion = libtest_mimic::run(&arguments, trials);
         drop(self.kafka.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(self.embedded.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.times.tell();
         conclusion
     }
 }

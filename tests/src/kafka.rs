@@ -7,6 +7,7 @@ mod listeners;
 mod ports;
 mod process;
 mod properties;
+mod version;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -27,6 +28,7 @@ use properties::{Node, Role};
 pub use ask::{Connection, ask, endpoints, metadata};
 pub use jars::missing;
 pub use listeners::{Listener, PASSWORD, Papers, REAUTHENTICATION_MS, USER};
+pub use version::Version;
 
 const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qk";
 const START_LIMIT: Duration = Duration::from_secs(120);

@@ -20,6 +20,7 @@ pub mod scenarios;
 pub mod service;
 pub mod simulated;
 pub mod stage;
+mod times;
 pub mod writer;
 
 use std::time::{Duration, Instant};

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 
-use crate::kafka::{Cluster, missing};
+use crate::kafka::{Cluster, Version, missing};
+use crate::times::Times;
 
 /// Builds trials that share a cluster of three brokers.
 #[derive(Clone, Default)]
 pub struct Stage {
     cluster: Arc<Mutex<Option<Cluster>>>,
+    times: Times,
 }
 
 impl Stage {
@@ -31,20 +33,35 @@ impl Stage {
         self.trial_unless(name, move || without_java().or_else(|| without(program)), run)
     }
 
+    /// The same of what Kafka can do since a version: on an older one it is ignored, and says so.
+    pub fn trial_since(
+        &self,
+        (major, minor): (u32, u32),
+        name: &str,
+        run: impl FnOnce(&mut Cluster) + Send + 'static,
+    ) -> Trial {
+        let older = move || {
+            let chosen = Version::chosen();
+            let why = format!("Kafka {chosen} does not have it, {major}.{minor} has");
+            (!chosen.is_since(major, minor)).then(|| Ok(Completion::ignored_with(why)))
+        };
+        self.trial_unless(name, move || without_java().or_else(older), run)
+    }
+
     fn trial_unless(
         &self,
         name: &str,
         unable: impl FnOnce() -> Option<Result<Completion, Failed>> + Send + 'static,
         run: impl FnOnce(&mut Cluster) + Send + 'static,
     ) -> Trial {
-        let shared = self.cluster.clone();
+        let (shared, times, named) = (self.cluster.clone(), self.times.clone(), name.to_owned());
         Trial::ignorable_test(name, move || {
             if let Some(unable) = unable() {
                 return unable;
             }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let cluster = ready(&mut shared)?;
-            run(cluster);
+            times.of(&named, || run(cluster));
             Ok(Completion::Completed)
         })
     }
@@ -55,6 +72,7 @@ impl Stage {
         arguments.test_threads = Some(1);
         let conclusion = libtest_mimic::run(&arguments, trials);
         drop(self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.times.tell();
         conclusion
     }
 }

@@ -4,13 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
-
-/// The Apache Kafka that the fixture fetches.
-pub fn kafka_version() -> &'static str {
-    let pom = include_str!("../../../tests/kafka/pom.xml");
-    let version = pom.split_once("<kafka.version>").and_then(|(_, rest)| rest.split_once('<'));
-    version.map_or("of an unknown version", |(version, _)| version)
-}
+use steadfast_tests::kafka::Version;
 
 /// Machine and versions.
 pub fn describe() -> Value {
@@ -19,7 +13,7 @@ pub fn describe() -> Value {
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "memory_mb": memory_mb(),
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
-        "kafka": kafka_version(),
+        "kafka": Version::chosen().to_string(),
         "java": said("java", &["-version"]),
         "rustc": said("rustc", &["--version"]),
         "steadfast": env!("CARGO_PKG_VERSION"),
@@ -55,13 +49,4 @@ fn said(program: &str, arguments: &[&str]) -> String {
     let Ok(output) = Command::new(program).args(arguments).output() else { return "unknown".to_owned() };
     let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
     String::from_utf8_lossy(&text).lines().next().unwrap_or("unknown").to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_version_of_kafka_is_the_fixtures() {
-        let version = super::kafka_version();
-        assert!(version.split('.').all(|part| part.parse::<u32>().is_ok()), "{version}");
-    }
 }

@@ -106,3 +106,74 @@ impl Transport for WhileInForce {
         std::future::ready(Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::observers::Events;
+
+    /// Counts who comes, and lets nobody in.
+    #[derive(Default)]
+    struct Closed(AtomicU32);
+
+    impl Transport for Closed {
+        fn connect<'a>(&'a self, _: &'a Address) -> BoxFuture<'a, io::Result<Stream>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())).boxed()
+        }
+    }
+
+    fn config(lines: &str) -> Arc<Config> {
+        let text = format!(
+            "topics = [\"t\"]\nstate.dir = \"/s\"\nkafka.bootstrap.servers = \"k:1\"\nkafka.group.id = \"g\"\n{lines}"
+        );
+        Arc::new(Config::from_toml_str(&text).unwrap())
+    }
+
+    fn dialler(config: watch::Receiver<Arc<Config>>) -> (Arc<Closed>, Dialler) {
+        let transport = Arc::<Closed>::default();
+        let refusals = Arc::new(Refusals::new(Events::new("test", Vec::new())));
+        let dialler = Dialler {
+            transport: transport.clone(),
+            client_id: "test".into(),
+            config,
+            settled: None,
+            refusals,
+        };
+        (transport, dialler)
+    }
+
+    #[tokio::test]
+    async fn whoever_was_made_with_other_settings_opens_nothing_more() {
+        let (configured, view) = watch::channel(config(""));
+        let (transport, dialler) = dialler(view);
+        let earlier = dialler.with_settings_of_now();
+        let at = || Address::new("k", 1);
+        assert!(earlier.open(at(), None, None).await.is_err());
+        assert_eq!(transport.0.load(Ordering::Relaxed), 1);
+
+        // Other settings of another kind change nothing.
+        configured.send_replace(config("drift.threshold = 0.25"));
+        assert!(earlier.open(at(), None, None).await.is_err());
+        assert_eq!(transport.0.load(Ordering::Relaxed), 2);
+
+        let sasl = "kafka.security.protocol = \"SASL_PLAINTEXT\"\nkafka.sasl.mechanism = \"PLAIN\"\n\
+                    kafka.sasl.username = \"u\"\nkafka.sasl.password = \"p\"";
+        configured.send_replace(config(sasl));
+        let refused = earlier.open(at(), None, None).await.unwrap_err().to_string();
+        assert!(refused.contains("other security settings are in force"), "{refused}");
+        assert_eq!(transport.0.load(Ordering::Relaxed), 2);
+        assert!(dialler.dial(at(), None, None).security.sasl.is_some());
+        assert!(earlier.dial(at(), None, None).security.sasl.is_none());
+    }
+
+    #[test]
+    fn a_certificate_has_to_name_the_advertised_host() {
+        let config = config("[endpoints.override]\n\"kafka-1.internal:9093\" = \"127.0.0.1:19093\"");
+        let name = |address: Address| advertised_host(&config, &address);
+        assert_eq!(name(Address::new("127.0.0.1", 19093)).as_deref(), Some("kafka-1.internal"));
+        assert_eq!(name(Address::new("kafka-2.internal", 9093)), None);
+    }
+}

@@ -86,7 +86,7 @@ impl Lines {
     }
 
     /// The same, but of what repeats itself only ten lines a minute: the rest is counted. Events that say what
-    /// became of a partition or of the service are always written, and so are errors.
+    /// became of a partition or of the service are always written, and so are the errors of libraries.
     pub fn limit_repeats(self) -> Lines {
         Lines { limit: Some(Limit::default()), ..self }
     }

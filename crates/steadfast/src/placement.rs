@@ -1,12 +1,7 @@
 //! Which actor runs on which thread.
 
-use std::time::Duration;
-
 use actix::{Arbiter, ArbiterHandle};
-use futures::future::join_all;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 /// The threads of the service. Cheap to clone.
 ///
@@ -71,19 +66,6 @@ impl Placement {
         self.observers.get(number).unwrap_or(&self.control)
     }
 
-    /// Whether the arbiters of control and of membership both do something within `limit`. Handlers are left out:
-    /// their work may take as long as it takes.
-    pub async fn turns(&self, limit: Duration) -> bool {
-        let answers = [&self.control, &self.member].map(|arbiter| {
-            let (answer, answered) = oneshot::channel();
-            // Whoever asked may have stopped waiting.
-            arbiter.spawn_fn(move || _ = answer.send(()));
-            answered
-        });
-        let answered = timeout(limit, join_all(answers)).await;
-        answered.is_ok_and(|answers| answers.iter().all(Result::is_ok))
-    }
-
     /// The arbiter of a partition's handler.
     pub fn handler(&self, partition: i32) -> &ArbiterHandle {
         let place = usize::try_from(partition).unwrap_or(0) % self.handlers.len().max(1);
@@ -102,27 +84,5 @@ impl Threads {
             // A thread that panicked has ended, which is what is waited for.
             let _ = arbiter.join();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threads_turn_unless_one_of_them_is_held_up() {
-        let system = actix::System::new();
-        system.block_on(async {
-            let (placement, threads) = Placement::start(1, 0, Handle::current());
-            let minute = Duration::from_secs(60);
-            assert!(placement.turns(minute).await);
-            let (release, held) = std::sync::mpsc::channel::<()>();
-            placement.member.spawn_fn(move || _ = held.recv());
-            assert!(!placement.turns(Duration::from_millis(100)).await);
-            drop(release);
-            assert!(placement.turns(minute).await);
-            threads.join();
-            assert!(!placement.turns(minute).await, "those that have ended do not turn");
-        });
     }
 }

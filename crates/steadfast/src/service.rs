@@ -1,6 +1,7 @@
 //! The service as its embedder sees it: a configuration, handlers, observers, and `run`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use futures::future::BoxFuture;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::Partition;
 use steadfast_watch as watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::watcher::Source;
 use crate::config::{Config, Sink};
@@ -22,6 +23,7 @@ use crate::env::{Env, real};
 use crate::events::{Event, Server};
 use crate::exit::Exit;
 use crate::http::{Listening, Site, Tally};
+use crate::ledger::{self, Ledger};
 use crate::observers::{StartObserver, observer_of};
 use crate::placement::Placement;
 use crate::sinks::dead_letters;
@@ -79,10 +81,14 @@ pub struct Service {
     on_start: Option<Box<dyn FnOnce(Control) + Send>>,
     stop: BoxFuture<'static, ()>,
     http: Option<Listening>,
+    ledger: Option<Ledger>,
 }
 
 /// How many arbiters run handlers.
 const HANDLER_ARBITERS: usize = 2;
+/// What the last lines of the history may take at the end.
+const HISTORY_LIMIT: Duration = Duration::from_secs(1);
+
 impl Service {
     /// A service with this configuration and the sink that it names.
     pub fn new(config: Config) -> Service {
@@ -97,6 +103,7 @@ impl Service {
             on_start: None,
             stop: std::future::pending().boxed(),
             http: None,
+            ledger: None,
         }
     }
 
@@ -194,6 +201,8 @@ impl Service {
             }
         }
         let (placement, threads) = Placement::start(HANDLER_ARBITERS, self.observers.len(), io);
+        self.ledger = keep_history(&directory);
+        let ledger = self.ledger.clone();
         let env = real::env(directory.clone(), placement);
         let manager = Manager::that_listens();
         let stop = std::mem::replace(&mut self.stop, std::future::pending().boxed());
@@ -216,6 +225,10 @@ impl Service {
         drop(socket);
         if matches!(exit, Exit::Interrupted | Exit::Terminated) {
             return exit; // A second signal: nothing is waited for.
+        }
+        if let Some(ledger) = ledger {
+            // A disk that does not answer costs the last lines of the history.
+            let _ = timeout(HISTORY_LIMIT, ledger.flush()).await;
         }
         // Joined on a thread of its own: an arbiter that is stalled must not hold the process.
         let joined = std::thread::spawn(move || threads.join());
@@ -258,6 +271,8 @@ impl Service {
                 }
             },
         };
+        let instance = self.config.instance().to_owned();
+        let noting = self.ledger.take().map(|ledger| ledger.listener(instance));
         let dead_letters = match self.dead_letters.take() {
             Some(target) => Some(target),
             None => dead_letters::configured(&configured, &env),
@@ -271,7 +286,7 @@ impl Service {
             handlers,
             observers: self.observers,
             dead_letters,
-            listeners: http.iter().map(|(_, tally)| tally.listener()).collect(),
+            listeners: http.iter().map(|(_, tally)| tally.listener()).chain(noting).collect(),
         };
         let running = wiring::start(plan).await;
         // Until the last actor has ended.
@@ -290,6 +305,24 @@ impl Service {
             on_start(running.control.clone());
         }
         Life { running, orders, manager, until_end: self.until_end, started: Instant::now() }.live().await
+    }
+}
+
+/// Begins to keep the history in the state directory. What hinders that is said; the service does without.
+fn keep_history(directory: &Path) -> Option<Ledger> {
+    let (ledger, queue) = Ledger::open(real::wall_clock());
+    let kept = RotatingFile::open(directory.join(ledger::FILE), ledger::MOST_BYTES, 1)
+        .map_err(io::Error::other)
+        .and_then(|mut file| {
+            let append = move |lines: &[u8]| file.append(lines).map_err(io::Error::other);
+            std::thread::Builder::new().name("history".to_owned()).spawn(move || queue.keep(append))
+        });
+    match kept {
+        Ok(_) => Some(ledger),
+        Err(error) => {
+            tracing::warn!(%error, "no history is kept");
+            None
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::process::Process;
+use super::version::Version;
 
 const FETCH_LIMIT: Duration = Duration::from_secs(600);
 const COMPILE_LIMIT: Duration = Duration::from_secs(120);
@@ -32,8 +33,9 @@ fn runs(tool: &str) -> bool {
     version.is_ok_and(|version| version.status.success())
 }
 
+/// What belongs to the chosen version: its jars, and our classes that were compiled against them.
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kafka").join(Version::chosen().to_string())
 }
 
 /// Where the jars are; they are fetched when they are not there, or others than the pom names.
@@ -42,20 +44,23 @@ pub(crate) fn fetched() -> io::Result<PathBuf> {
     static FETCHING: Mutex<()> = Mutex::new(());
     let _alone = FETCHING.lock();
     let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/pom.xml");
-    let jars = target().join("kafka-libs");
+    let jars = target().join("libs");
     let wanted = fs::read(&pom)?;
     if fs::read(jars.join("pom.xml")).is_ok_and(|fetched| fetched == wanted) {
         return jars.canonicalize();
     }
-    let (_, partial) = (fs::create_dir_all(target())?, target().join("kafka-libs.partial"));
+    let (_, partial) = (fs::create_dir_all(target())?, target().join("libs.partial"));
     for left in [&partial, &jars] {
         if left.exists() {
             fs::remove_dir_all(left)?;
         }
     }
     let output = format!("-DoutputDirectory={}", partial.display());
-    let pom_path = pom.display().to_string();
-    run(["mvn", "-q", "-B", "-f", &pom_path, "dependency:copy-dependencies", &output], FETCH_LIMIT)?;
+    let (pom_path, version) = (pom.display().to_string(), format!("-Dkafka.version={}", Version::chosen()));
+    run(
+        ["mvn", "-q", "-B", "-f", &pom_path, "dependency:copy-dependencies", &version, &output],
+        FETCH_LIMIT,
+    )?;
     fs::write(partial.join("pom.xml"), wanted)?;
     fs::rename(partial, &jars)?;
     jars.canonicalize()
@@ -66,7 +71,7 @@ pub(crate) fn class_path() -> io::Result<String> {
     static COMPILING: Mutex<()> = Mutex::new(());
     let _alone = COMPILING.lock();
     let jars = fetched()?.display().to_string();
-    let classes = target().join("kafka-java");
+    let classes = target().join("classes");
     let mut sources = Vec::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("java"))? {
         sources.push(entry?.path());

@@ -28,7 +28,12 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.trial("proxy::every_address_names_the_proxy_s_endpoints_only", endpoints_only),
-        stage.trial("proxy::java_s_members_are_given_every_record", java),
+        stage.trial("proxy::java_s_members_are_given_every_record", |cluster| {
+            java(cluster, "range", &[ApiKey::Fetch, ApiKey::FindCoordinator]);
+        }),
+        stage.trial_since((4, 0), "proxy::java_s_members_of_kip_848_are_given_every_record", |cluster| {
+            java(cluster, "consumer", &[ApiKey::Fetch, ApiKey::ConsumerGroupHeartbeat]);
+        }),
         stage.trial("proxy::old_ports_in_their_time_of_grace_name_the_new_ones", grace),
         stage.trial("proxy::a_broker_that_is_added_is_learnt", added),
         stage.trial("proxy::new_leaders_are_named_at_the_proxy_s_endpoints", new_leaders),
@@ -71,33 +76,29 @@ fn endpoints_only(cluster: &mut Cluster) {
     }
 }
 
-/// Java asks for the newest versions of everything: new leaders in Fetch answers, the protocol of KIP-848.
-fn java(cluster: &mut Cluster) {
-    let load = load(cluster, "java");
+/// Java asks for the newest versions of everything, such as new leaders in Fetch answers.
+fn java(cluster: &mut Cluster, assignor: &str, newest: &[ApiKey]) {
+    let topic = format!("java-{assignor}");
+    let load = load(cluster, &topic);
     let (_runtime, proxy) = proxied(cluster);
     let bootstrap = proxy.bootstrap().to_string();
-    let mut members = ["range", "consumer"]
-        .map(|assignor| Program::start("GroupMember", &[&bootstrap, assignor, "java", assignor]).unwrap());
-    for member in &mut members {
-        member.wait_for(LIMIT, |line| line.json["event"] == "record").unwrap();
-    }
+    let mut member = Program::start("GroupMember", &[&bootstrap, assignor, &topic, assignor]).unwrap();
+    member.wait_for(LIMIT, |line| line.json["event"] == "record").unwrap();
     let acked = load.stop().unwrap();
-    for member in &mut members {
-        for (partition, sequences) in &acked {
-            let last = Mark { partition: *partition, sequence: *sequences.last().unwrap() };
-            member.wait_for(LIMIT, |line| mark(&line.json) == Some(last)).unwrap();
-        }
-        let mut checker = Checker::default();
-        for Line { at, json } in member.lines() {
-            if let Some(mark) = mark(&json) {
-                checker.see(Delivered { mark, offset: json["offset"].as_i64().unwrap(), at });
-            }
-        }
-        let verdict = checker.verdict(&acked);
-        assert!(verdict.is_clean(), "{verdict:?}");
+    for (partition, sequences) in &acked {
+        let last = Mark { partition: *partition, sequence: *sequences.last().unwrap() };
+        member.wait_for(LIMIT, |line| mark(&line.json) == Some(last)).unwrap();
     }
-    for newest in [ApiKey::ConsumerGroupHeartbeat, ApiKey::Fetch, ApiKey::FindCoordinator] {
-        assert!(proxy.requests_of(newest as i16) > 0, "{newest:?}");
+    let mut checker = Checker::default();
+    for Line { at, json } in member.lines() {
+        if let Some(mark) = mark(&json) {
+            checker.see(Delivered { mark, offset: json["offset"].as_i64().unwrap(), at });
+        }
+    }
+    let verdict = checker.verdict(&acked);
+    assert!(verdict.is_clean(), "{verdict:?}");
+    for api in newest {
+        assert!(proxy.requests_of(*api as i16) > 0, "{api:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! A group of a trial's own, and the questions of its members, each over a connection of its own.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -30,13 +31,16 @@ pub(crate) fn subscription(topic: &str) -> Bytes {
     bytes.freeze()
 }
 
-/// Who coordinates what has this key, of this type.
+/// Who coordinates what has this key, of this type: as soon as every broker says the same.
 pub(crate) fn coordinator(brokers: &Brokers, key: &str, key_type: i8) -> SocketAddr {
-    let first = *brokers.addresses().values().next().unwrap();
     let request = FindCoordinatorRequest::default().with_key(text(key)).with_key_type(key_type);
     let node = within(LIMIT, || {
-        let found = ask(first, 3, &request).unwrap();
-        error(found.error_code).map_or(Ok(found.node_id.0), Err)
+        let told = brokers.addresses().values().map(|at| {
+            let found = ask(*at, 3, &request).unwrap();
+            error(found.error_code).map_or(Ok(found.node_id.0), |refused| Err(format!("{at}: {refused}")))
+        });
+        let told = told.collect::<Result<BTreeSet<i32>, String>>()?;
+        told.first().copied().filter(|_| told.len() == 1).ok_or_else(|| format!("{told:?}"))
     });
     brokers.addresses()[&node.unwrap()]
 }

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::messages::{ApiKey, MetadataRequest, MetadataResponse};
 use steadfast_tests::brokers::Brokers;
 use steadfast_tests::either::Scene;
 use steadfast_tests::kafka::ask;
 use uuid::Uuid;
 
 use crate::topic::{Topic, error, topic_name};
+use crate::versions::served;
 
 pub(crate) const SCENES: &[Scene] = &[
     ("metadata::every_broker_names_all_brokers_and_the_cluster", brokers_and_cluster),
@@ -26,6 +27,11 @@ pub(crate) const SCENES: &[Scene] = &[
 ];
 
 const VERSIONS: [i16; 5] = [0, 1, 7, 12, 13];
+
+/// Those of them that the brokers serve.
+fn versions(brokers: &Brokers) -> Vec<i16> {
+    served(brokers, ApiKey::Metadata, &VERSIONS)
+}
 
 fn first(brokers: &Brokers) -> SocketAddr {
     *brokers.addresses().values().next().unwrap()
@@ -50,7 +56,7 @@ fn names(answer: &MetadataResponse) -> Vec<String> {
 fn brokers_and_cluster(brokers: &Brokers) {
     let mut clusters = Vec::new();
     for at in brokers.addresses().values() {
-        for version in VERSIONS {
+        for version in versions(brokers) {
             let answer = ask(*at, version, &about(version, Some(&["nothing"]))).unwrap();
             let named: BTreeMap<i32, SocketAddr> = answer
                 .brokers
@@ -77,7 +83,7 @@ fn brokers_and_cluster(brokers: &Brokers) {
 fn all_topics(brokers: &Brokers) {
     let created = ["metadata-all-1", "metadata-all-2"];
     created.iter().for_each(|name| drop(Topic::create(brokers, name, 1)));
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let named = names(&ask(first(brokers), version, &about(version, None)).unwrap());
         assert!(created.iter().all(|name| named.iter().any(|named| named == name)), "{version}: {named:?}");
     }
@@ -85,7 +91,7 @@ fn all_topics(brokers: &Brokers) {
 
 fn no_topics(brokers: &Brokers) {
     Topic::create(brokers, "metadata-none", 1);
-    for version in VERSIONS.into_iter().filter(|version| *version > 0) {
+    for version in versions(brokers).into_iter().filter(|version| *version > 0) {
         let answer = ask(first(brokers), version, &about(version, Some(&[]))).unwrap();
         assert_eq!(names(&answer), Vec::<String>::new(), "version {version}");
     }
@@ -96,7 +102,7 @@ fn leaders(brokers: &Brokers) {
     let id = Topic::create(brokers, name, 6).id;
     let nodes: Vec<i32> = brokers.addresses().keys().copied().collect();
     for at in brokers.addresses().values() {
-        for version in VERSIONS {
+        for version in versions(brokers) {
             let answer = ask(*at, version, &about(version, Some(&[name]))).unwrap();
             assert_eq!(names(&answer), [name]);
             let topic = &answer.topics[0];
@@ -125,7 +131,7 @@ fn leaders(brokers: &Brokers) {
 /// The suites' clusters don't create topics by themselves.
 fn unknown(brokers: &Brokers) {
     let name = "metadata-unknown";
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let question = about(version, Some(&[name])).with_allow_auto_topic_creation(true);
         let answer = ask(first(brokers), version, &question).unwrap();
         assert_eq!(names(&answer), [name]);
@@ -141,7 +147,7 @@ fn by_id(brokers: &Brokers) {
         let asked = MetadataRequestTopic::default().with_topic_id(id).with_name(None);
         MetadataRequest::default().with_topics(Some(vec![asked]))
     };
-    for version in [12, 13] {
+    for version in served(brokers, ApiKey::Metadata, &[12, 13]) {
         let answer = ask(first(brokers), version, &question(topic.id)).unwrap();
         assert_eq!((names(&answer), answer.topics[0].partitions.len()), (vec![topic.name.clone()], 2));
         let unknown = Uuid::from_u128(7);
@@ -153,7 +159,7 @@ fn by_id(brokers: &Brokers) {
 }
 
 fn bad_name(brokers: &Brokers) {
-    for version in VERSIONS {
+    for version in versions(brokers) {
         for name in ["no blanks", "..", &"x".repeat(250)] {
             let answer = ask(first(brokers), version, &about(version, Some(&[name]))).unwrap();
             let found = error(answer.topics[0].error_code);

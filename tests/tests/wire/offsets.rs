@@ -7,13 +7,14 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
-use kafka_protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
+use kafka_protocol::messages::{ApiKey, ListOffsetsRequest, OffsetForLeaderEpochRequest};
 use steadfast_tests::brokers::Brokers;
 use steadfast_tests::either::Scene;
 use steadfast_tests::kafka::ask;
 
 use crate::records::Batch;
 use crate::topic::{Topic, error, topic_name};
+use crate::versions::served;
 
 pub(crate) const SCENES: &[Scene] = &[
     ("offsets::an_empty_partition_begins_and_ends_at_zero", empty),
@@ -34,6 +35,11 @@ const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
 const LARGEST_TIME: i64 = -3;
 const VERSIONS: [i16; 5] = [1, 4, 6, 8, 10];
+
+/// Those of them that the brokers serve.
+fn versions(brokers: &Brokers) -> Vec<i16> {
+    served(brokers, ApiKey::ListOffsets, &VERSIONS)
+}
 
 /// Error, offset, time and leader epoch.
 type Told = (Option<ResponseError>, i64, i64, i32);
@@ -66,7 +72,7 @@ fn epoch(version: i16) -> i32 {
 
 fn empty(brokers: &Brokers) {
     let topic = Topic::create(brokers, "offsets-empty", 1);
-    for version in VERSIONS {
+    for version in versions(brokers) {
         assert_eq!(listed(&topic, version, EARLIEST), (None, 0, -1, epoch(version)), "version {version}");
         assert_eq!(listed(&topic, version, LATEST), (None, 0, -1, epoch(version)));
         assert_eq!(listed(&topic, version, 0), (None, -1, -1, -1));
@@ -83,7 +89,7 @@ fn timed(brokers: &Brokers, name: &str) -> Topic {
 
 fn ends(brokers: &Brokers) {
     let topic = timed(brokers, "offsets-ends");
-    for version in VERSIONS {
+    for version in versions(brokers) {
         assert_eq!(listed(&topic, version, EARLIEST), (None, 0, -1, epoch(version)), "version {version}");
         assert_eq!(listed(&topic, version, LATEST), (None, 5, -1, epoch(version)));
     }
@@ -91,7 +97,7 @@ fn ends(brokers: &Brokers) {
 
 fn by_time(brokers: &Brokers) {
     let topic = timed(brokers, "offsets-time");
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let told = |offset, time| (None, offset, time, if offset >= 0 { epoch(version) } else { -1 });
         for (time, expected) in [
             (0, told(0, 100)),
@@ -111,7 +117,7 @@ fn largest_time(brokers: &Brokers) {
     let topic = timed(brokers, "offsets-largest");
     topic.fill(0, &Batch::timed(&[(50, "late")]));
     let empty = Topic::create(brokers, "offsets-largest-empty", 1);
-    for version in [7, 8, 10] {
+    for version in served(brokers, ApiKey::ListOffsets, &[7, 8, 10]) {
         assert_eq!(listed(&topic, version, LARGEST_TIME), (None, 3, 400, 0), "version {version}");
         assert_eq!(listed(&empty, version, LARGEST_TIME), (None, -1, -1, -1));
     }
@@ -119,7 +125,7 @@ fn largest_time(brokers: &Brokers) {
 
 fn leader_epochs(brokers: &Brokers) {
     let topic = timed(brokers, "offsets-epochs");
-    for version in VERSIONS.into_iter().filter(|version| *version >= 4) {
+    for version in versions(brokers).into_iter().filter(|version| *version >= 4) {
         let list = |leader_epoch| list(topic.leader(0), version, &topic.name, 0, LATEST, leader_epoch);
         assert_eq!(list(0), (None, 5, -1, 0));
         assert_eq!(list(1), (Some(ResponseError::UnknownLeaderEpoch), -1, -1, -1), "version {version}");
@@ -128,7 +134,7 @@ fn leader_epochs(brokers: &Brokers) {
 
 fn not_the_leader(brokers: &Brokers) {
     let topic = timed(brokers, "offsets-leader");
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let told = list(topic.follower(0), version, &topic.name, 0, LATEST, -1);
         assert_eq!(told, (Some(ResponseError::NotLeaderOrFollower), -1, -1, -1), "version {version}");
     }
@@ -136,7 +142,7 @@ fn not_the_leader(brokers: &Brokers) {
 
 fn unknown(brokers: &Brokers) {
     let topic = timed(brokers, "offsets-unknown");
-    for version in VERSIONS {
+    for version in versions(brokers) {
         for (name, partition) in [("nobody-knows-it", 0), (&*topic.name, 3)] {
             let told = list(topic.leader(0), version, name, partition, LATEST, -1);
             assert_eq!(told, (Some(ResponseError::UnknownTopicOrPartition), -1, -1, -1), "version {version}");
@@ -193,7 +199,7 @@ fn earlier_epoch(brokers: &Brokers) {
         assert_eq!(end_of(epoch, epoch), (None, epoch, 6), "version {version}");
         assert_eq!(end_of(0, 0), (Some(ResponseError::FencedLeaderEpoch), -1, -1), "version {version}");
     }
-    for version in VERSIONS.into_iter().filter(|version| *version >= 4) {
+    for version in versions(brokers).into_iter().filter(|version| *version >= 4) {
         assert_eq!(listed(&topic, version, LATEST), (None, 6, -1, epoch), "version {version}");
         assert_eq!(listed(&topic, version, EARLIEST), (None, 0, -1, 0), "version {version}");
         assert_eq!(listed(&topic, version, 400), (None, 3, 400, 0), "version {version}");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest};
+use kafka_protocol::messages::{ApiKey, InitProducerIdRequest, ProduceRequest};
 use steadfast_tests::brokers::Brokers;
 use steadfast_tests::either::Scene;
 use steadfast_tests::kafka::{Connection, ask};
@@ -13,6 +13,7 @@ use steadfast_tests::within;
 
 use crate::records::{Batch, decoded, values};
 use crate::topic::{Fetch, LIMIT, Topic, error};
+use crate::versions::served;
 
 pub(crate) const SCENES: &[Scene] = &[
     ("produce::records_are_given_offsets_in_order", offsets_in_order),
@@ -35,6 +36,11 @@ pub(crate) const SCENES: &[Scene] = &[
 
 const VERSIONS: [i16; 5] = [3, 7, 9, 12, 13];
 
+/// Those of them that the brokers serve.
+fn versions(brokers: &Brokers) -> Vec<i16> {
+    served(brokers, ApiKey::Produce, &VERSIONS)
+}
+
 fn refusal(written: &PartitionProduceResponse) -> Option<ResponseError> {
     if written.error_code != 0 {
         assert_eq!(written.base_offset, -1, "{written:?}");
@@ -48,7 +54,7 @@ fn content(topic: &Topic) -> Vec<(i64, String)> {
 }
 
 fn offsets_in_order(brokers: &Brokers) {
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let topic = Topic::create(brokers, &format!("produce-order-{version}"), 1);
         for (values, offset) in [(&["a", "b"][..], 0), (&["c"], 2), (&["d", "e", "f"], 3)] {
             let written = topic.write(version, 0, &Batch::of(values));
@@ -80,7 +86,7 @@ fn unknown(brokers: &Brokers) {
     let known = Topic::create(brokers, "produce-unknown", 1);
     let at = known.leader(0);
     let batch = Batch::of(&["a"]).bytes();
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let expected =
             if version < 13 { ResponseError::UnknownTopicOrPartition } else { ResponseError::UnknownTopicId };
         assert_eq!(refusal(&unknown.write_at(at, version, 0, batch.clone())), Some(expected));
@@ -92,7 +98,7 @@ fn unknown(brokers: &Brokers) {
 fn not_the_leader(brokers: &Brokers) {
     let topic = Topic::create(brokers, "produce-leader", 1);
     let leader = topic.partition(0);
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let written = topic.write_at(topic.follower(0), version, 0, Batch::of(&["a"]).bytes());
         assert_eq!(refusal(&written), Some(ResponseError::NotLeaderOrFollower));
         let told = (written.current_leader.leader_id, written.current_leader.leader_epoch);
@@ -101,20 +107,23 @@ fn not_the_leader(brokers: &Brokers) {
     }
     // Where the leader is reached is told beside.
     let at = topic.follower(0);
-    let answer = ask(at, 12, &topic.write_request(12, 0, -1, Batch::of(&["a"]).bytes())).unwrap();
-    let endpoints: Vec<SocketAddr> = answer
-        .node_endpoints
-        .iter()
-        .map(|node| format!("{}:{}", &*node.host, node.port).parse().unwrap())
-        .collect();
-    assert_eq!(endpoints, [topic.leader(0)]);
+    for version in served(brokers, ApiKey::Produce, &[10, 12]) {
+        let records = Batch::of(&["a"]).bytes();
+        let answer = ask(at, version, &topic.write_request(version, 0, -1, records)).unwrap();
+        let endpoints: Vec<SocketAddr> = answer
+            .node_endpoints
+            .iter()
+            .map(|node| format!("{}:{}", &*node.host, node.port).parse().unwrap())
+            .collect();
+        assert_eq!(endpoints, [topic.leader(0)], "version {version}");
+    }
     assert_eq!(content(&topic), []);
 }
 
 fn damaged(brokers: &Brokers) {
     let topic = Topic::create(brokers, "produce-damaged", 1);
     let good = Batch::of(&["a record"]).bytes();
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let mut bytes = good.to_vec();
         *bytes.last_mut().unwrap() ^= 0x40;
         bytes[70] ^= 0x01;
@@ -127,7 +136,7 @@ fn damaged(brokers: &Brokers) {
 fn two_batches(brokers: &Brokers) {
     let topic = Topic::create(brokers, "produce-two", 1);
     let both = [Batch::of(&["a"]).bytes(), Batch::of(&["b"]).bytes()].concat();
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let written = topic.write_at(topic.leader(0), version, 0, Bytes::from(both.clone()));
         assert_eq!(refusal(&written), Some(ResponseError::InvalidRecord), "version {version}");
     }
@@ -138,7 +147,7 @@ fn too_large(brokers: &Brokers) {
     let name = "produce-large";
     brokers.create_topic(name, 1, &[("max.message.bytes", "1000")]).unwrap();
     let topic = Topic::known(brokers, name);
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let refused = refusal(&topic.write(version, 0, &Batch::of(&[&"x".repeat(1_000)])));
         assert_eq!(refused, Some(ResponseError::MessageTooLarge), "version {version}");
         assert_eq!(refusal(&topic.write(version, 0, &Batch::of(&[&"x".repeat(900)]))), None);
@@ -159,7 +168,7 @@ fn acks_none(brokers: &Brokers) {
     let topic = Topic::create(brokers, "produce-acks-none", 1);
     let mut connection = Connection::open(topic.leader(0)).unwrap();
     let batch = Batch::of(&["a"]).bytes();
-    for (version, before) in VERSIONS.into_iter().zip((0..).step_by(2)) {
+    for (version, before) in versions(brokers).into_iter().zip((0..).step_by(2)) {
         connection.send(version, &topic.write_request(version, 0, 0, batch.clone())).unwrap();
         connection.skip();
         let answer = connection.ask(version, &topic.write_request(version, 0, 1, batch.clone())).unwrap();
@@ -211,7 +220,7 @@ fn producer_ids(brokers: &Brokers) {
 }
 
 fn duplicates(brokers: &Brokers) {
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let topic = Topic::create(brokers, &format!("produce-twice-{version}"), 1);
         let producer = new_producer(brokers, 4);
         let batch = |sequence: i32| Batch::of(&["a", "b"]).by(producer, 2 * sequence);
@@ -231,7 +240,7 @@ fn duplicates(brokers: &Brokers) {
 
 fn gaps(brokers: &Brokers) {
     let topic = Topic::create(brokers, "produce-gaps", 1);
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let before = content(&topic).len();
         let producer = new_producer(brokers, 4);
         let write = |sequence| refusal(&topic.write(version, 0, &Batch::of(&["a"]).by(producer, sequence)));
@@ -247,7 +256,7 @@ fn gaps(brokers: &Brokers) {
 
 fn epochs(brokers: &Brokers) {
     let topic = Topic::create(brokers, "produce-epochs", 1);
-    for version in VERSIONS {
+    for version in versions(brokers) {
         let (id, _) = new_producer(brokers, 4);
         let write =
             |epoch, sequence| refusal(&topic.write(version, 0, &Batch::of(&["a"]).by((id, epoch), sequence)));

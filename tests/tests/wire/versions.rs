@@ -23,7 +23,7 @@ pub(crate) const SCENES: &[Scene] = &[
     ("versions::bytes_that_are_no_request_close_the_connection", no_request),
 ];
 
-/// What Kafka 4.2 announces, as far as kafka-protocol knows the versions and clients need them (of transactions, not
+/// What Kafka 4.2 and the embedded cluster announce, as far as kafka-protocol knows the versions and clients need them (of transactions, not
 /// what KIP-890 lets them do when they ask for it). A broker may announce newer ones.
 const KAFKA: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::Produce, 0..=13),
@@ -55,6 +55,41 @@ const KAFKA: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::OffsetDelete, 0..=0),
     (ApiKey::DescribeCluster, 0..=2),
 ];
+/// The newest versions of Kafka 3.9 where they are others. It serves everything from version 0 on (KIP-896).
+const NEWEST_IN_3_9: &[(ApiKey, i16)] = &[
+    (ApiKey::Produce, 11),
+    (ApiKey::Fetch, 17),
+    (ApiKey::ListOffsets, 9),
+    (ApiKey::Metadata, 12),
+    (ApiKey::DescribeGroups, 5),
+    (ApiKey::DescribeCluster, 1),
+];
+
+/// Of these versions of an API, those that the brokers announce.
+pub(crate) fn served(brokers: &Brokers, api: ApiKey, versions: &[i16]) -> Vec<i16> {
+    let announced = range(&asked(brokers), api).unwrap();
+    versions.iter().copied().filter(|version| announced.contains(version)).collect()
+}
+
+fn asked(brokers: &Brokers) -> ApiVersionsResponse {
+    ask(*brokers.addresses().values().next().unwrap(), 4, &request()).unwrap()
+}
+
+/// Whether the brokers are of a Kafka before 4.0: it serves what that removed.
+fn is_kafka_3(brokers: &Brokers) -> bool {
+    range(&asked(brokers), ApiKey::Fetch).unwrap().contains(&0)
+}
+
+fn expected(brokers: &Brokers) -> Vec<(ApiKey, RangeInclusive<i16>)> {
+    let kafka_3 = is_kafka_3(brokers);
+    let of_3_9 =
+        |api: ApiKey| NEWEST_IN_3_9.iter().find(|(other, _)| *other == api).map(|(_, newest)| *newest);
+    let range = |(api, range): &(ApiKey, RangeInclusive<i16>)| match kafka_3 {
+        true => (*api, 0..=of_3_9(*api).unwrap_or(*range.end())),
+        false => (*api, range.clone()),
+    };
+    KAFKA.iter().map(range).collect()
+}
 
 fn request() -> ApiVersionsRequest {
     ApiVersionsRequest::default()
@@ -69,12 +104,13 @@ fn range(answer: &ApiVersionsResponse, api: ApiKey) -> Option<RangeInclusive<i16
 }
 
 fn announced(brokers: &Brokers) {
+    let kafka = expected(brokers);
     for at in brokers.addresses().values() {
         for version in 0..=4 {
             let request = if version < 3 { ApiVersionsRequest::default() } else { request() };
             let answer = ask(*at, version, &request).unwrap();
             assert_eq!(error(answer.error_code), None);
-            for (api, expected) in KAFKA {
+            for (api, expected) in &kafka {
                 let found = range(&answer, *api).unwrap_or_else(|| panic!("{api:?} is not announced"));
                 let known = *found.start()..=*found.end().min(expected.end());
                 assert_eq!(&known, expected, "{api:?} in version {version}");
@@ -136,12 +172,9 @@ fn expect_closed(brokers: &Brokers, frame: &[u8]) {
 }
 
 fn not_served(brokers: &Brokers) {
-    for (api, version, header_version) in [
-        (ApiKey::Metadata, 99, 2),
-        (ApiKey::Fetch, 3, 1),
-        (ApiKey::OffsetCommit, 1, 1),
-        (ApiKey::Produce, 2, 1),
-    ] {
+    let removed = [(ApiKey::Fetch, 3, 1), (ApiKey::OffsetCommit, 1, 1), (ApiKey::Produce, 2, 1)];
+    let removed = removed.into_iter().filter(|_| !is_kafka_3(brokers));
+    for (api, version, header_version) in removed.chain([(ApiKey::Metadata, 99, 2)]) {
         expect_closed(brokers, &frame(api, version, header_version, &[0; 64]));
     }
 }

@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use steadfast_bench::machine;
 use steadfast_bench::scene::{Opening, PARTITIONS, Proof, RATE, Scene, Shift};
 use steadfast_bench::seen::first_written_after;
 use steadfast_bench::story;
 use steadfast_sim::proxy::{Nodes, Old};
-use steadfast_tests::kafka::{Cluster, missing};
+use steadfast_tests::kafka::{Cluster, Version, missing};
 
 /// Moves every endpoint of a real three-broker Kafka while steadfast consumes from it, and tells what happened.
 #[derive(Parser)]
@@ -50,7 +49,7 @@ fn main() -> ExitCode {
 fn play(how: How) -> io::Result<Proof> {
     let begun = Instant::now();
     let step = |text: &str| println!("{:>5.1} s  {text}", begun.elapsed().as_secs_f64());
-    let kafka = machine::kafka_version();
+    let kafka = Version::chosen();
     step(&format!(
         "Apache Kafka {kafka} starts, three brokers: about 15 s (the first time, Maven fetches it)"
     ));

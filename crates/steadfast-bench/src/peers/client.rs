@@ -4,9 +4,9 @@ use std::io;
 
 use clap::ValueEnum;
 use steadfast_tests::checker::Checker;
+use steadfast_tests::kafka::Version;
 
 use super::{java, rskafka, steadfast};
-use crate::machine;
 
 /// A client of Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,7 +99,7 @@ impl Client {
     pub fn version(self) -> String {
         match self {
             Client::Steadfast => env!("CARGO_PKG_VERSION").to_owned(),
-            Client::JavaClassic | Client::Java848 => format!("kafka-clients {}", machine::kafka_version()),
+            Client::JavaClassic | Client::Java848 => format!("kafka-clients {}", Version::chosen()),
             Client::LibrdkafkaClassic | Client::Librdkafka848 => librdkafka_version(),
             Client::Rskafka => locked("rskafka").to_owned(),
         }

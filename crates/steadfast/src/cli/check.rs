@@ -1,6 +1,8 @@
 //! `steadfast check`: configuration, names, connections, cluster, topics and group coordinator, each a row with
 //! result and advice.
 
+mod warnings;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ struct Row {
 #[serde(rename_all = "lowercase")]
 enum Outcome {
     Ok,
+    /// It works now. It is no reason to exit with 1.
+    Warning,
     Failed,
 }
 
@@ -58,6 +62,7 @@ pub fn check(args: &CheckArgs) -> Exit {
     };
     let valid = format!("{} is valid", args.config.config.display());
     let mut rows = vec![ok("configuration", valid)];
+    rows.extend(warnings::of_settings(&config));
     let mut exit = Exit::Fine;
     if !args.offline {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -78,6 +83,10 @@ fn ok(check: impl Into<String>, detail: impl Into<String>) -> Row {
     Row { check: check.into(), result: Outcome::Ok, detail: detail.into(), advice: String::new() }
 }
 
+fn warning(check: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) -> Row {
+    Row { result: Outcome::Warning, ..failed(check, detail, advice) }
+}
+
 fn failed(check: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) -> Row {
     Row { check: check.into(), result: Outcome::Failed, detail: detail.into(), advice: advice.into() }
 }
@@ -94,6 +103,7 @@ async fn online(config: &Config, rows: &mut Vec<Row>) -> Exit {
     let Some(connection) = connected else {
         return if denied { Exit::Denied } else { Exit::Unreachable };
     };
+    rows.extend(warnings::of_bootstrap(config, &connection.opened().view));
     brokers(config, &connection, rows).await;
     topics(config, &connection, rows).await;
     rows.push(coordinator(config, &connection).await);
@@ -206,6 +216,10 @@ async fn brokers(config: &Config, connection: &Connection, rows: &mut Vec<Row>) 
     for (node, endpoint) in &connection.opened().view.endpoints {
         let advertised = &endpoint.address;
         let reached = config.endpoint_overrides.get(advertised).unwrap_or(advertised);
+        if let Some(row) = warnings::unresolved(node, advertised, reached).await {
+            rows.push(row);
+            continue;
+        }
         let (row, connection) = connect(config, reached).await;
         let advice = match connection.map_err(|error| error.failure) {
             Err(ConnectFailure::Io(_) | ConnectFailure::Timeout { .. }) => format!(
@@ -280,6 +294,7 @@ fn print(output: Output, rows: &[Row]) {
             for row in rows {
                 let result = match row.result {
                     Outcome::Ok => "ok",
+                    Outcome::Warning => "warn",
                     Outcome::Failed => "FAILED",
                 };
                 println!("{result:<6}  {:<width$}  {}", row.check, row.detail);

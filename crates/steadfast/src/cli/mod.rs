@@ -10,11 +10,15 @@ pub use crate::exit::Exit;
 
 pub mod check;
 pub mod completions;
+pub mod config;
 pub mod demo;
+pub mod history;
 pub mod man;
+pub mod probe;
 pub mod proxy;
 pub mod quarantine;
 pub mod run;
+mod status;
 
 /// A Kafka consumer that keeps its place while the cluster's endpoints drift.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -34,11 +38,17 @@ pub enum Command {
     Check(CheckArgs),
     /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
     Demo(DemoArgs),
+    /// Another client's configuration as ours; the settings in force.
+    Config(config::ConfigCommandArgs),
+    /// Tell what became of endpoints, consumers and the group: a story in Markdown, ready for a postmortem.
+    History(history::HistoryArgs),
     /// Show the partitions that stand still, and let them go on.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
     /// Stand in front of a cluster and move its advertised endpoints on command, to try any client.
     Proxy(proxy::ProxyArgs),
+    /// Ask a running service whether it lives, or whether it is ready.
+    Probe(probe::ProbeArgs),
     /// Print what a shell needs to complete this command line.
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write those of all commands into a directory.
@@ -103,6 +113,9 @@ pub struct RunArgs {
     /// Do not watch the file for changes (SIGHUP still reads it again).
     #[arg(long)]
     pub no_watch_config: bool,
+    /// On a terminal: no line at the bottom that says how it does.
+    #[arg(long)]
+    pub no_status: bool,
     /// Consume to the end offsets as they are at the start, commit, leave the group and exit 0.
     #[arg(long)]
     pub until_end: bool,
@@ -175,8 +188,11 @@ pub fn main() -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Config(args) => config::config(args),
+        Command::History(args) => history::history(args),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Proxy(args) => proxy::proxy(args),
+        Command::Probe(args) => probe::probe(args),
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => man::man(args),
     }
@@ -194,7 +210,7 @@ pub enum Output {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    a check found something, or a demo did not keep its place
+  1    a check or a probe found something, or a demo did not keep its place
   64   wrong usage
   69   the cluster could not be reached
   70   internal error
@@ -312,6 +328,8 @@ mod tests {
             "steadfast demo --partitions 0",
             "steadfast demo --rate 0",
             "steadfast demo --mode dropped",
+            "steadfast probe",
+            "steadfast probe live --address localhost",
             "steadfast completions",
             "steadfast completions basic",
         ] {

@@ -6,7 +6,9 @@ use std::panic::PanicHookInfo;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use super::status::{self, Screen};
 use super::{ConfigArgs, Exit, RunArgs};
 use crate::config::watcher::Source;
 use crate::config::{Config, ConfigError, LogFormat, LogLevel};
@@ -23,10 +25,18 @@ pub fn run(args: &RunArgs) -> Exit {
             return Exit::Configuration;
         }
     };
-    log_to_stderr(&config);
+    let screen = (!args.no_status && status::is_possible(&config)).then(Screen::stderr);
+    match &screen {
+        Some(screen) => log_to(&config, BoxMakeWriter::new(screen.clone())),
+        None => log_to_stderr(&config),
+    }
     let service = Service::new(config).reload_from(source, !args.no_watch_config);
     let service = if args.until_end { service.until_end(args.start_timeout) } else { service };
-    service.run()
+    let Some(screen) = screen else { return service.run() };
+    let shown = screen.clone();
+    let exit = service.on_start(move |control| shown.show(control)).run();
+    screen.end();
+    exit
 }
 
 /// The configuration, and what it was made from.
@@ -38,7 +48,7 @@ pub fn load(args: &ConfigArgs) -> Result<(Config, Source), ConfigError> {
 }
 
 /// Variables that are no text cannot be ours.
-fn environment() -> Vec<(String, String)> {
+pub(super) fn environment() -> Vec<(String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
@@ -47,6 +57,10 @@ fn environment() -> Vec<(String, String)> {
 
 /// One line per event on standard error: JSON when it is no terminal.
 pub fn log_to_stderr(config: &Config) {
+    log_to(config, BoxMakeWriter::new(std::io::stderr));
+}
+
+fn log_to(config: &Config, writer: BoxMakeWriter) {
     let format = match config.log.format {
         LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,
@@ -64,7 +78,7 @@ pub fn log_to_stderr(config: &Config) {
     let subscriber = tracing_subscriber::fmt()
         .event_format(lines)
         .with_max_level(LevelFilter::from_level(level))
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .finish();
     // A program that embeds the command may have set one already.
     let _ = tracing::subscriber::set_global_default(subscriber);

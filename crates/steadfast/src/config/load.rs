@@ -24,7 +24,7 @@ impl Config {
         sets: &[String],
     ) -> Result<Config, ConfigError> {
         let path = path.as_ref();
-        let text = read(path).map_err(|error| ConfigError::new(vec![unreadable(path, &error)]))?;
+        let text = text(path)?;
         Config::from_text(path, &text, environment, sets)
     }
 
@@ -52,8 +52,13 @@ impl Config {
     }
 }
 
+/// The text of the configuration file.
+pub(super) fn text(path: &Path) -> Result<String, ConfigError> {
+    read(path).map_err(|error| ConfigError::new(vec![unreadable(path, &error)]))
+}
+
 /// The text of the file, unless it is too large or no UTF-8.
-fn read(path: &Path) -> io::Result<String> {
+pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
     match text.len() as u64 > LARGEST_FILE {

@@ -6,6 +6,7 @@
 //!        └──────────────── reference: the one list of keys ────────────────┘
 //! ```
 
+pub mod import;
 pub mod reference;
 
 mod changes;
@@ -23,6 +24,7 @@ mod problem;
 mod raw;
 mod read;
 mod secrets;
+mod shown;
 mod sizes;
 mod valid;
 pub mod watcher;
@@ -37,6 +39,7 @@ pub use choices::{
 };
 pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};
+pub use shown::Shown;
 pub use valid::{
     Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Elsewhere, Errors, Fetch, FileSink, Http, Kafka,
     KafkaSink, Log, Offsets, Respawn, SecuritySettings, Sink, State,

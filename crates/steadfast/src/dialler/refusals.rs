@@ -32,7 +32,7 @@ impl Refusals {
         Refusals { events, standing: Mutex::default() }
     }
 
-    /// Why the last broker refused us that did, while none has accepted us since.
+    /// Why a broker refuses us, if one does.
     pub(crate) fn denied(&self) -> Option<String> {
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         standing

@@ -54,17 +54,17 @@ impl Manager {
     /// Tells how the service stands and, as long as its threads turn, that they do. Never ends.
     pub(super) async fn look_on(self, env: Env, vitals: Vitals) {
         let limit = sd_notify::watchdog_enabled();
-        // A look may take as long as the pause before it, and both are to fit into half of the limit.
-        let every = limit.map_or(LOOK, |limit| LOOK.min(limit / 4));
+        let every = limit.map_or(LOOK, |limit| LOOK.min(limit / 2));
         let mut looks = interval(every.max(Duration::from_millis(1)));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = String::new();
         loop {
             looks.tick().await;
-            if limit.is_some() && env.placement.turns(every).await {
+            let now = env.now();
+            if limit.is_some() && vitals.turning(now).iter().all(|thread| thread.ok) {
                 tell(&[NotifyState::Watchdog]);
             }
-            let status = status(&vitals.read(env.now()));
+            let status = status(&vitals.read(now));
             if status != told {
                 tell(&[NotifyState::Status(&status)]);
                 told = status;

@@ -1,5 +1,4 @@
 //! A service for tests, without any actor: the tests write what actors would.
-#![expect(clippy::unwrap_used, reason = "a sample that cannot be made fails its test")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

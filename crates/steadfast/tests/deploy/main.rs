@@ -3,8 +3,13 @@
 //! configuration's own rules. A program that is missing ignores its trial or, with CI=true, fails it.
 #![expect(clippy::unwrap_used, reason = "what fails here fails its trial")]
 
+mod container;
+mod examples;
+mod kubernetes;
 mod manager;
+mod mounted;
 mod pages;
+mod probe;
 mod programs;
 mod systemd;
 
@@ -14,7 +19,15 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
-    let trials = [manager::trials(), pages::trials(), systemd::trials()];
+    let trials = [
+        container::trials(),
+        examples::trials(),
+        kubernetes::trials(),
+        manager::trials(),
+        pages::trials(),
+        probe::trials(),
+        systemd::trials(),
+    ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
 

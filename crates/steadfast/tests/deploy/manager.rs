@@ -1,6 +1,7 @@
 //! What a service manager hears from the binary, over a socket like systemd's (sd_notify(3)).
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A service manager with one service.
-struct Manager {
+pub(crate) struct Manager {
     socket: UnixDatagram,
     service: Child,
     directory: TempDir,
@@ -34,11 +35,20 @@ struct Manager {
 impl Manager {
     /// Starts the service, whose cluster is away, with these lines at the end of its configuration.
     fn start(more: &str, watchdog: Option<Duration>) -> Manager {
+        Manager::with(&configuration(more), watchdog)
+    }
+
+    /// The same with its probes on this address.
+    pub(crate) fn probed_at(address: SocketAddr) -> Manager {
+        Manager::with(&configuration("").replace("\"off\"", &format!("\"{address}\"")), None)
+    }
+
+    fn with(configuration: &str, watchdog: Option<Duration>) -> Manager {
         let directory = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         socket.set_read_timeout(Some(LIMIT)).unwrap();
         let config = directory.path().join("steadfast.toml");
-        std::fs::write(&config, configuration(more)).unwrap();
+        std::fs::write(&config, configuration).unwrap();
         let mut command = Command::new(STEADFAST);
         command
             .args(["run", "--no-watch-config", "--config"])
@@ -64,7 +74,7 @@ impl Manager {
     }
 
     /// The first message for which `wanted` holds; all before it are passed over.
-    fn hear_until(&self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn hear_until(&self, wanted: impl Fn(&str) -> bool) -> String {
         (0..100).map(|_| self.hear()).find(|message| wanted(message)).unwrap()
     }
 
@@ -88,7 +98,8 @@ impl Drop for Manager {
 /// Nobody listens on the discard port.
 fn configuration(more: &str) -> String {
     format!(
-        "topics = [\"orders\"]\n[kafka]\n\"bootstrap.servers\" = \"127.0.0.1:9\"\n\"group.id\" = \"billing\"\n\
+        "topics = [\"orders\"]\nhttp.listen = \"off\"\n\
+         [kafka]\n\"bootstrap.servers\" = \"127.0.0.1:9\"\n\"group.id\" = \"billing\"\n\
          [sink]\ntype = \"discard\"\n{more}"
     )
 }
