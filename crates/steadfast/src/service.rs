@@ -260,6 +260,7 @@ impl Service {
     }
 
     async fn live(mut self, env: Env, orders: Orders, manager: Option<Manager>) -> Exit {
+        let instance = self.config.instance().to_owned();
         let configured = watch::Sender::new(Arc::new(self.config));
         let handlers = match self.handlers.take() {
             Some(handlers) => handlers,
@@ -271,7 +272,6 @@ impl Service {
                 }
             },
         };
-        let instance = self.config.instance().to_owned();
         let noting = self.ledger.take().map(|ledger| ledger.listener(instance));
         let dead_letters = match self.dead_letters.take() {
             Some(target) => Some(target),
