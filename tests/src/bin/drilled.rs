@@ -111,8 +111,8 @@ impl Handler<Batch> for Drilled {
         let partition = batch.partition().index;
         assert!(!self.drill.orders().poisoned.contains(&partition), "partition {partition} is poisoned");
         if self.drill.orders().reject.remove(&partition) {
-            let first = batch.records().flatten().map(|record| record.offset).next();
-            return batch.rejected(first.unwrap_or(batch.from()), "told to reject it");
+            let first = batch.records().flatten().map(|record| record.offset).next().unwrap_or(batch.from());
+            return batch.rejected(first, "told to reject it");
         }
         // What is not worth an ack any more comes again.
         if !batch.is_current() {

@@ -120,6 +120,7 @@ mod tests {
              [+]fetch ok: 0.8 s ago, limit 30.5 s\n\
              [+]handlers ok: nothing is being processed\n\
              [+]commit ok: stored 0.8 s ago\n\
+             [+]target ok: no target is away\n\
              [+]quarantine ok: no partition is quarantined\n\
              [+]stall ok: no partition stands still\n\
              readyz check passed\n"
