@@ -271,7 +271,7 @@ impl Service {
                 }
             },
         };
-        let instance = self.config.instance().to_owned();
+        let instance = configured.borrow().instance().to_owned();
         let noting = self.ledger.take().map(|ledger| ledger.listener(instance));
         let dead_letters = match self.dead_letters.take() {
             Some(target) => Some(target),

@@ -176,6 +176,6 @@ mod tests {
         let rows: Vec<&str> =
             written.split(['\r', '\n']).map(|row| row.trim_start_matches("\x1b[K")).collect();
         assert_eq!(rows.iter().filter(|row| row.starts_with("log")).count(), 800);
-        assert!(rows.iter().all(|row| whole(row)), "{rows:?}");
+        assert!(rows.iter().all(whole), "{rows:?}");
     }
 }
