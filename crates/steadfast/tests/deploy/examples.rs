@@ -24,5 +24,5 @@ fn loaded() {
         }
         found += 1;
     }
-    assert!(found >= 5, "only {found} examples");
+    assert!(found >= 6, "only {found} examples");
 }
