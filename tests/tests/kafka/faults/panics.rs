@@ -11,7 +11,7 @@ use steadfast_tests::stage::Stage;
 
 use super::DRILLED;
 use super::lives::Lives;
-use crate::rehearsal::{BACKLOG, LIMIT, Opening, Rehearsal, backlog, expect_clean, keeping_up};
+use crate::rehearsal::{BACKLOG, LIMIT, Opening, PARTITIONS, Rehearsal, backlog, expect_clean, keeping_up};
 
 pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
