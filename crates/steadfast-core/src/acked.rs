@@ -51,16 +51,19 @@ impl Acked {
         self.prefix
     }
 
-    /// Adds a span, in any order, overlapping or not.
-    pub fn add(&mut self, span: Span) {
+    /// Adds a span, in any order, overlapping or not. The prefix grows no further than `position`: what was
+    /// acknowledged past it, before a rewind, is kept until it is claimed again.
+    pub fn add(&mut self, span: Span, position: Offset) {
         if span.is_empty() || span.next <= self.prefix {
             return;
         }
-        let merged = self.merge(span);
-        if merged.from <= self.prefix {
-            self.prefix = merged.next;
-        } else {
-            self.beyond.insert(merged.from, merged.next);
+        let mut rest = self.merge(span);
+        if rest.from <= self.prefix {
+            self.prefix = rest.next.min(position.max(self.prefix));
+            rest.from = self.prefix;
+        }
+        if !rest.is_empty() {
+            self.beyond.insert(rest.from, rest.next);
         }
     }
 
@@ -111,10 +114,22 @@ mod tests {
     #[test]
     fn a_gap_holds_the_prefix_until_it_is_closed() {
         let mut acked = Acked::below(Offset(0));
-        acked.add(span(10, 20));
+        acked.add(span(10, 20), Offset(20));
         assert_eq!((acked.prefix(), acked.gaps()), (Offset(0), 1));
-        acked.add(span(0, 10));
+        acked.add(span(0, 10), Offset(20));
         assert_eq!((acked.prefix(), acked.gaps()), (Offset(20), 0));
+    }
+
+    #[test]
+    fn the_prefix_never_passes_the_position() {
+        let mut acked = Acked::below(Offset(0));
+        acked.add(span(10, 20), Offset(20));
+        acked.add(span(0, 10), Offset(10));
+        assert_eq!((acked.prefix(), acked.within(span(10, 20))), (Offset(10), vec![span(10, 20)]));
+        acked.add(span(10, 12), Offset(12));
+        assert_eq!((acked.prefix(), acked.within(span(10, 20))), (Offset(12), vec![span(12, 20)]));
+        acked.add(span(12, 30), Offset(30));
+        assert_eq!((acked.prefix(), acked.gaps()), (Offset(30), 0));
     }
 
     proptest! {
@@ -123,7 +138,7 @@ mod tests {
             let mut acked = Acked::below(Offset(0));
             let mut model = BTreeSet::new();
             for (from, length) in spans {
-                acked.add(span(from, from + length));
+                acked.add(span(from, from + length), Offset(100));
                 model.extend(from..from + length);
                 let prefix = (0..).find(|offset| !model.contains(offset)).unwrap();
                 prop_assert_eq!(acked.prefix(), Offset(prefix));

@@ -370,7 +370,7 @@ impl Progress {
         if self.lease() != Some(lease) || span.next > self.position.offset {
             return Ack::Ended;
         }
-        self.acked.add(span);
+        self.acked.add(span, self.position.offset);
         let acked = self.acked.prefix();
         let first = self.epochs.iter().rposition(|(from, _)| *from <= acked).unwrap_or(0);
         self.epochs.drain(..first);

@@ -279,6 +279,23 @@ fn after_a_crash_of_the_handler_only_what_was_not_acked_is_fetched_again() {
 }
 
 #[test]
+fn what_was_acked_beyond_the_position_counts_when_it_is_claimed_again() {
+    let mut progress = running();
+    let one = ConsumerIncarnation(1);
+    granted(progress.claim(one, progress.position(), Offset(5), LeaderEpoch(3)));
+    let second = granted(progress.claim(one, progress.position(), Offset(9), LeaderEpoch(4)));
+    progress.ack(second.lease, Span::new(Offset(5), Offset(9)));
+    progress.returned(second.lease);
+    let shorter = granted(progress.claim(one, progress.position(), Offset(5), LeaderEpoch(3)));
+    progress.ack(shorter.lease, Span::new(Offset(0), Offset(5)));
+    assert_eq!((progress.acked(), progress.position().offset), (Offset(5), Offset(5)));
+    let skipped = granted(progress.claim(one, progress.position(), Offset(7), LeaderEpoch(4)));
+    assert_eq!(skipped.skip, [Span::new(Offset(5), Offset(7))]);
+    progress.ack(skipped.lease, Span::new(Offset(5), Offset(7)));
+    assert_eq!((progress.acked(), progress.position().offset), (Offset(7), Offset(7)));
+}
+
+#[test]
 fn a_commit_carries_the_leader_epoch_of_the_last_acked_record() {
     let mut progress = running();
     let one = ConsumerIncarnation(1);
