@@ -336,7 +336,8 @@ pub fn binary() -> io::Result<PathBuf> {
 }
 
 fn build() -> io::Result<PathBuf> {
-    Ok(built(&["--bin", "steadfast"])?.join("steadfast"))
+    // With an integration test of its package the binary is built too.
+    Ok(built(&["--test", "documents"])?.join("steadfast"))
 }
 
 /// An example of the library, built as [`binary`] is.
@@ -347,20 +348,24 @@ pub fn example(name: &str) -> io::Result<PathBuf> {
     Ok(built(&["--example", name])?.join("examples").join(name))
 }
 
-/// Builds what these arguments name in the profile of the test: the directory of its results.
+/// Builds what these arguments name in the profile of the test: the directory of its results. As `cargo test
+/// --workspace` builds it, which has built it already when all suites are run.
 fn built(what: &[&str]) -> io::Result<PathBuf> {
     // target/<profile>/deps/kafka-0123: two levels up is where binaries are.
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or_else(|| io::Error::other("no target directory"))?;
     let release = profile.file_name().is_some_and(|name| name == "release");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "steadfast"]).args(what);
+    cargo.args(["test", "--quiet", "--no-run", "--workspace"]).args(what);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if release {
         cargo.arg("--release");
     }
+    if cfg!(feature = "librdkafka") {
+        cargo.args(["--features", "steadfast-tests/librdkafka,steadfast-bench/librdkafka"]);
+    }
     if !cargo.status()?.success() {
-        return Err(io::Error::other(format!("cargo build {} failed", what.join(" "))));
+        return Err(io::Error::other(format!("cargo could not build what {} names", what.join(" "))));
     }
     Ok(profile.to_owned())
 }
