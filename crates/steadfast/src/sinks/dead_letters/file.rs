@@ -5,15 +5,17 @@
 //!  "error":{"stage":"TASK_PUT","class":"…","message":"…","group":"billing","instance":"one","next":8}}
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Shared};
 use serde_json::json;
+use steadfast_core::ids::Partition;
 use steadfast_kafka::records::batch;
 use tokio::sync::oneshot;
 
@@ -27,21 +29,65 @@ pub struct LetterFile {
     path: PathBuf,
     head: Letterhead,
     writer: Mutex<Option<Sender<Job>>>,
+    /// What the thread was given and nobody has heard the end of: one line of a partition, however often it is asked
+    /// for while the disk does not answer.
+    outstanding: Mutex<BTreeMap<Partition, Outstanding>>,
 }
 
 struct Job {
-    line: Vec<u8>,
-    written: oneshot::Sender<Result<(), RotationError>>,
+    line: Arc<Vec<u8>>,
+    written: oneshot::Sender<Written>,
+}
+
+/// Whether the line is on the disk, or why not.
+type Written = Result<(), String>;
+
+#[derive(Clone)]
+struct Outstanding {
+    line: Arc<Vec<u8>>,
+    written: Shared<oneshot::Receiver<Written>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LetterFile {
     /// Letters are appended to the file at `path`.
     pub fn new(path: PathBuf, head: Letterhead) -> LetterFile {
-        LetterFile { path, head, writer: Mutex::default() }
+        LetterFile { path, head, writer: Mutex::default(), outstanding: Mutex::default() }
+    }
+
+    /// What is under way for the partition; if that is nothing, this line from now on.
+    fn begun(&self, partition: &Partition, line: &Arc<Vec<u8>>) -> std::io::Result<Outstanding> {
+        let mut outstanding = locked(&self.outstanding);
+        if let Some(begun) = outstanding.get(partition) {
+            return Ok(begun.clone());
+        }
+        let (written, answer) = oneshot::channel();
+        self.hand_over(Job { line: Arc::clone(line), written })?;
+        let begun = Outstanding { line: Arc::clone(line), written: answer.shared() };
+        outstanding.insert(partition.clone(), begun.clone());
+        Ok(begun)
+    }
+
+    /// Waits for what is under way for the partition, until that was this line.
+    async fn written(&self, partition: &Partition, line: &Arc<Vec<u8>>) -> Written {
+        loop {
+            let begun = self.begun(partition, line).map_err(|error| error.to_string())?;
+            let written = begun.written.await;
+            let mut outstanding = locked(&self.outstanding);
+            if outstanding.get(partition).is_some_and(|other| Arc::ptr_eq(&other.line, &begun.line)) {
+                outstanding.remove(partition);
+            }
+            if begun.line == *line {
+                return written.unwrap_or_else(|_| Err("its writer has ended".to_owned()));
+            }
+        }
     }
 
     fn hand_over(&self, job: Job) -> std::io::Result<()> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = locked(&self.writer);
         let jobs = match writer.take() {
             Some(jobs) => jobs,
             None => {
@@ -64,13 +110,8 @@ impl LetterFile {
 impl DeadLetters for LetterFile {
     fn put<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<(), NotTaken>> {
         async move {
-            let (written, answer) = oneshot::channel();
-            let handed = self.hand_over(Job { line: line(letter, &self.head), written });
-            handed.map_err(|error| NotTaken::Away(error.to_string()))?;
-            match answer.await {
-                Ok(written) => written.map_err(|error| NotTaken::Away(error.to_string())),
-                Err(_) => Err(NotTaken::Away("its writer has ended".to_owned())),
-            }
+            let line = Arc::new(line(letter, &self.head));
+            self.written(&letter.partition, &line).await.map_err(NotTaken::Away)
         }
         .boxed()
     }
@@ -84,7 +125,7 @@ fn write_all(path: &Path, waiting: &Receiver<Job>) {
             file = None;
         }
         // Who asked may have stopped waiting.
-        let _ = written.send(outcome);
+        let _ = written.send(outcome.map_err(|error| error.to_string()));
     }
 }
 
@@ -143,9 +184,12 @@ fn line(letter: &Letter, head: &Letterhead) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::Value;
     use steadfast_core::acked::Span;
-    use steadfast_core::ids::{NodeId, Offset, Partition};
+    use steadfast_core::ids::{NodeId, Offset};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::consume::letter::Cause;
@@ -190,5 +234,37 @@ mod tests {
         std::fs::create_dir(place.path().join("later")).unwrap();
         file.put(&letter(7)).await.unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_letter_that_is_asked_for_again_while_the_disk_hangs_is_written_once() {
+        let (jobs, waiting) = channel();
+        let file = LetterFile::new("unused".into(), head());
+        *file.writer.lock().unwrap() = Some(jobs);
+        for _ in 0..3 {
+            assert!(timeout(Duration::from_secs(60), file.put(&letter(7))).await.is_err());
+        }
+        waiting.recv().unwrap().written.send(Ok(())).unwrap();
+        file.put(&letter(7)).await.unwrap();
+        assert!(waiting.try_recv().is_err(), "its other tries had waited for the first one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_letter_of_a_partition_waits_for_the_one_that_was_given_up() {
+        let (jobs, waiting) = channel();
+        let file = LetterFile::new("unused".into(), head());
+        *file.writer.lock().unwrap() = Some(jobs);
+        let mut given = Vec::new();
+        for offset in [7, 8] {
+            assert!(timeout(Duration::from_secs(60), file.put(&letter(offset))).await.is_err());
+            given.extend(waiting.try_iter());
+        }
+        assert_eq!(given.len(), 1);
+        given.remove(0).written.send(Err("no space".to_owned())).unwrap();
+        assert!(timeout(Duration::from_secs(60), file.put(&letter(8))).await.is_err());
+        let job = waiting.try_recv().unwrap();
+        assert_eq!(*job.line, line(&letter(8), &head()), "what became of the other one is not its answer");
+        job.written.send(Ok(())).unwrap();
+        file.put(&letter(8)).await.unwrap();
     }
 }
