@@ -1,12 +1,12 @@
 //! `control.sock` in the state directory: how a person's command reaches the service that runs.
 //!
 //! One connection at a time, one request and one answer, each a line of JSON, within a deadline. Only the user that
-//! runs the service may connect.
+//! runs the service is answered, and root.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -76,49 +76,78 @@ pub struct Row {
     pub reason: String,
 }
 
-/// The socket. It is gone with this value.
+/// The socket. If it could be opened, it is gone with this value.
 pub(crate) struct ControlSocket {
     path: PathBuf,
-    serving: Arc<Mutex<Option<AbortHandle>>>,
+    held: Arc<Mutex<Held>>,
 }
+
+/// What ends with the socket.
+#[derive(Default)]
+struct Held {
+    serving: Option<AbortHandle>,
+    /// What stands at the path, if this process put it there: another service may have its own there.
+    file: Option<FileId>,
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
 
 impl ControlSocket {
     /// The socket in this directory; it is not there before it is opened.
     pub(crate) fn within(directory: &Path) -> ControlSocket {
-        ControlSocket { path: directory.join(NAME), serving: Arc::default() }
+        ControlSocket { path: directory.join(NAME), held: Arc::default() }
     }
 
     /// What opens it, once there is something to control. Without it the service does its work all the same.
     pub(crate) fn opener(&self, io: tokio::runtime::Handle) -> impl FnOnce(Control) + Send + use<> {
-        let (path, serving) = (self.path.clone(), Arc::clone(&self.serving));
+        let (path, held) = (self.path.clone(), Arc::clone(&self.held));
         move |control| {
+            let of_task = Arc::clone(&held);
             let task = io.spawn(async move {
-                match listen(&path).await {
-                    Ok(listener) => serve(&listener, &control).await,
+                match listen(&path, &of_task).await {
+                    Ok(door) => serve(&door, &control).await,
                     Err(error) => {
                         let error = error.to_string();
                         tracing::warn!(error, ?path, "steadfast quarantine cannot reach this service");
                     }
                 }
             });
-            *serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
+            held.lock().unwrap_or_else(PoisonError::into_inner).serving = Some(task.abort_handle());
         }
     }
 }
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        if let Some(task) = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
+        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        // Before the listener is closed: until then nobody else's file has this inode.
+        if held.file.is_some() && file_id(&self.path).ok() == held.file {
             // What stays behind is replaced by the next service.
             let _ = fs::remove_file(&self.path);
+        }
+        if let Some(task) = held.serving {
+            task.abort();
         }
     }
 }
 
-/// Listens at `path`, where a service that is gone may have left its socket. Nobody but its owner can connect, from the
-/// first moment on: it gets its name last.
-async fn listen(path: &Path) -> io::Result<UnixListener> {
+fn file_id(path: &Path) -> io::Result<FileId> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+/// What listens, and for whom.
+struct Door {
+    listener: UnixListener,
+    /// The user that this process runs as: files that it makes are this one's.
+    owner: u32,
+}
+
+/// Listens at `path`, where a service that is gone may have left its socket, and notes in `held` what it puts there. The
+/// file gets its mode before its name. Who knows the name that it has before may connect until it has its mode: who comes
+/// is asked for in [`Door::admits`].
+async fn listen(path: &Path, held: &Mutex<Held>) -> io::Result<Door> {
     let length = path.as_os_str().len();
     if length > LONGEST_PATH {
         let what = format!(
@@ -134,13 +163,26 @@ async fn listen(path: &Path) -> io::Result<UnixListener> {
     let _ = fs::remove_file(&fresh);
     let listener = UnixListener::bind(&fresh)?;
     fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
+    let owner = fs::symlink_metadata(&fresh)?.uid();
+    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    held.file = Some(file_id(&fresh)?);
     fs::rename(&fresh, path)?;
-    Ok(listener)
+    Ok(Door { listener, owner })
 }
 
-async fn serve(listener: &UnixListener, control: &Control) {
+impl Door {
+    /// Whether this user may command the service: the file's mode says the same, but not from the first moment on.
+    fn admits(&self, user: u32) -> bool {
+        user == self.owner || user == 0
+    }
+}
+
+async fn serve(door: &Door, control: &Control) {
     loop {
-        match listener.accept().await {
+        match door.listener.accept().await {
+            Ok((stream, _)) if !stream.peer_cred().is_ok_and(|peer| door.admits(peer.uid())) => {
+                tracing::debug!("a command of another user was not read");
+            }
             Ok((stream, _)) => match timeout(LIMIT, answer(stream, control)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a command was not answered"),
@@ -235,18 +277,50 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
         drop(UnixListener::bind(&path).unwrap());
-        let listener = listen(&path).await.unwrap();
+        let door = listen(&path, &Mutex::default()).await.unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(listen(&path).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        drop(listener);
-        listen(&path).await.unwrap();
+        let second = listen(&path, &Mutex::default()).await;
+        assert_eq!(second.err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        drop(door);
+        listen(&path, &Mutex::default()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_another_service_outlives_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let [first, second, third] = std::array::from_fn(|_| ControlSocket::within(directory.path()));
+        let door = listen(&first.path, &first.held).await.unwrap();
+        assert!(listen(&second.path, &second.held).await.is_err());
+        drop(second);
+        UnixStream::connect(&first.path).await.unwrap();
+        drop(first);
+        let path = directory.path().join(NAME);
+        assert!(!path.exists());
+        let taken_away = listen(&third.path, &third.held).await.unwrap();
+        fs::remove_file(&path).unwrap();
+        let others = UnixListener::bind(&path).unwrap();
+        drop(third);
+        UnixStream::connect(&path).await.unwrap();
+        drop((door, taken_away, others));
+    }
+
+    #[tokio::test]
+    async fn nobody_but_its_owner_and_root_is_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        let door = listen(&path, &Mutex::default()).await.unwrap();
+        let (mine, accepted) = tokio::join!(UnixStream::connect(&path), door.listener.accept());
+        assert_eq!(accepted.unwrap().0.peer_cred().unwrap().uid(), door.owner);
+        assert!(door.admits(door.owner) && door.admits(0) && !door.admits(door.owner + 1));
+        drop(mine);
     }
 
     #[tokio::test]
     async fn a_path_that_is_too_long_is_told_with_what_to_do() {
         let directory = tempfile::tempdir().unwrap();
-        let told = listen(&directory.path().join("d".repeat(100)).join(NAME)).await.unwrap_err().to_string();
+        let told = listen(&directory.path().join("d".repeat(100)).join(NAME), &Mutex::default()).await;
+        let told = told.err().unwrap().to_string();
         assert!(told.contains("a socket's may have 107: use a shorter state.dir"), "{told}");
     }
 }

@@ -96,7 +96,7 @@ pub enum Event {
         #[serde(flatten)]
         failure: Failure,
     },
-    /// The changed configuration file is in force.
+    /// The changed configuration file is in force, or one that was rejected says again what is (no keys then).
     #[serde(rename = "config.reloaded")]
     ConfigReloaded {
         /// The keys that changed and apply now.

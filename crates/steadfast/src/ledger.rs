@@ -26,7 +26,7 @@ pub const LINES_LOST: &str = "history.lost";
 
 /// Lines that may wait for the disk.
 const ROOM: usize = 1024;
-/// Of signs that something is wrong, which come in bursts, one is kept in so many milliseconds.
+/// Of signs of one kind that something is wrong, which come in bursts, one is kept in so many milliseconds.
 const SIGN_EVERY_MS: i64 = 1_000;
 /// Text and lists that are longer are cut.
 const LONGEST_TEXT: usize = 1_000;
@@ -41,7 +41,7 @@ struct Desk {
     queue: SyncSender<Post>,
     lost: Arc<AtomicU64>,
     clock: WallClock,
-    signed_at: AtomicI64,
+    signed_at: [AtomicI64; SIGNS],
 }
 
 /// What waits to be written.
@@ -63,7 +63,7 @@ impl Ledger {
     pub fn open(clock: WallClock) -> (Ledger, Queue) {
         let (queue, posts) = sync_channel(ROOM);
         let lost = Arc::new(AtomicU64::new(0));
-        let signed_at = AtomicI64::new(i64::MIN);
+        let signed_at = [const { AtomicI64::new(i64::MIN) }; SIGNS];
         let desk = Desk { queue, lost: Arc::clone(&lost), clock: clock.clone(), signed_at };
         (Ledger(Arc::new(desk)), Queue { posts, lost, clock })
     }
@@ -94,47 +94,84 @@ impl Ledger {
     }
 
     fn keeps(&self, event: &Event) -> bool {
-        match event {
-            Event::EndpointSuspected { .. } | Event::WitnessFailed { .. } => {
+        match kept(event) {
+            Kept::Always => true,
+            Kept::Never => false,
+            Kept::As(sign) => {
+                let Some(signed_at) = self.0.signed_at.get(sign as usize) else { return true };
                 let now = self.0.clock.millis();
-                let last = self.0.signed_at.load(Ordering::Relaxed);
+                let last = signed_at.load(Ordering::Relaxed);
                 let due = now.saturating_sub(last) >= SIGN_EVERY_MS || now < last;
                 if due {
-                    self.0.signed_at.store(now, Ordering::Relaxed);
+                    signed_at.store(now, Ordering::Relaxed);
                 }
                 due
             }
-            event => is_history(event),
         }
     }
 }
 
-fn is_history(event: &Event) -> bool {
-    matches!(
-        event,
+/// Whether an event belongs into the history.
+enum Kept {
+    Always,
+    /// One a second of those of its sign.
+    As(Sign),
+    Never,
+}
+
+/// Signs of trouble. Those of one do not crowd out those of another.
+#[derive(Clone, Copy)]
+enum Sign {
+    Endpoints,
+    Access,
+    Sink,
+    BadRecords,
+}
+
+const SIGNS: usize = Sign::BadRecords as usize + 1;
+
+/// Every event stands here: a new one does not compile before it is decided on.
+fn kept(event: &Event) -> Kept {
+    match event {
+        Event::EndpointSuspected { .. } | Event::WitnessFailed { .. } => Kept::As(Sign::Endpoints),
+        Event::AuthenticationFailed { .. } | Event::TlsFailed { .. } => Kept::As(Sign::Access),
+        Event::SinkUnavailable { .. } => Kept::As(Sign::Sink),
+        Event::RecordDeadLettered { .. } | Event::DeadLettersUnavailable { .. } => Kept::As(Sign::BadRecords),
         Event::ServiceStarted { .. }
-            | Event::ServiceStopped { .. }
-            | Event::ServiceDegraded { .. }
-            | Event::ServiceRecovered { .. }
-            | Event::ViewAgreed { .. }
-            | Event::EndpointDrifted { .. }
-            | Event::ConsumerRespawned { .. }
-            | Event::RespawnBudgetSpent { .. }
-            | Event::GroupRebalanced { .. }
-            | Event::PartitionsAssigned { .. }
-            | Event::PartitionsRevoked { .. }
-            | Event::PartitionsLost { .. }
-            | Event::PartitionQuarantined { .. }
-            | Event::RecordsRedelivered { .. }
-            | Event::OffsetsOutOfRange { .. }
-            | Event::ClusterRegressed { .. }
-            | Event::TopicRecreated { .. }
-            | Event::ActorRestarted { .. }
-            | Event::ActorFailed { .. }
-            | Event::MemberRefused { .. }
-            | Event::ConfigReloaded { .. }
-            | Event::ConfigRejected { .. }
-    )
+        | Event::ServiceStopped { .. }
+        | Event::ServiceDegraded { .. }
+        | Event::ServiceRecovered { .. }
+        | Event::ViewAgreed { .. }
+        | Event::EndpointDrifted { .. }
+        | Event::ConsumerRespawned { .. }
+        | Event::RespawnBudgetSpent { .. }
+        | Event::GroupRebalanced { .. }
+        | Event::PartitionsAssigned { .. }
+        | Event::PartitionsRevoked { .. }
+        | Event::PartitionsLost { .. }
+        | Event::PartitionQuarantined { .. }
+        | Event::PartitionReleased { .. }
+        | Event::SinkRecovered { .. }
+        | Event::RecordsRedelivered { .. }
+        | Event::OffsetsOutOfRange { .. }
+        | Event::ClusterRegressed { .. }
+        | Event::TopicRecreated { .. }
+        | Event::ActorRestarted { .. }
+        | Event::ActorFailed { .. }
+        | Event::MemberRefused { .. }
+        | Event::ConfigReloaded { .. }
+        | Event::ConfigRejected { .. } => Kept::Always,
+        // Routine, or told by what comes of it.
+        Event::HttpListening { .. }
+        | Event::PartitionResumed { .. }
+        | Event::CheckpointCommitted { .. }
+        | Event::CheckpointFailed { .. }
+        | Event::PartitionStarted { .. }
+        | Event::PartitionStalled { .. }
+        | Event::PartitionRefused { .. }
+        | Event::PartitionUndecodable { .. }
+        | Event::BatchReturned { .. } => Kept::Never,
+    }
 }
 
 impl Queue {
@@ -230,7 +267,10 @@ fn cut(value: Value) -> Value {
 mod tests {
     use std::sync::Mutex;
 
+    use steadfast_core::ids::Offset;
+
     use super::*;
+    use crate::events::{Failure, Place};
 
     fn degraded(missing: &str) -> Event {
         Event::ServiceDegraded { missing: vec![missing.to_owned()] }
@@ -286,6 +326,34 @@ mod tests {
         });
         let at: Vec<&str> = lines.iter().map(|line| line["timestamp"].as_str().unwrap()).collect();
         assert_eq!(at, ["1970-01-01T00:00:00.000Z", "1970-01-01T00:00:01.000Z", "1970-01-01T00:00:02.000Z"]);
+    }
+
+    #[test]
+    fn what_happens_to_records_is_history_and_one_sign_does_not_crowd_out_another() {
+        let place = || Place::new("orders", 3);
+        let failure = || Failure::new("unavailable", "no space left");
+        let lines = written(WallClock::fixed(0), |ledger| {
+            for tries in 1..=3 {
+                ledger.note("i", &suspected());
+                let (place, failure) = (place(), failure());
+                ledger.note("i", &Event::SinkUnavailable { place, from: Offset(7), failure, tries });
+            }
+            ledger.note("i", &Event::SinkRecovered { place: place(), unavailable_ms: 5.0 });
+            let (next, failure) = (Offset(8), failure());
+            ledger.note("i", &Event::RecordDeadLettered { place: place(), offset: Offset(7), next, failure });
+            ledger.note("i", &Event::PartitionReleased { place: place(), acked: Offset(8) });
+        });
+        let names: Vec<&str> = lines.iter().map(|line| line["event.name"].as_str().unwrap()).collect();
+        assert_eq!(
+            names,
+            [
+                "endpoint.suspected",
+                "sink.unavailable",
+                "sink.recovered",
+                "record.dead_lettered",
+                "partition.released"
+            ]
+        );
     }
 
     #[test]

@@ -129,16 +129,15 @@ impl ConfigWatcher {
                     self.rejected = Some(reason);
                 }
             }
-            Ok(config) => {
-                self.rejected = None;
-                self.apply(&current, config);
-            }
+            Ok(config) => self.apply(&current, config),
         }
     }
 
     fn apply(&mut self, current: &Config, config: Config) {
         let changes = current.diff(&config);
-        if changes.is_empty() {
+        // Who was told that the file is wrong is told that it no longer is, whatever was mended.
+        let was_rejected = self.rejected.take().is_some();
+        if changes.is_empty() && !was_rejected {
             return;
         }
         let applied = changes.endpoints.iter().chain(&changes.credentials).chain(&changes.at_once);
@@ -146,6 +145,9 @@ impl ConfigWatcher {
             applied: applied.map(|key| (*key).to_owned()).collect(),
             after_restart: changes.at_start.iter().map(|key| (*key).to_owned()).collect(),
         });
+        if changes.is_empty() {
+            return;
+        }
         let config = Arc::new(config);
         self.seat.config.send_replace(Arc::clone(&config));
         self.watch_directories();
@@ -194,5 +196,53 @@ impl Handler<Crash> for ConfigWatcher {
 
     fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
         panic!("asked to crash");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const TOPICS: &str = "topics = [\"orders\"]\nkafka.group.id = \"g\"\nkafka.bootstrap.servers = [\"a:1\"]\n\
+                          state.dir = \"/s\"\n";
+
+    /// A watcher of the file, whose events are kept.
+    fn watcher(path: &Path) -> (ConfigWatcher, Arc<Mutex<Vec<Event>>>) {
+        let kept: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let heard = Arc::clone(&kept);
+        let listener = Box::new(move |event: &Event| heard.lock().unwrap().push(event.clone()));
+        let config = Arc::new(Config::load(path, std::iter::empty(), &[]).unwrap());
+        let seat = Seat {
+            source: Source { path: Some(path.to_owned()), ..Source::default() },
+            watch: false,
+            config: watch::channel(config).0,
+            listeners: Vec::new(),
+            events: Events::heard_by("i", Vec::new(), vec![listener]),
+        };
+        (ConfigWatcher::new(Arc::new(seat)), kept)
+    }
+
+    #[test]
+    fn a_rejected_file_that_says_again_what_is_in_force_is_told_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("steadfast.toml");
+        std::fs::write(&path, TOPICS).unwrap();
+        let (mut watcher, kept) = watcher(&path);
+        watcher.reload();
+        assert!(kept.lock().unwrap().is_empty(), "nothing changed");
+        std::fs::write(&path, "topics = 1\n").unwrap();
+        watcher.reload();
+        std::fs::write(&path, TOPICS).unwrap();
+        watcher.reload();
+        watcher.reload();
+        let kept = kept.lock().unwrap();
+        let [Event::ConfigRejected { .. }, Event::ConfigReloaded { applied, after_restart }] = &kept[..]
+        else {
+            panic!("{kept:?}");
+        };
+        assert!(applied.is_empty() && after_restart.is_empty());
     }
 }

@@ -51,6 +51,11 @@ impl Event {
             Event::CheckpointFailed { failure, .. } => format!("offsets could not be committed: {failure}"),
             Event::ActorRestarted { actor, failure, .. } => format!("{actor} is begun anew: {failure}"),
             Event::ActorFailed { actor, failure } => format!("{actor} is given up: {failure}"),
+            Event::ConfigReloaded { applied, after_restart }
+                if applied.is_empty() && after_restart.is_empty() =>
+            {
+                "the configuration file says again what is in force".to_owned()
+            }
             Event::ConfigReloaded { .. } => "the changed configuration is in force".to_owned(),
             Event::ConfigRejected { reason } => format!("the old configuration stays in force: {reason}"),
             Event::BatchReturned { place, from, failure } => {

@@ -106,11 +106,13 @@ impl<'a> Facts<'a> {
     }
 
     fn others(&self) -> Vec<String> {
-        const NAMED: [(&str, &str); 10] = [
+        const NAMED: [(&str, &str); 12] = [
             ("service.degraded", "degraded"),
             ("respawn.budget_spent", "budget of respawns spent"),
             ("partitions.lost", "partitions lost"),
             ("partition.quarantined", "quarantine"),
+            ("partition.released", "released from quarantine"),
+            ("sink.recovered", "the sink is back"),
             ("offsets.out_of_range", "position not in the log"),
             ("actor.restarted", "an actor begun anew"),
             ("actor.failed", "an actor given up"),
@@ -118,17 +120,34 @@ impl<'a> Facts<'a> {
             ("config.rejected", "configuration rejected"),
             ("service.stopped", "stop"),
         ];
+        /// Of these not every one is kept: they are not counted.
+        const SIGNS: [(&str, &str); 5] = [
+            ("authentication.failed", "not let in"),
+            ("tls.failed", "no TLS"),
+            ("sink.unavailable", "the sink away"),
+            ("deadletters.unavailable", "the dead letters away"),
+            ("record.dead_lettered", "bad records"),
+        ];
+        let signs = SIGNS.into_iter().filter(|(name, _)| self.first(name).is_some());
         let several = |(name, words): (&str, &str)| match self.count(name) {
             0 => None,
             1 => Some(words.to_owned()),
             times => Some(format!("{words} ({times} times)")),
         };
-        NAMED.into_iter().filter_map(several).collect()
+        signs.map(|(_, words)| words.to_owned()).chain(NAMED.into_iter().filter_map(several)).collect()
     }
 
     /// Why it happened: the first sign, or the first that was noted.
     pub(super) fn why(&self) -> Option<&'a str> {
-        let sign = ["endpoint.suspected", "witness.failed", "service.degraded"];
+        let sign = [
+            "endpoint.suspected",
+            "witness.failed",
+            "service.degraded",
+            "authentication.failed",
+            "tls.failed",
+            "sink.unavailable",
+            "deadletters.unavailable",
+        ];
         let sign = sign.iter().find_map(|name| self.first(name));
         let rebalanced = || self.rebalances.first().and_then(|entry| entry.text("reason"));
         match (sign, self.changes.is_empty()) {

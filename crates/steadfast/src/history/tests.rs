@@ -84,6 +84,30 @@ fn both_files_are_read_and_a_torn_line_is_counted() {
     assert_eq!((&read.entries, read.unreadable), (&history(WHOLE).entries, 1));
 }
 
+#[test]
+fn a_sink_that_was_away_and_a_release_are_told() {
+    let line = |second: u8, name: &str, message: &str| {
+        format!(
+            r#"{{"timestamp":"2026-11-21T08:00:0{second}.000Z","event.name":"{name}","message":"{message}"}}"#
+        )
+    };
+    let lines = [
+        line(1, "sink.unavailable", "orders/3 waits at 7: no space left"),
+        line(2, "sink.unavailable", "orders/3 waits at 7: no space left"),
+        line(3, "sink.recovered", "the target of orders/3 is back"),
+        line(4, "partition.released", "orders/4 is tried again from 9 on"),
+    ];
+    let history = history(&lines.join("\n"));
+    assert_eq!(
+        titles(&history, Choice::default()),
+        ["the sink away, released from quarantine, the sink is back"]
+    );
+    let story = history.story("billing", Choice::default());
+    for told in ["**Why:** orders/3 waits at 7: no space left", "orders/4 is tried again from 9 on"] {
+        assert!(story.contains(told), "{story}");
+    }
+}
+
 proptest! {
     /// Lines may be missing, torn, doubled and out of order.
     #[test]

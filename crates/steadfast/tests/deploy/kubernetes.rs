@@ -34,6 +34,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("kubernetes::probes_ask_where_the_service_answers", BUILT, probed),
         trial("kubernetes::a_changed_configuration_is_swapped_in_place", BUILT, swapped),
         trial("kubernetes::pods_are_restricted", BUILT, restricted),
+        trial("kubernetes::the_budget_covers_the_pods", BUILT, covered),
+        trial("kubernetes::the_budget_names_its_pods_by_itself", &[], selects),
     ]
 }
 
@@ -197,4 +199,32 @@ fn restricted() {
         assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
         assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
     }
+}
+
+/// Whether the pods of a StatefulSet are among those that a budget is for. In policy/v1 a budget without a selector
+/// is for none.
+fn assert_covered(budget: &Value, labels: &Value, of: &str) {
+    let wanted = budget["spec"]["selector"]["matchLabels"].as_mapping();
+    let wanted = wanted.filter(|wanted| !wanted.is_empty()).unwrap_or_else(|| panic!("{of}: no selector"));
+    for (label, value) in wanted {
+        assert_eq!(labels.get(label), Some(value), "{of}: {label:?}");
+    }
+}
+
+fn covered() {
+    for directory in all() {
+        let manifests = manifests(&directory);
+        let template = &manifests["StatefulSet"]["spec"]["template"];
+        assert_covered(&manifests["PodDisruptionBudget"], &template["metadata"]["labels"], &directory);
+    }
+}
+
+/// As the files have it: whatever builds them, a selector that is not there is not filled in.
+fn selects() {
+    let read = |name: &str| -> Value {
+        serde_yaml_ng::from_str(&fs::read_to_string(path(BASE).join(name)).unwrap()).unwrap()
+    };
+    let labels = read("kustomization.yaml")["labels"][0].clone();
+    assert_eq!(labels["includeTemplates"], true);
+    assert_covered(&read("poddisruptionbudget.yaml"), &labels["pairs"], BASE);
 }

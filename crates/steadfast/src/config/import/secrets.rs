@@ -1,16 +1,20 @@
 //! Secrets are not copied: a reference stands in their place. Placeholders that others fill in are read as far as
 //! they have a meaning here.
 
+use steadfast_kafka::security::Secret;
+
 use super::Pair;
 use super::written::{Draft, Line};
-use crate::config::reference;
+use crate::config::jaas;
+use crate::config::reference::{self, Kind};
 
-/// Keys whose values nobody may see.
-const SECRET: [&str; 3] = ["kafka.sasl.password", "kafka.sasl.jaas.config", "kafka.ssl.keystore.key"];
+/// Why an option of a login besides username and password has no place.
+const NO_OPTIONS: &str =
+    "a login has a username and a password, and nothing else (delegation tokens are not in this version)";
 
 /// Whether nobody may see what stands under this key of ours.
 pub(super) fn is_secret(key: &str) -> bool {
-    SECRET.contains(&key)
+    reference::key(key).is_some_and(|key| key.kind == Kind::Secret)
 }
 
 /// Whether something is to be filled in.
@@ -75,52 +79,26 @@ pub(super) fn fill(draft: &mut Draft, pair: &Pair, key: &'static str, value: &st
 
 /// Takes user's name and password out of a line of JAAS.
 pub(super) fn login(draft: &mut Draft, pair: &Pair) {
-    let words = words(&pair.value);
-    let module = words.first().map(String::as_str).unwrap_or_default();
-    if module.ends_with("OAuthBearerLoginModule") {
+    let login = match jaas::parse(&Secret::new(pair.value.as_str())) {
+        Ok(login) => login,
+        Err(reason) => return draft.leave(pair, format!("it is no line of JAAS: {reason}")),
+    };
+    if login.module == "OAuthBearerLoginModule" {
         let why = "let `kafka.sasl.oauthbearer.token.command` print the token";
         return draft.leave(pair, why.to_owned());
     }
-    let option = |name: &str| {
-        let at = words.iter().position(|word| word == name)?;
-        (words.get(at + 1).map(String::as_str) == Some("=")).then(|| words.get(at + 2)).flatten()
-    };
+    let mut options = login.options;
     let keys = ["kafka.sasl.username", "kafka.sasl.password"].map(reference::key);
-    match (option("username"), option("password"), keys) {
+    match (options.remove("username"), options.remove("password"), keys) {
         (Some(username), Some(password), [Some(name_key), Some(password_key)]) => {
-            super::put(draft, pair, name_key.path, username);
-            refer(draft, pair, password_key.path, password);
+            super::put(draft, pair, name_key.path, username.expose());
+            refer(draft, pair, password_key.path, password.expose());
+            if !options.is_empty() {
+                let names: Vec<&str> = options.keys().map(String::as_str).collect();
+                draft.leave(pair, format!("{} in it: {NO_OPTIONS}", names.join(", ")));
+            }
         }
         (Some(_), Some(_), _) => draft.leave(pair, "it has no equivalent in this version".to_owned()),
         _ => draft.leave(pair, "only logins with username and password are known here".to_owned()),
     }
-}
-
-/// The words of a line of JAAS, an equals sign being one. Quotes are taken off.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' | '\'' => {
-                let mut word = String::new();
-                while let Some(next) = chars.next().filter(|next| *next != c) {
-                    word.extend(if next == '\\' { chars.next() } else { Some(next) });
-                }
-                words.push(word);
-            }
-            '=' => words.push("=".to_owned()),
-            c if c.is_whitespace() || c == ';' => {}
-            c => {
-                let mut word = c.to_string();
-                while let Some(next) =
-                    chars.next_if(|next| !next.is_whitespace() && !matches!(next, '=' | ';'))
-                {
-                    word.push(next);
-                }
-                words.push(word);
-            }
-        }
-    }
-    words
 }

@@ -160,6 +160,35 @@ fn no_secret_is_copied_anywhere() {
 }
 
 #[test]
+fn what_stands_in_a_login_besides_username_and_password_is_told() {
+    let login = |line: &str| {
+        let text = format!(
+            "bootstrap.servers=a:1\nsecurity.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nsasl.jaas.config={line}\n"
+        );
+        imported("c.properties", &text)
+    };
+    let module = "org.apache.kafka.common.security.scram.ScramLoginModule";
+    let token = login(&format!(
+        "{module} required username = 'al' password=\"{SECRET}; =\" tokenauth=\"true\" extra=1;"
+    ));
+    assert!(token.toml.contains("\"sasl.username\" = \"al\""), "{}", token.toml);
+    assert!(
+        token.left.iter().any(|left| left.starts_with("sasl.jaas.config (line 4): extra, tokenauth in it: ")),
+        "{:?}",
+        token.left
+    );
+    let plain = login(&format!("{module} required username=al password={SECRET};"));
+    assert!(!plain.left.iter().any(|left| left.contains("sasl.jaas.config")), "{:?}", plain.left);
+    let broken = login(&format!("{module} required username=al password=\"{SECRET};"));
+    assert!(
+        broken
+            .left
+            .contains(&"sasl.jaas.config (line 4): it is no line of JAAS: a quote is not closed".into())
+    );
+    assert!(!format!("{token:?}{plain:?}{broken:?}").contains(SECRET));
+}
+
+#[test]
 fn what_our_configuration_refuses_is_told_and_the_rest_loads() {
     let text = "bootstrap.servers=a:1\ngroup.id=g\nsession.timeout.ms=6000\nheartbeat.interval.ms=5000\n\
                 auto.offset.reset=none\nfetch.min.bytes=many\n";

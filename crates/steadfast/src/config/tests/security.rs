@@ -268,3 +268,20 @@ fn another_cluster_that_is_written_to_is_secured_by_settings_of_its_own() {
     assert!(matches!(security.sasl, Some(Sasl::Scram { .. })));
     assert_eq!(own.settings()["sink.kafka.sasl.password"], "set");
 }
+
+#[test]
+fn of_a_token_command_the_arguments_are_not_shown_and_a_change_of_them_is_noticed() {
+    let with = |secret: &str| {
+        kafka(&[
+            "security.protocol = \"SASL_PLAINTEXT\"",
+            "sasl.mechanism = \"OAUTHBEARER\"",
+            &format!("sasl.oauthbearer.token.command = [\"/bin/token\", \"--secret\", \"{secret}\"]"),
+        ])
+        .unwrap()
+    };
+    let config = with(SECRET);
+    assert_eq!(config.settings()["kafka.sasl.oauthbearer.token.command"], "/bin/token with 2 arguments");
+    assert!(!format!("{config:?}").contains(SECRET));
+    assert!(config.diff(&with(SECRET)).is_empty());
+    assert_eq!(config.diff(&with("another")).credentials, ["kafka.sasl.oauthbearer.token.command"]);
+}

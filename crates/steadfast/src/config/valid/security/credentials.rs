@@ -20,6 +20,16 @@ fn module(mechanism: SaslMechanism) -> &'static str {
     }
 }
 
+/// The program and how many arguments it is given: one of them may be a secret.
+fn command_shown(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [program] => program.clone(),
+        [program, _] => format!("{program} with 1 argument"),
+        [program, arguments @ ..] => format!("{program} with {} arguments", arguments.len()),
+    }
+}
+
 impl Table<'_, '_> {
     pub(super) fn sasl(&mut self, protocol: SecurityProtocol) -> Option<Option<Sasl>> {
         let timeout = self.from.duration(self.key("sasl.oauthbearer.token.timeout.ms"))?;
@@ -161,7 +171,9 @@ impl Table<'_, '_> {
         let tokens: Arc<dyn TokenSource> = match (url?, command?) {
             (Some(url), None) => Arc::new(self.token_file(url.expose())?),
             (None, Some(words)) => {
-                self.say("sasl.oauthbearer.token.command", words.join(","));
+                let said =
+                    Said { shown: command_shown(&words), content: Some(Secret::new(words.join("\0"))) };
+                self.said.insert(self.key("sasl.oauthbearer.token.command"), said);
                 Arc::new(TokenCommand::new(words, timeout))
             }
             (None, None) => {
