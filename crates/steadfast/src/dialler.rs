@@ -41,8 +41,9 @@ impl Dialler {
     /// Whom to dial; with a pin, whoever belongs to another cluster is refused before anything else is asked.
     pub(crate) fn dial(&self, address: Address, node: Option<NodeId>, pin: Option<ClusterId>) -> Dial {
         let config = Arc::clone(&self.config.borrow());
+        let settings = self.settled.as_ref().unwrap_or(&config.kafka.security);
         Dial {
-            security: self.security().security().clone(),
+            security: settings.security().clone(),
             server_name: advertised_host(&config, &address),
             node_hint: node,
             client_id: Arc::clone(&self.client_id),
