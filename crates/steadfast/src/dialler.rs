@@ -41,13 +41,15 @@ impl Dialler {
     /// Whom to dial; with a pin, whoever belongs to another cluster is refused before anything else is asked.
     pub(crate) fn dial(&self, address: Address, node: Option<NodeId>, pin: Option<ClusterId>) -> Dial {
         let config = Arc::clone(&self.config.borrow());
+        let settings = self.settled.as_ref().unwrap_or(&config.kafka.security);
         Dial {
-            security: self.security().security().clone(),
+            security: settings.security().clone(),
             server_name: advertised_host(&config, &address),
             node_hint: node,
             client_id: Arc::clone(&self.client_id),
             expect_cluster: pin,
             connect_limit: LIMIT,
+            token_limit: settings.token_limit(),
             answer_limit: LIMIT,
             ..Dial::new(address)
         }
@@ -167,6 +169,13 @@ mod tests {
         assert_eq!(transport.0.load(Ordering::Relaxed), 2);
         assert!(dialler.dial(at(), None, None).security.sasl.is_some());
         assert!(earlier.dial(at(), None, None).security.sasl.is_none());
+    }
+
+    #[test]
+    fn a_token_may_take_as_long_as_its_command() {
+        let (_, view) = watch::channel(config("kafka.sasl.oauthbearer.token.timeout.ms = \"40s\""));
+        let dial = dialler(view).1.dial(Address::new("k", 1), None, None);
+        assert_eq!(dial.token_limit, Duration::from_secs(41));
     }
 
     #[test]

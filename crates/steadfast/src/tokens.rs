@@ -13,7 +13,7 @@ use serde::Deserialize;
 use steadfast_kafka::security::{Secret, TokenError, TokenSource};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -54,8 +54,8 @@ pub(crate) struct TokenCommand {
     limit: Duration,
     clock: WallClock,
     kept: Arc<Mutex<Option<Kept>>>,
-    /// Only one runs at a time: who comes meanwhile takes what it printed.
-    turn: tokio::sync::Mutex<()>,
+    /// Only one runs at a time: who comes meanwhile takes what it printed. Its thread has the turn.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Kept {
@@ -74,7 +74,7 @@ impl TokenCommand {
             limit,
             clock: real::wall_clock(),
             kept: Arc::default(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
         }
     }
 
@@ -84,7 +84,7 @@ impl TokenCommand {
     }
 
     /// Runs it on a thread of its own: whoever waits may stop waiting, and what was printed is kept nevertheless.
-    async fn run(&self) -> Result<Secret, TokenError> {
+    async fn run(&self, turn: OwnedMutexGuard<()>) -> Result<Secret, TokenError> {
         let (words, limit, kept, clock) =
             (Arc::clone(&self.words), self.limit, Arc::clone(&self.kept), self.clock.clone());
         let (done, printed) = oneshot::channel();
@@ -98,6 +98,7 @@ impl TokenCommand {
             }
             // Nobody waits any more: the next one finds it.
             drop(done.send(token));
+            drop(turn);
         };
         let thread = std::thread::Builder::new().name("token".to_owned()).spawn(work);
         thread.map_err(|error| TokenError(format!("no thread for the command ({error})")))?;
@@ -108,10 +109,10 @@ impl TokenCommand {
 impl TokenSource for TokenCommand {
     fn token(&self) -> BoxFuture<'_, Result<Secret, TokenError>> {
         async {
-            let _turn = self.turn.lock().await;
+            let turn = Arc::clone(&self.turn).lock_owned().await;
             match self.kept() {
                 Some(token) => Ok(token),
-                None => self.run().await,
+                None => self.run(turn).await,
             }
         }
         .boxed()
@@ -237,6 +238,31 @@ mod tests {
             command.token().await.unwrap();
             assert_eq!(std::fs::read_to_string(&runs).unwrap().lines().count(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn no_command_is_started_beside_one_that_nobody_waits_for_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let (running, may_end) = (directory.path().join("running"), directory.path().join("may_end"));
+        // A directory can be made only once: a second command that runs beside the first fails.
+        let script = format!(
+            "mkdir {0} || exit 3; until test -e {1}; do sleep 0.01; done; rmdir {0}; echo t0ken",
+            running.display(),
+            may_end.display()
+        );
+        let words = vec!["sh".to_owned(), "-c".to_owned(), script];
+        let command = TokenCommand::new(words, Duration::from_secs(60));
+        let mut first = command.token();
+        while !running.exists() {
+            assert!((&mut first).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        let mut second = command.token();
+        assert!((&mut second).now_or_never().is_none());
+        assert!(command.turn.try_lock().is_err(), "the first command has the turn");
+        std::fs::write(&may_end, "").unwrap();
+        assert_eq!(second.await.unwrap().expose(), "t0ken");
     }
 
     #[test]

@@ -194,8 +194,9 @@ impl ConnectFailure {
 }
 
 impl Connection {
-    /// Connects, speaks TLS if that is wanted, asks what the broker speaks, says who we are, and proves the cluster id before anything else is asked
-    /// (Metadata without topics). The answered view is kept in [`Connection::opened`].
+    /// Connects, speaks TLS if that is wanted, asks what the broker speaks, says who we are, and proves the cluster
+    /// id before anything else is asked (Metadata without topics). The answered view is kept in
+    /// [`Connection::opened`].
     pub async fn open(transport: &dyn Transport, dial: Dial) -> Result<Connection, ConnectError> {
         let opened = open(transport, &dial).await;
         opened.map_err(|failure| {

@@ -134,6 +134,7 @@ async fn connect(config: &Config, address: &Address) -> (Row, Result<Connection,
         client_id: Arc::from(config.kafka.client_id.as_str()),
         expect_cluster: config.drift.cluster_id.clone(),
         connect_limit: LIMIT,
+        token_limit: config.kafka.security.token_limit(),
         answer_limit: LIMIT,
         ..Dial::new(address.clone())
     };

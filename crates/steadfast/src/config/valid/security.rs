@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use steadfast_kafka::security::{Identity, Roots, Secret, Security, Tls, TlsError, TlsSettings};
 
@@ -26,6 +27,7 @@ struct Settled {
     said: BTreeMap<&'static str, Said>,
     files: BTreeSet<PathBuf>,
     security: Security,
+    token_limit: Duration,
 }
 
 /// What stands under a key.
@@ -46,6 +48,12 @@ impl SecuritySettings {
     /// What connections are opened with.
     pub fn security(&self) -> &Security {
         &self.0.security
+    }
+
+    /// How long a connection waits for its token: longer than the command may run, so that what is told is what
+    /// became of the command.
+    pub fn token_limit(&self) -> Duration {
+        self.0.token_limit
     }
 
     /// The files that were read for it.
@@ -78,6 +86,9 @@ impl fmt::Debug for SecuritySettings {
     }
 }
 
+/// What a token may take besides its command's time: to be killed, or to be read.
+const TOKEN_MARGIN: Duration = Duration::from_secs(1);
+
 /// No file of certificates is larger.
 const LARGEST_PEM: u64 = 1 << 20;
 
@@ -104,10 +115,13 @@ pub(super) fn security(from: &mut Reader<'_>, table: &'static str) -> Option<Sec
     let protocol: SecurityProtocol = table.from.choice(table.key("security.protocol"))?;
     table.say("security.protocol", protocol.to_string());
     table.refuse_unused(protocol);
-    let (tls, sasl) = (table.tls(protocol), table.sasl(protocol));
+    let timeout = table.token_timeout();
+    let tls = table.tls(protocol);
+    let sasl = timeout.and_then(|timeout| table.sasl(protocol, timeout));
     let security = Security { tls: tls?, sasl: sasl? };
+    let token_limit = timeout? + TOKEN_MARGIN;
     let Table { said, files, .. } = table;
-    Some(SecuritySettings(Arc::new(Settled { protocol, said, files, security })))
+    Some(SecuritySettings(Arc::new(Settled { protocol, said, files, security, token_limit })))
 }
 
 /// The keys below a table, as they are read.

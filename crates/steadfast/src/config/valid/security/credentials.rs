@@ -31,9 +31,13 @@ fn command_shown(words: &[String]) -> String {
 }
 
 impl Table<'_, '_> {
-    pub(super) fn sasl(&mut self, protocol: SecurityProtocol) -> Option<Option<Sasl>> {
+    pub(super) fn token_timeout(&mut self) -> Option<Duration> {
         let timeout = self.from.duration(self.key("sasl.oauthbearer.token.timeout.ms"))?;
         self.say("sasl.oauthbearer.token.timeout.ms", durations::to_text(timeout));
+        Some(timeout)
+    }
+
+    pub(super) fn sasl(&mut self, protocol: SecurityProtocol, timeout: Duration) -> Option<Option<Sasl>> {
         if !protocol.has_sasl() {
             return Some(None);
         }
