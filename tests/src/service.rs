@@ -348,6 +348,12 @@ pub fn example(name: &str) -> io::Result<PathBuf> {
     Ok(built(&["--example", name])?.join("examples").join(name))
 }
 
+fn is_of_one_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_EXE_", "CARGO_CRATE_"]
+        .iter()
+        .any(|of| variable.starts_with(of))
+}
+
 /// Builds what these arguments name in the profile of the test: the directory of its results. As `cargo test
 /// --workspace` builds it, which has built it already when all suites are run.
 fn built(what: &[&str]) -> io::Result<PathBuf> {
@@ -358,6 +364,12 @@ fn built(what: &[&str]) -> io::Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["test", "--quiet", "--no-run", "--workspace"]).args(what);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What cargo tells a test of its package would have build scripts that look at it run again, and with them
+    // everything that depends on them: now, and at the next build without it.
+    let told = std::env::vars_os().map(|(name, _)| name);
+    for name in told.filter(|name| is_of_one_package(&name.to_string_lossy())) {
+        cargo.env_remove(name);
+    }
     if release {
         cargo.arg("--release");
     }
