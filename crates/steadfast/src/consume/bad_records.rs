@@ -12,7 +12,7 @@ use steadfast_core::ids::Partition;
 use steadfast_core::progress::Progress;
 use tokio::time::{sleep, timeout};
 
-use crate::consume::handlers::quarantine;
+use crate::consume::handlers::{quarantine, quarantine_under};
 use crate::consume::letter::{DeadLetters, Letter, NotTaken};
 use crate::consume::progress::{Aside, ProgressTable};
 use crate::env::Env;
@@ -97,7 +97,7 @@ impl Seat {
                     self.tell_set_aside(letter);
                     return self.table.absolve(&letter.partition, aside);
                 }
-                Ok(Err(NotTaken::Refused(reason))) => return self.refused(letter, &reason),
+                Ok(Err(NotTaken::Refused(reason))) => return self.refused(aside, &reason),
                 Ok(Err(NotTaken::Away(reason))) => reason,
                 Err(_) => format!("no answer within {WRITE_LIMIT:?}"),
             };
@@ -113,10 +113,11 @@ impl Seat {
         quarantine(&self.table, &self.events, &letter.partition, &reason);
     }
 
-    fn refused(&self, letter: &Letter, reason: &str) {
+    fn refused(&self, aside: &Aside, reason: &str) {
+        let letter = &*aside.letter;
         let (at, why) = (letter.span.from, &letter.cause.message);
         let reason = format!("the record at {at} is bad ({why}), and the dead letters refuse it: {reason}");
-        quarantine(&self.table, &self.events, &letter.partition, &reason);
+        quarantine_under(&self.table, &self.events, &letter.partition, aside.lease, &reason);
     }
 
     fn tell_set_aside(&self, letter: &Letter) {

@@ -7,7 +7,7 @@ use actix::Message;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::progress::{Lease, Progress};
-use steadfast_core::retry::{Fault, Verdict};
+use steadfast_core::retry::Fault;
 use steadfast_core::tick::Tick;
 use steadfast_kafka::records::lazy::PlainBatch;
 pub use steadfast_kafka::records::lazy::{Record, RecordError};
@@ -206,17 +206,16 @@ impl Batch {
 
     fn give_back(&mut self, fault: Fault, class: &'static str, cause: Cause) {
         self.end(false);
-        let returned = self.ack.table.returned(&self.partition, self.ack.lease, fault, &cause.message);
-        let Some(Returned { verdict, failures }) = returned else { return };
+        let (table, lease) = (&self.ack.table, self.ack.lease);
+        let letter = |span| self.letter(span, cause.clone());
+        let returned = table.returned(&self.partition, lease, fault, &cause.message, letter);
+        let Some(Returned { failures, .. }) = returned else { return };
         let (place, from) = (Place::from(&self.partition), self.span.from);
         let failure = Failure::new(class, &cause.message);
         self.ack.events.emit(match fault {
             Fault::Away => Event::SinkUnavailable { place, from, failure, tries: failures },
             Fault::Failed { .. } | Fault::Rejected(_) => Event::BatchReturned { place, from, failure },
         });
-        if let Verdict::Bad(span) = verdict {
-            self.ack.table.set_letter(self.letter(span, cause));
-        }
     }
 
     /// The handler has ended it, one way or the other.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use futures::future::BoxFuture;
 use steadfast_core::ids::{AssignmentEpoch, HandlerIncarnation, Offset, Partition};
-use steadfast_core::progress::State;
+use steadfast_core::progress::{Lease, Progress, State};
 use steadfast_supervision::{
     Backoff, ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
     SupervisorHandle,
@@ -215,7 +215,31 @@ const INTENSITY: Intensity = Intensity {
 
 /// The partition stays owned and is not fetched any more. One that is being given up is not kept for that.
 pub(crate) fn quarantine(table: &ProgressTable, events: &Events, partition: &Partition, reason: &str) {
+    quarantine_if(table, events, partition, reason, |_| true);
+}
+
+/// Quarantines the partition if `lease` still lives: what was found under another one says nothing about this one.
+pub(crate) fn quarantine_under(
+    table: &ProgressTable,
+    events: &Events,
+    partition: &Partition,
+    lease: Lease,
+    reason: &str,
+) {
+    quarantine_if(table, events, partition, reason, |progress| progress.lease() == Some(lease));
+}
+
+fn quarantine_if(
+    table: &ProgressTable,
+    events: &Events,
+    partition: &Partition,
+    reason: &str,
+    wanted: impl FnOnce(&Progress) -> bool,
+) {
     let quarantined = table.update(partition, |progress| {
+        if !wanted(progress) {
+            return None;
+        }
         let before = progress.state();
         progress.quarantine();
         (before != progress.state()).then(|| progress.acked())
@@ -266,5 +290,42 @@ impl Handler<Crash> for Handlers {
 
     fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
         panic!("asked to crash");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_core::ids::{LeaderEpoch, TopicId};
+    use steadfast_core::progress::Start;
+    use steadfast_core::retry::Rule;
+    use steadfast_core::tick::Tick;
+
+    use super::*;
+
+    fn assigned(table: &ProgressTable, partition: &Partition) -> Lease {
+        let start = Start {
+            topic: TopicId::UNKNOWN,
+            offset: Offset(5),
+            leader_epoch: LeaderEpoch::UNKNOWN,
+            committed: None,
+            handed_again_below: Offset(5),
+        };
+        table.assign(partition);
+        table.update(partition, |progress| progress.start(progress.assignment(), start));
+        table.handler_up(partition, HandlerIncarnation(1));
+        table.read(partition, Progress::lease).flatten().unwrap()
+    }
+
+    #[test]
+    fn what_was_found_under_an_earlier_assignment_quarantines_nothing() {
+        let table = ProgressTable::new(|| Tick::ZERO, Rule::default(), || 1.0);
+        let (partition, events) = (Partition::new("orders", 0), Events::new("test", Vec::new()));
+        let earlier = assigned(&table, &partition);
+        table.update(&partition, Progress::release);
+        let current = assigned(&table, &partition);
+        quarantine_under(&table, &events, &partition, earlier, "refused");
+        assert!(table.quarantined().is_empty());
+        quarantine_under(&table, &events, &partition, current, "refused");
+        assert_eq!(table.quarantined()[&partition].reason, "refused");
     }
 }

@@ -24,7 +24,7 @@ use steadfast_kafka::security::{Sasl, ScramHash, Secret};
 use steadfast_watch as watch;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::config::{Config, Elsewhere};
@@ -161,23 +161,39 @@ impl Target {
         Ok(made)
     }
 
-    /// The next write connects anew: rskafka never leaves brokers that are gone.
-    async fn forget(&self) {
-        *self.open.lock().await = None;
+    /// The next write connects anew: rskafka never leaves brokers that are gone. Who holds the connection just now
+    /// opens another one, or finds out for himself.
+    fn forget(&self) {
+        if let Ok(mut open) = self.open.try_lock() {
+            *open = None;
+        }
     }
 
-    /// Writes one record that came from `source`, on the runtime of connections.
+    /// Writes one record that came from `source`, on the runtime of connections, within a time that begins before the
+    /// connection is waited for. It ends with the future that this returns: what nobody waits for any more is not
+    /// written later.
     pub(super) async fn write(&self, source: &Partition, record: Produced) -> Result<(), WriteError> {
         let (target, source) = (self.clone(), source.clone());
-        let written = self.io.spawn(async move {
-            let written = produce(&target, &source, &mut None, vec![record]).await;
-            if written.as_ref().is_err_and(|error| !error.is_refusal()) {
-                target.forget().await;
-            }
-            written
-        });
-        let ended = |_| WriteError::Timeout { topic: Arc::clone(&self.topic), limit: Duration::ZERO };
-        written.await.map_err(ended)?
+        let mut writing = JoinSet::new();
+        writing.spawn_on(async move { target.write_here(&source, record).await }, &self.io);
+        match writing.join_next().await {
+            Some(Ok(written)) => written,
+            // It panicked, or its runtime has ended.
+            Some(Err(_)) | None => Err(self.late(Duration::ZERO)),
+        }
+    }
+
+    async fn write_here(&self, source: &Partition, record: Produced) -> Result<(), WriteError> {
+        let written = timeout(WRITE_LIMIT, produce(self, source, &mut None, vec![record])).await;
+        let written = written.unwrap_or_else(|_| Err(self.late(WRITE_LIMIT)));
+        if written.as_ref().is_err_and(|error| !error.is_refusal()) {
+            self.forget();
+        }
+        written
+    }
+
+    fn late(&self, limit: Duration) -> WriteError {
+        WriteError::Timeout { topic: Arc::clone(&self.topic), limit }
     }
 
     async fn limited<T>(
@@ -185,11 +201,10 @@ impl Target {
         limit: Duration,
         call: impl Future<Output = Result<T, rskafka::client::error::Error>>,
     ) -> Result<T, WriteError> {
-        let topic = || Arc::clone(&self.topic);
         match timeout(limit, call).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(WriteError::Kafka { topic: topic(), error }),
-            Err(_) => Err(WriteError::Timeout { topic: topic(), limit }),
+            Ok(Err(error)) => Err(WriteError::Kafka { topic: Arc::clone(&self.topic), error }),
+            Err(_) => Err(self.late(limit)),
         }
     }
 }
@@ -279,7 +294,7 @@ async fn forward(target: Target, source: Partition, mut waiting: mpsc::Unbounded
             Err((Some(offset), error)) => batch.rejected(offset, error),
             Err((None, error)) => {
                 route = None;
-                target.forget().await;
+                target.forget();
                 batch.unavailable(error);
             }
         }
@@ -380,5 +395,44 @@ impl Handler<Batch> for Forward {
     fn handle(&mut self, batch: Batch, _: &mut Context<Self>) {
         // Without the task the batch comes back, and is returned as it is dropped.
         drop(self.batches.send(batch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// A target whose connection somebody else is opening for as long as `open` is held.
+    fn target() -> Target {
+        let text = "topics = [\"t\"]\nstate.dir = \"/s\"\nkafka.bootstrap.servers = \"k:1\"\nkafka.group.id = \"g\"\n";
+        let config = watch::Sender::new(Arc::new(Config::from_toml_str(text).unwrap()));
+        Target::new(Handle::current(), "bad", Written::Consumed(config.subscribe()))
+    }
+
+    fn record() -> Produced {
+        let timestamp = DateTime::<Utc>::default();
+        Produced { key: None, value: None, headers: BTreeMap::new(), timestamp }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_the_connection_is_part_of_the_time_that_a_write_has() {
+        let target = target();
+        let _held = target.open.lock().await;
+        let told = target.write(&Partition::new("orders", 3), record()).await;
+        assert!(matches!(told, Err(WriteError::Timeout { limit: WRITE_LIMIT, .. })), "{told:?}");
+        assert_eq!(Arc::strong_count(&target.open), 1, "nothing is left that would write later");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_nobody_waits_for_any_more_is_not_done_later() {
+        let target = target();
+        let _held = target.open.lock().await;
+        let partition = Partition::new("orders", 3);
+        let given_up = timeout(Duration::from_secs(1), target.write(&partition, record())).await;
+        assert!(given_up.is_err(), "{given_up:?}");
+        yield_now().await;
+        assert_eq!(Arc::strong_count(&target.open), 1);
     }
 }

@@ -113,16 +113,18 @@ impl ProgressTable {
     }
 
     /// A batch came back unprocessed: its lease ends, and the partition goes back to acked. Says what follows;
-    /// nothing when the lease had ended before.
+    /// nothing when the lease had ended before. What is bad is to be set aside as `letter` says of it, and both are
+    /// known at once: another verdict finds neither alone.
     pub(crate) fn returned(
         &self,
         partition: &Partition,
         lease: Lease,
         fault: Fault,
         reason: &str,
+        letter: impl FnOnce(Span) -> Letter,
     ) -> Option<Returned> {
         let (cell, now, luck) = (self.made(partition), self.now(), Jitter::new((self.luck)()));
-        self.update(partition, |progress| {
+        let returned = self.update(partition, |progress| {
             if !progress.returned(lease) {
                 return None;
             }
@@ -131,8 +133,15 @@ impl ProgressTable {
             let (failures, since) = trouble.retry.failures();
             let away = || Away { since: since.unwrap_or(now), reason: reason.to_owned() };
             trouble.away = matches!(fault, Fault::Away).then(away);
+            if let Verdict::Bad(span) = verdict {
+                trouble.letter = Some(Arc::new(letter(span)));
+            }
             Some(Returned { verdict, failures })
-        })
+        });
+        if returned.is_some_and(|returned| matches!(returned.verdict, Verdict::Bad(_))) {
+            self.condemn();
+        }
+        returned
     }
 
     /// The span was processed under the lease. Says also for how long the target had been away before.
@@ -159,23 +168,17 @@ impl ProgressTable {
     /// What stands at the position and cannot be delivered at all is bad.
     pub(crate) fn reject(&self, letter: Letter) {
         let (Some(cell), now) = (self.cell(&letter.partition), self.now()) else { return };
-        let stands = self.update(&letter.partition, |progress| {
+        let partition = letter.partition.clone();
+        let stands = self.update(&partition, |progress| {
             let stands = progress.lease().is_some() && progress.position().offset == letter.span.from;
             if stands {
-                let fault = Fault::Rejected(letter.span);
-                locked(&cell.trouble).retry.returned(self.rule, fault, progress.acked(), now, Jitter::FULL);
+                let (fault, mut trouble) = (Fault::Rejected(letter.span), locked(&cell.trouble));
+                trouble.retry.returned(self.rule, fault, progress.acked(), now, Jitter::FULL);
+                trouble.letter = Some(Arc::new(letter));
             }
             stands
         });
         if stands {
-            self.set_letter(letter);
-        }
-    }
-
-    /// What the table says is bad, as it goes to whoever looks at it.
-    pub(crate) fn set_letter(&self, letter: Letter) {
-        if let Some(cell) = self.cell(&letter.partition) {
-            locked(&cell.trouble).letter = Some(Arc::new(letter));
             self.condemn();
         }
     }
@@ -338,7 +341,8 @@ mod tests {
     }
 
     fn verdict(table: &ProgressTable, partition: &Partition, lease: Lease, fault: Fault) -> Option<Verdict> {
-        table.returned(partition, lease, fault, "no good").map(|returned| returned.verdict)
+        let letter = |span| letter(partition, span);
+        table.returned(partition, lease, fault, "no good", letter).map(|returned| returned.verdict)
     }
 
     #[test]
@@ -385,7 +389,6 @@ mod tests {
         let (lease, _) = claim(&table, &partition, 12);
         assert_eq!(table.done(&partition, lease, span(7, 9)).0, Ack::Counted);
         verdict(&table, &partition, lease, Fault::Rejected(span(9, 10)));
-        table.set_letter(letter(&partition, span(9, 10)));
         assert!(table.due().is_empty() && table.set_aside(&partition).is_none(), "5 and 6 are not acked");
         let (lease, granted) = claim(&table, &partition, 12);
         assert_eq!(granted, span(5, 9));
@@ -402,11 +405,21 @@ mod tests {
     }
 
     #[test]
+    fn of_two_verdicts_the_later_one_has_its_own_letter() {
+        let (table, partition, _) = running();
+        let (lease, _) = claim(&table, &partition, 9);
+        verdict(&table, &partition, lease, Fault::Rejected(span(7, 8)));
+        let (lease, granted) = claim(&table, &partition, 9);
+        assert_eq!(granted, span(5, 7));
+        verdict(&table, &partition, lease, Fault::Rejected(span(5, 6)));
+        assert_eq!(table.due().get(&partition).map(|letter| letter.span), Some(span(5, 6)));
+    }
+
+    #[test]
     fn what_was_set_aside_under_a_lease_that_has_ended_is_set_aside_again() {
         let (table, partition, _) = running();
         let (lease, _) = claim(&table, &partition, 9);
         verdict(&table, &partition, lease, Fault::Rejected(span(5, 6)));
-        table.set_letter(letter(&partition, span(5, 6)));
         let aside = table.set_aside(&partition).unwrap();
         table.handler_up(&partition, HandlerIncarnation(2));
         table.absolve(&partition, &aside);
