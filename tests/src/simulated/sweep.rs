@@ -9,6 +9,8 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use steadfast::exit::Exit;
+use steadfast::service::Control;
+use steadfast_core::progress::Progress;
 use steadfast_sim::checker::{Happening, Summary, Violation};
 use tracing::Level;
 
@@ -153,7 +155,20 @@ async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patie
     }
     drop(load);
     // What does not catch up is the checker's to say, with the partition and the offset.
-    world.caught_up(patience * 2).await;
+    world
+        .until(patience * 2, |world| world.with_tally(|tally| tally.missing().is_empty()) && all_acked(world))
+        .await;
+}
+
+/// Whether the owner of each partition has acked all of it: what was processed under a lease that had ended comes
+/// again.
+fn all_acked(world: &World) -> bool {
+    let controls: Vec<Control> = world.services().into_values().flatten().collect();
+    world.partitions().iter().all(|partition| {
+        let end = world.cluster().with(|cluster| cluster.log_end(partition));
+        let acked = |control: &Control| control.progress().read(partition, Progress::acked);
+        end.is_ok_and(|end| controls.iter().filter_map(acked).max() >= Some(end))
+    })
 }
 
 fn tail(log: &[u8], most: usize) -> String {
