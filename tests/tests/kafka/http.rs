@@ -26,7 +26,7 @@ pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
 }
 
 /// A service that answers on a port that the system chooses.
-struct Answering {
+pub(crate) struct Answering {
     service: Service,
     at: SocketAddr,
     _workplace: Workplace,
@@ -34,8 +34,13 @@ struct Answering {
 
 impl Answering {
     fn run(bootstrap: &str, name: &str, settings: &str) -> Answering {
+        Answering::of(&(usual_config(bootstrap, name, name) + settings))
+    }
+
+    /// By this configuration.
+    pub(crate) fn of(config: &str) -> Answering {
         let workplace = Workplace::new().unwrap();
-        workplace.configure(&(usual_config(bootstrap, name, name) + settings)).unwrap();
+        workplace.configure(config).unwrap();
         let service = Service::run(&workplace, &["--set", "http.listen=127.0.0.1:0"]).unwrap();
         let listening = service.wait_for(LIMIT, "http.listening", |_| true).unwrap().json;
         let port = listening["server.port"].as_u64().unwrap();
@@ -44,7 +49,7 @@ impl Answering {
     }
 
     /// The status and the body of the answer.
-    fn get(&self, target: &str) -> (u16, String) {
+    pub(crate) fn get(&self, target: &str) -> (u16, String) {
         let mut stream = TcpStream::connect_timeout(&self.at, LIMIT).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         write!(stream, "GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.at).unwrap();
@@ -54,7 +59,7 @@ impl Answering {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    fn await_ready(&self) -> String {
+    pub(crate) fn await_ready(&self) -> String {
         let ready = || match self.get("/readyz?verbose") {
             (200, evidence) => Ok(evidence),
             (status, evidence) => Err(format!("{status}: {evidence}\n{}", self.service.story())),

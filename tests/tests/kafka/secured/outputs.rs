@@ -7,7 +7,8 @@ use steadfast_tests::kafka::{Cluster, Listener, PASSWORD};
 use steadfast_tests::service::{Workplace, usual_config};
 use steadfast_tests::writer::Filling;
 
-use super::scene::{Scene, by_password, check, token, trusting};
+use super::scene::{Scene, by_password, check, token, told, trusting};
+use crate::http::Answering;
 
 const TOPIC: &str = "secured-outputs";
 const COPY: &str = "secured-outputs-copy";
@@ -62,6 +63,20 @@ pub(super) fn no_secret(cluster: &mut Cluster) {
         said.push(scene.service.story());
         said.extend(files_in(&scene.workplace.path("state")));
         said.push(check(&scene.workplace, &["--output", "json"]).1);
+        for command in [&["config", "show"][..], &["history"]] {
+            let (code, text) = told(&scene.workplace, command, &[]);
+            assert_eq!(code, 0, "{command:?}: {text}");
+            said.push(text);
+        }
+    }
+    for config in [login(&(by_password("PLAIN", PASSWORD) + &keystore)), login(&bearer)] {
+        let answering = Answering::of(&(config + log));
+        answering.await_ready();
+        for page in ["/livez?verbose", "/readyz?format=json", "/metrics", "/status"] {
+            let (status, text) = answering.get(page);
+            assert_eq!(status, 200, "{page}: {text}");
+            said.push(text);
+        }
     }
     for line in [
         "sasl.mechanism = 7",
@@ -71,9 +86,9 @@ pub(super) fn no_secret(cluster: &mut Cluster) {
         let scene = Workplace::new().unwrap();
         let config = login(&format!("{}{keystore}{line}\n", by_password("PLAIN", PASSWORD)));
         scene.configure(&config).unwrap();
-        let (code, told) = check(&scene, &["--set", &format!("kafka.sasl.password={WRONG}")]);
-        assert_eq!(code, 78, "{told}");
-        said.push(told);
+        let (code, text) = check(&scene, &["--set", &format!("kafka.sasl.password={WRONG}")]);
+        assert_eq!(code, 78, "{text}");
+        said.push(text);
     }
     for secret in [PASSWORD, WRONG, &key, &token] {
         let found = said.iter().find(|text| text.contains(secret));

@@ -53,8 +53,13 @@ pub(super) fn token(lasts: u64) -> String {
 
 /// What `check` ends with, and all that it says.
 pub(super) fn check(workplace: &Workplace, arguments: &[&str]) -> (i32, String) {
+    told(workplace, &["check"], arguments)
+}
+
+/// What a command ends with, and all that it says.
+pub(super) fn told(workplace: &Workplace, command: &[&str], arguments: &[&str]) -> (i32, String) {
     let output = Command::new(binary().unwrap())
-        .arg("check")
+        .args(command)
         .arg("--config")
         .arg(workplace.config())
         .args(arguments)
