@@ -17,6 +17,7 @@ pub mod group;
 mod history;
 mod http;
 pub mod ledger;
+mod locked;
 pub mod log;
 pub mod messages;
 pub mod observers;

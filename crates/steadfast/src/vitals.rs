@@ -16,7 +16,7 @@ mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use steadfast_core::group::standing::{Membership, Standing};
@@ -29,6 +29,7 @@ use steadfast_watch as watch;
 use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
+use crate::locked::locked;
 
 pub(crate) use durations::{Counted, Durations};
 pub(crate) use moment::Moment;
@@ -81,10 +82,6 @@ struct Signs {
 struct Missing {
     since: Tick,
     what: Vec<String>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Vitals {

@@ -295,24 +295,13 @@ impl Handler<Crash> for Handlers {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_core::ids::{LeaderEpoch, TopicId};
-    use steadfast_core::progress::Start;
     use steadfast_core::retry::Rule;
     use steadfast_core::tick::Tick;
 
     use super::*;
 
     fn assigned(table: &ProgressTable, partition: &Partition) -> Lease {
-        let start = Start {
-            topic: TopicId::UNKNOWN,
-            offset: Offset(5),
-            leader_epoch: LeaderEpoch::UNKNOWN,
-            committed: None,
-            handed_again_below: Offset(5),
-        };
-        table.assign(partition);
-        table.update(partition, |progress| progress.start(progress.assignment(), start));
-        table.handler_up(partition, HandlerIncarnation(1));
+        table.begin_at(partition, Offset(5));
         table.read(partition, Progress::lease).flatten().unwrap()
     }
 

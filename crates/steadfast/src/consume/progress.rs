@@ -11,10 +11,17 @@ use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, HandlerIncarnati
 use steadfast_core::progress::{Ack, Commit, Lease, Progress, State};
 use steadfast_core::retry::Rule;
 use steadfast_core::tick::Tick;
+#[cfg(test)]
+use steadfast_core::{
+    ids::{LeaderEpoch, TopicId},
+    progress::Start,
+};
 use steadfast_watch as watch;
 
 use signs::Signs;
 use trouble::Trouble;
+
+use crate::locked::locked;
 
 mod signs;
 mod trouble;
@@ -76,10 +83,6 @@ pub struct ProgressTable {
     condemned: watch::Sender<u64>,
     /// What was delivered in all.
     pub counts: Counts,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ProgressTable {
@@ -328,5 +331,27 @@ impl ProgressTable {
     /// Where the log ended when it was first seen under this assignment.
     pub fn first_end(&self, partition: &Partition) -> Option<Offset> {
         self.cell(partition).and_then(|cell| *locked(&cell.end)).map(|ends| ends.first)
+    }
+}
+
+#[cfg(test)]
+impl ProgressTable {
+    /// Assigns the partition and begins it, with a handler: it runs.
+    pub(crate) fn begin(&self, partition: &Partition, start: Start) {
+        self.assign(partition);
+        self.update(partition, |progress| progress.start(progress.assignment(), start));
+        self.handler_up(partition, HandlerIncarnation(1));
+    }
+
+    /// The same at this offset, of which nothing else is known.
+    pub(crate) fn begin_at(&self, partition: &Partition, offset: Offset) {
+        let start = Start {
+            topic: TopicId::UNKNOWN,
+            offset,
+            leader_epoch: LeaderEpoch::UNKNOWN,
+            committed: None,
+            handed_again_below: offset,
+        };
+        self.begin(partition, start);
     }
 }

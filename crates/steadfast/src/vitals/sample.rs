@@ -10,8 +10,7 @@ use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::group::MemberId;
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::ids::{
-    ClusterId, ConsumerIncarnation, GroupGeneration, HandlerIncarnation, LeaderEpoch, NodeId, Offset,
-    Partition, TopicId,
+    ClusterId, ConsumerIncarnation, GroupGeneration, LeaderEpoch, NodeId, Offset, Partition, TopicId,
 };
 use steadfast_core::progress::{Claim, Lease, Start};
 use steadfast_core::retry::Rule;
@@ -140,9 +139,7 @@ impl Sample {
             committed: Some(Offset(90)),
             handed_again_below: Offset(100),
         };
-        self.table.assign(partition);
-        self.table.update(partition, |progress| progress.start(progress.assignment(), start));
-        self.table.handler_up(partition, HandlerIncarnation(1));
+        self.table.begin(partition, start);
         self.standing.lock().unwrap().owned.insert(partition.clone());
     }
 

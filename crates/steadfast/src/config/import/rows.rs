@@ -23,6 +23,9 @@ type Row = (&'static str, Result<(&'static str, How), &'static str>);
 const PRODUCER: &str = "it is a producer's: the `kafka` sink has no such setting";
 const PACED: &str = "steadfast paces itself by what it measures";
 const METRICS: &str = "steadfast measures in its own way";
+const VERSIONS: &str = "versions are negotiated with each broker";
+/// Where a bearer token comes from here.
+pub(super) const TOKENS: &str = "let `kafka.sasl.oauthbearer.token.command` print the token";
 const EACH_HANDLED: &str =
     "an offset is stored when its record was handled, and not before; `checkpoint.interval` says how often";
 
@@ -66,10 +69,10 @@ const LIBRDKAFKA: &[Row] = &[
     ),
     ("enable.ssl.certificate.verification", Err("a broker's certificate is always verified")),
     ("ssl.crl.location", Err("revocation lists are not read")),
-    ("sasl.oauthbearer.config", Err("let `kafka.sasl.oauthbearer.token.command` print the token")),
-    ("sasl.oauthbearer.method", Err("let `kafka.sasl.oauthbearer.token.command` print the token")),
-    ("sasl.oauthbearer.client.id", Err("let `kafka.sasl.oauthbearer.token.command` print the token")),
-    ("sasl.oauthbearer.client.secret", Err("let `kafka.sasl.oauthbearer.token.command` print the token")),
+    ("sasl.oauthbearer.config", Err(TOKENS)),
+    ("sasl.oauthbearer.method", Err(TOKENS)),
+    ("sasl.oauthbearer.client.id", Err(TOKENS)),
+    ("sasl.oauthbearer.client.secret", Err(TOKENS)),
     ("enable.auto.offset.store", Err(EACH_HANDLED)),
     ("offset.store.method", Err(EACH_HANDLED)),
     ("queued.min.messages", Err("`fetch.buffer_bytes` bounds what is fetched ahead")),
@@ -81,10 +84,10 @@ const LIBRDKAFKA: &[Row] = &[
     ("topic.blacklist", Err("topics are consumed by name")),
     ("broker.address.ttl", Err("names are resolved anew for each connection")),
     ("broker.address.family", Err("every address of a name is tried")),
-    ("broker.version.fallback", Err("versions are negotiated with each broker")),
-    ("api.version.request", Err("versions are negotiated with each broker")),
-    ("api.version.request.timeout.ms", Err("versions are negotiated with each broker")),
-    ("api.version.fallback.ms", Err("versions are negotiated with each broker")),
+    ("broker.version.fallback", Err(VERSIONS)),
+    ("api.version.request", Err(VERSIONS)),
+    ("api.version.request.timeout.ms", Err(VERSIONS)),
+    ("api.version.fallback.ms", Err(VERSIONS)),
     ("socket.keepalive.enable", Err("keepalive is always on")),
     ("socket.nagle.disable", Err("small requests are never held back")),
     ("socket.max.fails", Err(PACED)),

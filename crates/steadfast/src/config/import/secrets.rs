@@ -4,6 +4,7 @@
 use steadfast_kafka::security::Secret;
 
 use super::Pair;
+use super::rows::TOKENS;
 use super::written::{Draft, Line};
 use crate::config::jaas;
 use crate::config::reference::{self, Kind};
@@ -84,8 +85,7 @@ pub(super) fn login(draft: &mut Draft, pair: &Pair) {
         Err(reason) => return draft.leave(pair, format!("it is no line of JAAS: {reason}")),
     };
     if login.module == "OAuthBearerLoginModule" {
-        let why = "let `kafka.sasl.oauthbearer.token.command` print the token";
-        return draft.leave(pair, why.to_owned());
+        return draft.leave(pair, TOKENS.to_owned());
     }
     let mut options = login.options;
     let keys = ["kafka.sasl.username", "kafka.sasl.password"].map(reference::key);

@@ -67,6 +67,12 @@ impl Trouble {
     pub(super) fn rests(&self, now: Tick) -> bool {
         self.retry.rests(now)
     }
+
+    /// What is to be set aside now that everything below `acked` is processed.
+    fn due(&self, acked: Offset) -> Option<&Arc<Letter>> {
+        let span = self.retry.due(acked)?;
+        self.letter.as_ref().filter(|letter| letter.span == span)
+    }
 }
 
 impl ProgressTable {
@@ -188,9 +194,8 @@ impl ProgressTable {
         let due = |cell: &Cell| {
             let progress = locked(&cell.progress);
             let trouble = locked(&cell.trouble);
-            let span = trouble.retry.due(progress.acked())?;
             let stands = matches!(progress.state(), State::Running | State::Rewinding);
-            trouble.letter.clone().filter(|letter| stands && letter.span == span)
+            trouble.due(progress.acked()).filter(|_| stands).cloned()
         };
         self.cells().into_iter().filter_map(|(partition, cell)| Some((partition, due(&cell)?))).collect()
     }
@@ -200,14 +205,12 @@ impl ProgressTable {
     pub(crate) fn set_aside(&self, partition: &Partition) -> Option<Aside> {
         let cell = self.cell(partition)?;
         self.update(partition, |progress| {
-            let trouble = locked(&cell.trouble);
-            let span = trouble.retry.due(progress.acked())?;
-            let letter = trouble.letter.clone().filter(|letter| letter.span == span)?;
+            let letter = Arc::clone(locked(&cell.trouble).due(progress.acked())?);
             let position = progress.position();
-            if position.offset == span.next {
+            if position.offset == letter.span.next {
                 return Some(Aside { lease: progress.lease()?, letter });
             }
-            match progress.claim(progress.incarnation(), position, span.next, LeaderEpoch::UNKNOWN) {
+            match progress.claim(progress.incarnation(), position, letter.span.next, LeaderEpoch::UNKNOWN) {
                 Claim::Granted(grant) => Some(Aside { lease: grant.lease, letter }),
                 Claim::FetchFrom(_) | Claim::Paused | Claim::Superseded => None,
             }
@@ -284,8 +287,8 @@ impl ProgressTable {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use steadfast_core::ids::{HandlerIncarnation, NodeId, TopicId};
-    use steadfast_core::progress::{Progress, Start};
+    use steadfast_core::ids::{HandlerIncarnation, NodeId};
+    use steadfast_core::progress::Progress;
     use steadfast_core::retry::Rule;
 
     use super::*;
@@ -300,22 +303,8 @@ mod tests {
         let now = move || Tick::at(Duration::from_millis(shown.load(Ordering::Relaxed)));
         let table = ProgressTable::new(now, Rule::default(), || 1.0);
         let partition = Partition::new("orders", 0);
-        assign(&table, &partition);
+        table.begin_at(&partition, Offset(5));
         (table, partition, clock)
-    }
-
-    /// Assigned, to begin at 5, with a handler.
-    fn assign(table: &ProgressTable, partition: &Partition) {
-        let start = Start {
-            topic: TopicId::UNKNOWN,
-            offset: Offset(5),
-            leader_epoch: LeaderEpoch::UNKNOWN,
-            committed: None,
-            handed_again_below: Offset(5),
-        };
-        table.assign(partition);
-        table.update(partition, |progress| progress.start(progress.assignment(), start));
-        table.handler_up(partition, HandlerIncarnation(1));
     }
 
     fn span(from: i64, next: i64) -> Span {
@@ -378,7 +367,7 @@ mod tests {
         let (lease, _) = claim(&table, &partition, 9);
         verdict(&table, &partition, lease, failed(5, 9));
         table.update(&partition, Progress::release);
-        assign(&table, &partition);
+        table.begin_at(&partition, Offset(5));
         assert_eq!(claim(&table, &partition, 9).1, span(5, 9));
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use futures::FutureExt;
@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use super::Letterhead;
 use crate::consume::letter::{DeadLetters, Letter, NotTaken};
+use crate::locked::locked;
 use crate::sinks::envelope::{Line, TimestampType, write_line};
 use crate::sinks::rotation::{RotatingFile, RotationError};
 
@@ -46,10 +47,6 @@ type Written = Result<(), String>;
 struct Outstanding {
     line: Arc<Vec<u8>>,
     written: Shared<oneshot::Receiver<Written>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LetterFile {
