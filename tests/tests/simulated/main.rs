@@ -15,6 +15,7 @@ mod endpoints;
 mod frames;
 mod handlers;
 mod members;
+mod pauses;
 mod play;
 mod rehearsals;
 mod silence;
