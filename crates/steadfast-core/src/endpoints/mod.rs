@@ -6,5 +6,6 @@ pub mod backoff;
 pub mod budget;
 pub mod drift;
 pub mod race;
+pub mod resolution;
 pub mod respawn;
 pub mod view;
