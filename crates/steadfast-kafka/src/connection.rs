@@ -20,6 +20,7 @@ pub use open::{ConnectError, ConnectFailure, Dial};
 
 mod authentication;
 mod channel;
+mod evidence;
 mod link;
 mod open;
 mod renewal;

@@ -17,5 +17,6 @@ mod handlers;
 mod members;
 mod play;
 mod rehearsals;
+mod silence;
 mod views;
 mod world;
