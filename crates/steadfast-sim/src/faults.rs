@@ -87,6 +87,12 @@ pub enum Fault {
         /// What does not pass.
         way: Way,
     },
+    /// The connections to brokers that stand fall silent for good, both ways, and stay open: a router has forgotten
+    /// them, or a thread of the broker hangs. New ones work.
+    SilenceConnections {
+        /// To which brokers.
+        nodes: Nodes,
+    },
     /// Each passage to and from a broker takes this long.
     Slow {
         /// Which one.

@@ -10,6 +10,7 @@ pub mod control_socket;
 mod demo;
 mod dialler;
 pub mod drift;
+pub mod drill;
 pub mod env;
 pub mod events;
 pub mod exit;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix::Message;
 use steadfast_core::checkpoint::Occasion;
 use steadfast_core::cluster::Topics;
+use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::group::actions::LostReason;
@@ -22,6 +23,8 @@ use crate::config::Config;
 pub struct Suspect {
     /// What was noticed.
     pub reason: String,
+    /// How much that says.
+    pub evidence: Evidence,
     /// The broker, if it is known.
     pub node: Option<NodeId>,
     /// Its address, if it is known.
@@ -71,6 +74,8 @@ pub struct Settled {
     pub discovery: u64,
     /// Addresses of the agreed view that are not verified yet: these are asked on.
     pub unverified: BTreeSet<Address>,
+    /// Whether this is news: another view than before, or a broker that was not verified where it is.
+    pub found: bool,
 }
 
 /// Member to MetadataPoller: the leader of the group needs to know these topics' partition counts too.

@@ -14,7 +14,7 @@ use steadfast_sim::group::GroupState;
 
 use super::ear::Ear;
 use super::stage::{LIMIT, Processed, RATE, Simulated, shift};
-use super::world::{GROUP, Load, Manner, World};
+use super::world::{GROUP, Load, Manner, World, service_name};
 use crate::scenarios::{Company, Member};
 
 /// A topic, its load, and the members of one group.
@@ -85,7 +85,7 @@ impl Members {
 
 impl One {
     fn name(&self) -> Arc<str> {
-        super::inhabitant::name(self.number).into()
+        service_name(self.number).into()
     }
 }
 

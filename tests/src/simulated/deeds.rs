@@ -141,6 +141,7 @@ pub(super) fn broken(faults: &[(Duration, Fault)]) -> Vec<Step> {
             | Fault::Heal { .. }
             | Fault::MoveLeaders { .. }
             | Fault::AddBroker { .. }
+            | Fault::SilenceConnections { .. }
             | Fault::MoveCoordinator
             | Fault::ResetMidFrame { .. }
             | Fault::TruncateFrame { .. }

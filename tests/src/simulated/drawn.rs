@@ -61,7 +61,6 @@ impl Drawn {
             conduct: conduct(&mut dice),
             latency: (least, least + Duration::from_micros(dice.random_range(0..8_000))),
             level: Level::INFO,
-            replay: format!("just simulate --seed {seed}"),
             ..Plan::new(seed)
         };
         let length = Duration::from_secs(dice.random_range(30..=120));

@@ -8,11 +8,12 @@ use steadfast_core::ids::NodeId;
 use steadfast_sim::faults::{Fault, Nodes, Old, Way};
 
 /// The rooms in which faults happen.
-const ROOMS: [&str; 5] = [
+const ROOMS: [&str; 6] = [
     include_str!("brokers.rs"),
     include_str!("coordinators.rs"),
     include_str!("endpoints.rs"),
     include_str!("frames.rs"),
+    include_str!("silence.rs"),
     include_str!("views.rs"),
 ];
 
@@ -24,6 +25,7 @@ fn name(fault: &Fault) -> &'static str {
         Fault::Kill { .. } => "Kill",
         Fault::Restart { .. } => "Restart",
         Fault::Isolate { .. } => "Isolate",
+        Fault::SilenceConnections { .. } => "SilenceConnections",
         Fault::Slow { .. } => "Slow",
         Fault::Heal { .. } => "Heal",
         Fault::MoveLeaders { .. } => "MoveLeaders",
@@ -54,6 +56,7 @@ fn kinds() -> Vec<Fault> {
         Fault::Kill { node },
         Fault::Restart { node },
         Fault::Isolate { node, way: Way::Both },
+        Fault::SilenceConnections { nodes: nodes.clone() },
         Fault::Slow { node, by: during },
         Fault::Heal { nodes: nodes.clone() },
         Fault::MoveLeaders { from: node },
@@ -76,7 +79,7 @@ fn kinds() -> Vec<Fault> {
 }
 
 /// So many arms has [`name`].
-const KINDS: usize = 23;
+const KINDS: usize = 24;
 
 #[test]
 fn every_fault_is_specified() {

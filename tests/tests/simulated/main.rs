@@ -19,5 +19,6 @@ mod offsets;
 mod partitions;
 mod play;
 mod rehearsals;
+mod silence;
 mod views;
 mod world;

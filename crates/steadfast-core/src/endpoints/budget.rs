@@ -47,6 +47,11 @@ impl Budget {
         Ok(())
     }
 
+    /// The token that was taken last comes back at once, if one is out.
+    pub fn give_back(&mut self) {
+        self.taken.pop_back();
+    }
+
     /// Whether a token could be taken, without taking it.
     ///
     /// # Errors
@@ -97,6 +102,18 @@ mod tests {
         assert_eq!((budget.check(seconds(0)), budget.available(seconds(0))), (Ok(()), 1));
         assert_eq!(budget.take(seconds(0)), Ok(()));
         assert_eq!((budget.check(seconds(0)).is_ok(), budget.available(seconds(0))), (false, 0));
+    }
+
+    #[test]
+    fn a_token_that_is_given_back_can_be_taken_again_at_once() {
+        let mut budget = Budget::new(1, Duration::from_secs(5));
+        assert_eq!(budget.take(seconds(0)), Ok(()));
+        budget.give_back();
+        assert_eq!(budget.take(seconds(1)), Ok(()));
+        assert_eq!(budget.take(seconds(1)).unwrap_err().until, Some(seconds(6)));
+        budget.give_back();
+        budget.give_back();
+        assert_eq!(budget.available(seconds(1)), 1);
     }
 
     #[test]

@@ -6,10 +6,23 @@ use std::time::Duration;
 
 use super::agreement::fault;
 use super::backoff::{Backoff, Jitter};
-use super::budget::Budget;
 use super::view::{Address, Observation, View};
 use crate::ids::ClusterId;
 use crate::tick::Tick;
+
+pub use rate::Rate;
+
+mod rate;
+
+/// What speaks against an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// A reset, a refusal, another view, a broker that does not lead, another configuration: something is not as
+    /// it was.
+    Broken,
+    /// A limit passed without an answer. Most of what is silent speaks again: see [`Rate`].
+    Silent,
+}
 
 /// Why an address is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +74,10 @@ pub enum Event<N: Ord> {
     Sources(Vec<(Address, Source)>),
     /// Something may have changed: a connection broke or fell silent, the configuration changed, an answer
     /// differs from the view in use.
-    Suspected,
+    Suspected {
+        /// What speaks for it.
+        evidence: Evidence,
+    },
     /// An address answered; every [`Action::Ask`] ends in this or in [`Event::Failed`].
     Answered {
         /// What it said.
@@ -82,6 +98,8 @@ pub enum Event<N: Ord> {
     Settled {
         /// Where the nodes of the agreed view are reached that are not verified yet: these alone are asked on.
         unverified: BTreeSet<Address>,
+        /// Whether this is news: another view than before, or a node that was not verified where it is.
+        found: bool,
     },
     /// [`Race::next_deadline`] has come.
     Elapsed,
@@ -123,7 +141,7 @@ pub enum Action {
 #[derive(Debug, Clone)]
 pub struct Race {
     limits: Limits,
-    budget: Budget,
+    rate: Rate,
     pin: Option<ClusterId>,
     sources: BTreeMap<Address, Source>,
     asked: BTreeMap<Address, Asked>,
@@ -136,13 +154,13 @@ pub struct Race {
 ///     Idle ◄──────────────────────────── ▲  ▲ └──────────┘
 ///       │             Settled            │
 ///       └──────────► Limited ────────────┘
-///   Suspected, none     Elapsed, a token is back
+///   Suspected, none     Elapsed, a token is back; Suspected on better evidence; Settled, something was found
 /// ```
 /// What is unverified when a discovery settles is asked on in any state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
-    Limited { suspected_at: Tick, until: Tick },
+    Limited { suspected_at: Tick, evidence: Evidence, until: Tick },
     Running { suspected_at: Tick, deadline: Tick },
 }
 
@@ -171,16 +189,10 @@ enum Turn {
 }
 
 impl Race {
-    /// Five discoveries a second. The window is short because it is also the longest that a suspicion which
-    /// matters may have to wait behind those that did not.
-    pub fn usual_budget() -> Budget {
-        Budget::new(5, Duration::from_secs(1))
-    }
-
-    /// No discovery runs. `budget` limits how often one may begin.
-    pub fn new(limits: Limits, budget: Budget, pin: Option<ClusterId>) -> Race {
+    /// No discovery runs. `rate` limits how often one may begin.
+    pub fn new(limits: Limits, rate: Rate, pin: Option<ClusterId>) -> Race {
         let (sources, asked) = (BTreeMap::new(), BTreeMap::new());
-        Race { limits, budget, pin, sources, asked, state: State::Idle }
+        Race { limits, rate, pin, sources, asked, state: State::Idle }
     }
 
     /// From now on only answers of `cluster` name further addresses.
@@ -197,8 +209,12 @@ impl Race {
     pub fn handle<N: Ord + Clone + Debug>(&mut self, event: Event<N>, now: Tick) -> Vec<Action> {
         let mut actions = Vec::new();
         match (self.state, event) {
-            (State::Idle, Event::Suspected) => self.suspected(now, now, &mut actions),
-            (State::Limited { .. } | State::Running { .. }, Event::Suspected) => {}
+            (State::Idle, Event::Suspected { evidence }) => self.suspected(evidence, now, now, &mut actions),
+            (
+                State::Limited { suspected_at, evidence: Evidence::Silent, .. },
+                Event::Suspected { evidence: Evidence::Broken },
+            ) => self.suspected(Evidence::Broken, suspected_at, now, &mut actions),
+            (State::Limited { .. } | State::Running { .. }, Event::Suspected { .. }) => {}
             (State::Idle | State::Limited { .. }, Event::Sources(sources)) => {
                 self.sources = sources.into_iter().rev().collect();
             }
@@ -224,18 +240,14 @@ impl Race {
                 State::Idle | State::Limited { .. } | State::Running { .. },
                 Event::Failed { address, reason, jitter },
             ) => self.heard(&address, Some(reason), jitter, now),
-            (State::Idle | State::Limited { .. }, Event::Settled { unverified }) => {
-                self.verify(&unverified, now)
-            }
-            (State::Running { .. }, Event::Settled { unverified }) => {
-                self.state = State::Idle;
-                self.verify(&unverified, now);
+            (state, Event::Settled { unverified, found }) => {
+                self.settled(state, &unverified, found, now, &mut actions)
             }
             (State::Idle, Event::Elapsed) => self.give_up_lost(now),
-            (State::Limited { suspected_at, until }, Event::Elapsed) => {
+            (State::Limited { suspected_at, evidence, until }, Event::Elapsed) => {
                 self.give_up_lost(now);
                 if now >= until {
-                    self.suspected(suspected_at, now, &mut actions);
+                    self.suspected(evidence, suspected_at, now, &mut actions);
                 }
             }
             (State::Running { suspected_at, deadline }, Event::Elapsed) => {
@@ -266,10 +278,10 @@ impl Race {
         turns.chain(of_state).min()
     }
 
-    fn suspected(&mut self, suspected_at: Tick, now: Tick, actions: &mut Vec<Action>) {
-        if let Err(error) = self.budget.take(now) {
-            let until = error.until.unwrap_or(now + self.limits.deadline);
-            self.state = State::Limited { suspected_at, until };
+    fn suspected(&mut self, evidence: Evidence, suspected_at: Tick, now: Tick, actions: &mut Vec<Action>) {
+        if let Err(until) = self.rate.take(evidence, now) {
+            let until = until.unwrap_or(now + self.limits.deadline);
+            self.state = State::Limited { suspected_at, evidence, until };
             return actions.push(Action::Limited { until });
         }
         self.state = State::Running { suspected_at, deadline: now + self.limits.deadline };
@@ -277,6 +289,29 @@ impl Race {
         self.ask_only(&BTreeSet::new());
         self.asked.values_mut().for_each(|asked| asked.times = 1);
         self.name_sources(now);
+    }
+
+    fn settled(
+        &mut self,
+        state: State,
+        unverified: &BTreeSet<Address>,
+        found: bool,
+        now: Tick,
+        actions: &mut Vec<Action>,
+    ) {
+        if found {
+            self.rate.found();
+        }
+        match state {
+            State::Running { .. } => self.state = State::Idle,
+            State::Idle | State::Limited { .. } => {}
+        }
+        self.verify(unverified, now);
+        if let State::Limited { suspected_at, evidence, .. } = state
+            && found
+        {
+            self.suspected(evidence, suspected_at, now, actions);
+        }
     }
 
     fn unsettled(&mut self, suspected_at: Tick, now: Tick, actions: &mut Vec<Action>) {

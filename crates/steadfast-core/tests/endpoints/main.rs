@@ -3,6 +3,7 @@
 mod agreement;
 mod agreement_laws;
 mod race;
+mod race_laws;
 mod respawn;
 mod respawn_laws;
 mod scene;

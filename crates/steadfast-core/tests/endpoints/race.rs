@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use steadfast_core::endpoints::agreement::{Agreement, Rules, Verdict};
 use steadfast_core::endpoints::backoff::Jitter;
-use steadfast_core::endpoints::race::{Action, Event, Limits, Race, Source};
+use steadfast_core::endpoints::race::{Action, Event, Evidence, Limits, Race, Rate, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::tick::Tick;
 
@@ -35,9 +35,14 @@ struct World {
     unsettled: Vec<BTreeMap<Address, String>>,
     agreed: Option<(Tick, View<i32>)>,
     verified: BTreeSet<i32>,
+    /// The view that was agreed last, and which of its nodes were verified.
+    published: (View<i32>, BTreeSet<i32>),
     jitter: Jitter,
     now: Tick,
 }
+
+pub(crate) const BROKEN: Event<i32> = Event::Suspected { evidence: Evidence::Broken };
+pub(crate) const SILENT: Event<i32> = Event::Suspected { evidence: Evidence::Silent };
 
 fn millis(millis: u64) -> Tick {
     Tick::at(Duration::from_millis(millis))
@@ -50,7 +55,7 @@ fn sources(of: &[(&str, Source)]) -> Event<i32> {
 impl World {
     fn with(limits: Limits) -> World {
         let mut world = World {
-            race: Race::new(limits, Race::usual_budget(), Some("pinned".into())),
+            race: Race::new(limits, Rate::default(), Some("pinned".into())),
             agreement: Agreement::new(Rules::default(), Some("pinned".into())),
             ports: BTreeMap::new(),
             on_their_way: BTreeMap::new(),
@@ -60,6 +65,7 @@ impl World {
             unsettled: Vec::new(),
             agreed: None,
             verified: BTreeSet::new(),
+            published: (view(OLD), BTreeSet::from([1, 2, 3])),
             jitter: Jitter::FULL,
             now: Tick::ZERO,
         };
@@ -128,9 +134,13 @@ impl World {
         if let Verdict::Agreed { view, verified, .. } = self.agreement.judge(Some(&self.in_use), self.now) {
             let unverified = view.endpoints.iter().filter(|(node, _)| !verified.contains(node));
             let unverified = unverified.map(|(_, endpoint)| endpoint.address.clone()).collect();
-            self.verified = verified;
-            self.agreed.get_or_insert((self.now, view));
-            self.feed(Event::Settled { unverified });
+            self.verified = verified.clone();
+            self.agreed.get_or_insert((self.now, view.clone()));
+            let known = if self.published.0 == view { self.published.1.clone() } else { BTreeSet::new() };
+            let verified = verified.union(&known).copied().collect();
+            let before = std::mem::replace(&mut self.published, (view, verified));
+            let found = before != self.published;
+            self.feed(Event::Settled { unverified, found });
         }
     }
 
@@ -173,7 +183,7 @@ impl World {
 fn one_suspicion_asks_every_address_at_once() {
     let mut world = World::new();
     assert_eq!(world.race.next_deadline(), None);
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     let asked: Vec<_> = world.asks.iter().map(|(at, address, _)| (*at, address.host.as_str())).collect();
     let now = Tick::ZERO;
     assert_eq!(asked, [(now, "a"), (now, "b"), (now, "c"), (now, "bootstrap")]);
@@ -183,14 +193,14 @@ fn one_suspicion_asks_every_address_at_once() {
 fn an_address_with_two_sources_is_asked_once() {
     let mut world = World::new();
     world.feed(sources(&[("a", Source::InUse), ("a", Source::Bootstrap)]));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     assert_eq!(world.asks, [(Tick::ZERO, at("a"), Source::InUse)]);
 }
 
 #[test]
 fn many_suspicions_start_one_discovery() {
     let mut world = World::new();
-    (0..100).for_each(|_| world.feed(Event::Suspected));
+    (0..100).for_each(|_| world.feed(BROKEN));
     assert_eq!((world.begun.len(), world.asks.len()), (1, 4));
 }
 
@@ -198,7 +208,7 @@ fn many_suspicions_start_one_discovery() {
 fn when_every_endpoint_moves_and_the_old_ports_refuse_two_round_trips_are_enough() {
     let mut world = World::new();
     world.set("bootstrap x y z", Port::Answers(view(NEW)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(1_000));
     assert_eq!(world.agreed_at(NEW), Some(millis(10)));
 }
@@ -208,7 +218,7 @@ fn black_holes_hold_up_nobody() {
     let mut world = World::new();
     world.set("a b c", Port::BlackHole);
     world.set("bootstrap x y z", Port::Answers(view(NEW)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(1_000));
     assert_eq!(world.agreed_at(NEW), Some(millis(10)));
 }
@@ -218,7 +228,7 @@ fn new_endpoints_that_listen_a_little_later_are_asked_again_soon_though_black_ho
     let mut world = World::new();
     world.set("a b c", Port::BlackHole);
     world.set("bootstrap", Port::Answers(view(NEW)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(100));
     world.set("x y z", Port::Answers(view(NEW)));
     world.run_to(millis(200));
@@ -229,7 +239,7 @@ fn new_endpoints_that_listen_a_little_later_are_asked_again_soon_though_black_ho
 fn a_false_alarm_ends_as_soon_as_the_view_in_use_is_confirmed() {
     let mut world = World::new();
     world.set("a b c", Port::Answers(view(OLD)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(60_000));
     assert_eq!(world.agreed_at(OLD), Some(millis(5)));
     assert!(world.asks.iter().all(|(asked, ..)| *asked <= millis(5)));
@@ -240,7 +250,7 @@ fn a_false_alarm_ends_as_soon_as_the_view_in_use_is_confirmed() {
 fn what_is_not_verified_yet_is_asked_on_after_the_agreement() {
     let mut world = World::new();
     world.set("bootstrap x y", Port::Answers(view(NEW)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(20_000));
     assert_eq!((world.race.is_running(), &world.verified), (false, &BTreeSet::from([1, 2])));
     let asked_of_others =
@@ -255,7 +265,7 @@ fn what_is_not_verified_yet_is_asked_on_after_the_agreement() {
 #[test]
 fn when_nothing_answers_it_says_so_and_goes_on_asking_with_growing_pauses() {
     let mut world = World::new();
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(60_000));
     let reasons: BTreeSet<_> = world.unsettled[0].values().map(String::as_str).collect();
     assert_eq!((world.unsettled.len(), reasons), (6, BTreeSet::from(["refused"])));
@@ -268,7 +278,7 @@ fn when_nothing_answers_it_says_so_and_goes_on_asking_with_growing_pauses() {
 #[test]
 fn new_addresses_in_the_configuration_are_asked_at_once() {
     let mut world = World::new();
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(57_000));
     world.set("x y z", Port::Answers(view(NEW)));
     world.feed(sources(&[("a", Source::InUse), ("y", Source::Configuration)]));
@@ -279,7 +289,7 @@ fn new_addresses_in_the_configuration_are_asked_at_once() {
 #[test]
 fn addresses_that_left_the_configuration_are_asked_no_more() {
     let mut world = World::new();
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.feed(sources(&[("a", Source::InUse)]));
     world.run_to(millis(30_000));
     assert_eq!(world.asked("bootstrap"), 1);
@@ -290,7 +300,7 @@ fn addresses_that_left_the_configuration_are_asked_no_more() {
 fn addresses_that_nobody_proposes_any_more_are_forgotten() {
     let mut world = World::new();
     world.set("bootstrap", Port::Answers(view(NEW)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(9_000));
     world.set("bootstrap", Port::Answers(view("1=w")));
     world.run_to(millis(30_000));
@@ -305,13 +315,13 @@ fn a_new_discovery_is_patient_with_nobody_from_the_one_before() {
     let mut world = World::new();
     world.set("bootstrap x y", Port::Answers(view(NEW)));
     world.set("z", Port::BlackHole);
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(60_000));
     let last_asked = world.asks.iter().map(|(asked, ..)| *asked).max().unwrap_or_default();
     world.run_to(last_asked + Duration::from_millis(7_500));
     let in_flight = (last_asked + Duration::from_millis(7_000), at("z"), Source::Proposed);
     assert_eq!(world.asks.last(), Some(&in_flight));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.set("z", Port::Answers(view(NEW)));
     world.run_to(world.now + Duration::from_millis(2_100));
     assert_eq!(world.verified, BTreeSet::from([1, 2, 3]));
@@ -321,7 +331,7 @@ fn a_new_discovery_is_patient_with_nobody_from_the_one_before() {
 fn another_clusters_proposal_is_not_followed() {
     let mut world = World::new();
     world.set("bootstrap", Port::Answers(crate::scene::cluster("other", NEW)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(10_000));
     assert_eq!(world.asked("x"), 0);
     assert_eq!(world.unsettled[0][&at("bootstrap")], "expected cluster pinned, found other");
@@ -333,7 +343,7 @@ fn a_liars_endless_list_is_asked_within_bounds() {
     let mut world = World::with(limits);
     let many = (0..1_000).map(|node| (node, Address::new("sink", node as u16 + 1)));
     world.set("bootstrap", Port::Answers(View::new(Some("pinned".into()), many)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(5_000));
     let sinks: BTreeSet<_> = world.asks.iter().filter(|(.., source)| *source == Source::Proposed).collect();
     let distinct: BTreeSet<_> = sinks.iter().map(|(_, address, _)| address).collect();
@@ -345,7 +355,7 @@ fn a_crowd_of_dead_endpoints_keeps_no_bootstrap_address_waiting() {
     let mut world = World::with(Limits { in_flight: 2, ..Limits::default() });
     world.set("a b c", Port::BlackHole);
     world.set("bootstrap x y z", Port::Answers(view(NEW)));
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(1_000));
     assert_eq!(world.agreed_at(NEW), Some(millis(10)));
     assert_eq!(world.asked("c"), 0);
@@ -355,7 +365,7 @@ fn a_crowd_of_dead_endpoints_keeps_no_bootstrap_address_waiting() {
 fn a_question_that_is_never_reported_is_put_again() {
     let mut world = World::new();
     world.set("bootstrap", Port::Lost);
-    world.feed(Event::Suspected);
+    world.feed(BROKEN);
     world.run_to(millis(9_999));
     assert_eq!(world.asked("bootstrap"), 1);
     world.run_to(millis(10_000));
@@ -367,7 +377,7 @@ fn suspicions_that_keep_coming_while_all_is_well_are_limited_and_none_is_forgott
     let mut world = World::new();
     world.set("a b c", Port::Answers(view(OLD)));
     for _ in 0..199 {
-        world.feed(Event::Suspected);
+        world.feed(BROKEN);
         world.run_to(world.now + Duration::from_millis(50));
     }
     assert_eq!(world.begun.len(), 50);
@@ -376,6 +386,74 @@ fn suspicions_that_keep_coming_while_all_is_well_are_limited_and_none_is_forgott
     }
     world.run_to(millis(20_000));
     assert_eq!(world.begun.len(), 51);
+}
+
+#[test]
+fn brokers_that_pause_again_and_again_cost_one_discovery_in_five_seconds() {
+    let mut world = World::new();
+    world.set("a b c", Port::Answers(view(OLD)));
+    for _ in 0..1_799 {
+        world.set("a", Port::BlackHole);
+        world.feed(SILENT);
+        world.run_to(world.now + Duration::from_millis(1_000));
+        world.set("a", Port::Answers(view(OLD)));
+        world.run_to(world.now + Duration::from_millis(1_000));
+    }
+    assert_eq!(world.begun.len(), 720);
+    assert!(world.begun.windows(2).all(|two| two[1].since(two[0]) >= Duration::from_secs(5)));
+}
+
+#[test]
+fn two_black_holes_in_a_row_are_both_found_at_once() {
+    let mut world = World::new();
+    world.set("a b c", Port::BlackHole);
+    world.set("bootstrap x y z", Port::Answers(view(NEW)));
+    world.feed(SILENT);
+    world.run_to(millis(1_000));
+    world.set("x y z", Port::BlackHole);
+    world.set("bootstrap u v w", Port::Answers(view("1=u 2=v 3=w")));
+    world.feed(SILENT);
+    world.run_to(millis(2_000));
+    assert_eq!(world.begun, [Tick::ZERO, millis(1_000)]);
+    assert_eq!(world.agreed_at("1=u 2=v 3=w"), Some(millis(1_010)));
+}
+
+#[test]
+fn what_silence_has_to_wait_for_a_broken_connection_has_not() {
+    let mut world = World::new();
+    world.set("a b c", Port::Answers(view(OLD)));
+    world.feed(SILENT);
+    world.run_to(millis(100));
+    world.feed(SILENT);
+    world.run_to(millis(200));
+    assert_eq!(world.begun, [Tick::ZERO]);
+    world.feed(BROKEN);
+    assert_eq!(world.begun, [Tick::ZERO, millis(200)]);
+}
+
+#[test]
+fn a_silence_that_has_to_wait_is_looked_into_when_its_time_has_come() {
+    let mut world = World::new();
+    world.set("a b c", Port::Answers(view(OLD)));
+    world.feed(SILENT);
+    world.run_to(millis(100));
+    world.feed(SILENT);
+    world.run_to(millis(60_000));
+    assert_eq!(world.begun, [Tick::ZERO, millis(5_000)]);
+}
+
+#[test]
+fn a_silence_that_waits_goes_on_as_soon_as_the_discovery_before_found_something() {
+    let mut world = World::new();
+    world.set("a b", Port::Answers(view(OLD)));
+    world.published.1 = BTreeSet::from([1, 2]);
+    world.feed(SILENT);
+    world.run_to(millis(1_000));
+    world.feed(SILENT);
+    assert_eq!(world.begun, [Tick::ZERO]);
+    world.set("c", Port::Answers(view(OLD)));
+    world.run_to(millis(3_000));
+    assert_eq!(world.begun.len(), 2);
 }
 
 fn ports() -> impl Strategy<Value = Port> {
@@ -402,17 +480,17 @@ proptest! {
     ) {
         let mut world = World::new();
         world.jitter = Jitter::new(share);
-        world.feed(Event::Suspected);
+        world.feed(BROKEN);
         for (host, port, wait) in mess {
             world.set(HOSTS.split(' ').nth(host).unwrap_or("a"), port);
             world.run_to(world.now + Duration::from_millis(wait));
-            world.feed(Event::Suspected);
+            world.feed(BROKEN);
         }
         world.set("a b c w", Port::Refuses);
         world.set("bootstrap x y z", Port::Answers(view(NEW)));
         let healed = world.now;
         world.run_to(healed + Duration::from_secs(10));
-        world.feed(Event::Suspected);
+        world.feed(BROKEN);
         world.run_to(healed + Duration::from_secs(40));
         prop_assert_eq!(world.agreed.as_ref().map(|(_, agreed)| agreed.clone()), Some(view(NEW)));
         prop_assert_eq!(&world.verified, &BTreeSet::from([1, 2, 3]));

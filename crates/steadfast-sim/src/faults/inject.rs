@@ -32,6 +32,7 @@ impl Embedded {
             Fault::Kill { node } => self.kill(*node),
             Fault::Restart { node } => self.restart(*node),
             Fault::Isolate { node, way } => self.isolate(*node, *way),
+            Fault::SilenceConnections { nodes } => self.silence(nodes),
             Fault::Slow { node, by } => self.slow(*node, *by),
             Fault::Heal { nodes } => self.heal(nodes),
             Fault::MoveLeaders { from } => self.move_leaders(*from),
@@ -102,6 +103,11 @@ impl Embedded {
             link.requests = way == Way::Answers;
             link.answers = way == Way::Requests;
         });
+        Ok(())
+    }
+
+    fn silence(&self, nodes: &Nodes) -> Result<(), CommandError> {
+        self.meant(nodes)?.iter().for_each(|machine| machine.silence());
         Ok(())
     }
 

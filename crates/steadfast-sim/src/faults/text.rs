@@ -42,6 +42,7 @@ impl fmt::Display for Fault {
             Fault::Slow { node, by } => write!(f, "{name} node={node} by={}", Millis(*by)),
             Fault::MoveLeaders { from } => write!(f, "{name} from={from}"),
             Fault::Heal { nodes }
+            | Fault::SilenceConnections { nodes }
             | Fault::AnswerWithNoBrokers { nodes }
             | Fault::AnswerWithHalfOfTheBrokers { nodes } => write!(f, "{name} nodes={nodes}"),
             Fault::Kill { node }
@@ -76,6 +77,7 @@ impl Fault {
             Fault::Kill { .. } => "kill",
             Fault::Restart { .. } => "restart",
             Fault::Isolate { .. } => "isolate",
+            Fault::SilenceConnections { .. } => "silence-connections",
             Fault::Slow { .. } => "slow",
             Fault::Heal { .. } => "heal",
             Fault::MoveLeaders { .. } => "move-leaders",
@@ -111,6 +113,7 @@ impl FromStr for Fault {
             "kill" => Fault::Kill { node: parts.node("node")? },
             "restart" => Fault::Restart { node: parts.node("node")? },
             "isolate" => Fault::Isolate { node: parts.node("node")?, way: parts.way()? },
+            "silence-connections" => Fault::SilenceConnections { nodes: parts.nodes()? },
             "slow" => Fault::Slow { node: parts.node("node")?, by: parts.millis("by")? },
             "heal" => Fault::Heal { nodes: parts.nodes()? },
             "move-leaders" => Fault::MoveLeaders { from: parts.node("from")? },
@@ -274,6 +277,7 @@ mod tests {
             "isolate node=1 way=both",
             "isolate node=1 way=requests",
             "isolate node=1 way=answers",
+            "silence-connections nodes=all",
             "slow node=2 by=250ms",
             "heal nodes=all",
             "move-leaders from=3",

@@ -32,6 +32,8 @@ pub struct Link {
     pub guise: Option<Arc<Guise>>,
     /// How often the process was stopped: no connection outlives that.
     pub(crate) life: u64,
+    /// How often the connections that stood were silenced.
+    pub(crate) silences: u64,
 }
 
 impl Link {
@@ -45,6 +47,7 @@ impl Link {
             answers: true,
             guise: None,
             life: 0,
+            silences: 0,
         }
     }
 
@@ -120,6 +123,11 @@ impl Machine {
     /// The process runs again.
     pub fn start(&self) {
         self.change_link(|link| link.up = true);
+    }
+
+    /// The connections that stand fall silent for good, both ways; new ones work.
+    pub fn silence(&self) {
+        self.change_link(|link| link.silences += 1);
     }
 
     /// Damages the next answer to `api` that no earlier damage is meant for.

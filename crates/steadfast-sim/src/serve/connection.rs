@@ -48,13 +48,14 @@ where
 {
     let (mut from, mut to) = tokio::io::split(stream);
     let mut watched = machine.watch_link();
-    let life = watched.borrow_and_update().life;
+    let Link { life, silences, .. } = watched.borrow_and_update().clone();
     let mut talk = Talk::new(machine, host);
     loop {
         let link = watched.borrow_and_update().clone();
         match watch.standing() {
             _ if !link.up || link.life != life => return Ending::Reset,
             Standing::Reset => return Ending::Reset,
+            _ if link.silences != silences => return Ending::Silent,
             Standing::Silent => return Ending::Silent,
             Standing::Open(guise) => talk.guise = guise.or_else(|| link.guise.clone()),
         }

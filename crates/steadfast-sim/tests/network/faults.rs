@@ -124,6 +124,19 @@ async fn an_isolated_broker_is_still_named_and_reached_again_once_healed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn silenced_connections_stay_open_and_silent_while_new_ones_work() {
+    let cluster = started();
+    let (at, mut standing) = at_node_1(&cluster).await;
+    inject(&cluster, "silence-connections nodes=1");
+    assert!(timeout(LIMIT, ask(&mut standing)).await.is_err());
+    inject(&cluster, "heal nodes=all");
+    assert!(timeout(LIMIT, ask(&mut standing)).await.is_err(), "for good");
+    assert!(ask(&mut cluster.connect(&at).await.unwrap()).await.unwrap());
+    inject(&cluster, "kill node=1");
+    assert!(reset(ask(&mut standing).await));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_broker_takes_its_time_until_it_is_healed() {
     let cluster = started();
     cluster.set_latency(Duration::from_millis(2), Duration::ZERO);

@@ -208,8 +208,8 @@ impl Checkpointer {
                 Ok(answer) => checkpointer.answered(&answer, membership.generation, took, ctx),
                 Err(error) => {
                     let (node, address) = (Some(to.node), Some(to.address));
-                    let reason = error.to_string();
-                    drop(checkpointer.seat.suspect.send(Suspect { reason, node, address }));
+                    let (reason, evidence) = (error.to_string(), error.evidence());
+                    drop(checkpointer.seat.suspect.send(Suspect { reason, evidence, node, address }));
                     checkpointer.settle(Event::Unknown, Some(Failure::new(error.class(), error)), ctx);
                 }
             }

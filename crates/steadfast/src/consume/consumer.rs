@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{
     AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId,
@@ -349,9 +350,9 @@ impl Consumer {
         }
     }
 
-    fn suspect(&self, node: NodeId, reason: String) {
+    fn suspect(&self, node: NodeId, evidence: Evidence, reason: String) {
         let address = self.view.address(&node).cloned();
-        drop(self.seat.suspect.send(Suspect { reason, node: Some(node), address }));
+        drop(self.seat.suspect.send(Suspect { reason, evidence, node: Some(node), address }));
     }
 }
 
@@ -427,11 +428,14 @@ impl Handler<LoopNote> for Consumer {
         }
         match note {
             Note::Accepted { partition, from } => self.accepted(partition, from),
-            Note::Broken { reason, .. } => self.suspect(node, reason),
+            Note::Broken { reason, .. } => self.suspect(node, Evidence::Broken, reason),
             Note::Silent { waited } => {
-                self.suspect(node, format!("a fetch is unanswered for {} ms", waited.as_millis()));
+                let reason = format!("a fetch is unanswered for {} ms", waited.as_millis());
+                self.suspect(node, Evidence::Silent, reason);
             }
-            Note::NotLeader { partition, code } => self.suspect(node, format!("{partition}: {code}")),
+            Note::NotLeader { partition, code } => {
+                self.suspect(node, Evidence::Broken, format!("{partition}: {code}"));
+            }
             Note::Refused { partition, code } => {
                 self.seat.events.emit(Event::PartitionRefused {
                     place: Place::from(&partition),

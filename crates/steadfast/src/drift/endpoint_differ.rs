@@ -191,7 +191,8 @@ impl EndpointDiffer {
             |node: &&NodeId| published.address(**node).is_some_and(|at| view.address(node) == Some(at));
         let verified: BTreeSet<NodeId> =
             verified.iter().chain(published.verified.iter().filter(stands)).copied().collect();
-        if fresh || published.verified != verified {
+        let found = fresh || published.verified != verified;
+        if found {
             self.publish(&view, verified.clone());
         }
         if fresh {
@@ -211,7 +212,7 @@ impl EndpointDiffer {
         }
         let unverified = view.endpoints.iter().filter(|(node, _)| !verified.contains(node));
         let unverified = unverified.map(|(_, at)| at.address.clone()).collect();
-        drop(self.seat.poller.send(Settled { discovery: self.discovery, unverified }));
+        drop(self.seat.poller.send(Settled { discovery: self.discovery, unverified, found }));
         let timeline =
             Timeline { alive_at: self.suspected_at, suspected_at: self.began_at, discovered_at: now };
         self.tell_drift(Drifted { view, timeline }, ctx);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
 use steadfast_core::cluster::{Leader, Topic, TopicError, Topics};
 use steadfast_core::endpoints::backoff::Jitter;
-use steadfast_core::endpoints::race::{Action, Event, Limits, Race, Source};
+use steadfast_core::endpoints::race::{Action, Event, Evidence, Limits, Race, Rate, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_kafka::api::ErrorCode;
@@ -70,7 +70,7 @@ impl MetadataPoller {
     /// A poller that has not asked anybody yet.
     pub(crate) fn new(seat: Arc<Seat>) -> MetadataPoller {
         let pin = seat.cluster.borrow().pin.clone();
-        let race = Race::new(Limits::default(), Race::usual_budget(), pin);
+        let race = Race::new(Limits::default(), Rate::default(), pin);
         MetadataPoller {
             seat,
             race,
@@ -225,17 +225,17 @@ impl MetadataPoller {
         let now = self.seat.env.now();
         self.told.retain(|_, at| now.since(*at) < TOLD_AGAIN);
         if self.told.insert((suspect.node, suspect.reason.clone()), now).is_none() {
-            let Suspect { reason, node, address } = suspect;
-            let server = address.map(Into::into);
+            let server = suspect.address.map(Into::into);
+            let (reason, node) = (suspect.reason, suspect.node);
             self.seat.events.emit(Told::EndpointSuspected { reason, node, server });
         }
-        self.discover(ctx);
+        self.discover(suspect.evidence, ctx);
     }
 
-    fn discover(&mut self, ctx: &mut Context<Self>) {
+    fn discover(&mut self, evidence: Evidence, ctx: &mut Context<Self>) {
         let sources = self.sources();
         self.tell(Event::Sources(sources), ctx);
-        self.tell(Event::Suspected, ctx);
+        self.tell(Event::Suspected { evidence }, ctx);
     }
 
     fn sleep_until_poll(&self, ctx: &mut Context<Self>) {
@@ -249,7 +249,7 @@ impl MetadataPoller {
         self.turn = self.turn.wrapping_add(1);
         let verified = cluster.verified();
         let Some((node, address)) = verified.iter().nth(self.turn % verified.len().max(1)) else {
-            self.discover(ctx);
+            self.discover(Evidence::Broken, ctx);
             return self.sleep_until_poll(ctx);
         };
         let (node, address) = (*node, address.clone());
@@ -263,21 +263,25 @@ impl MetadataPoller {
         let question = self.seat.env.placement.io.spawn(async move {
             let connection = match standing {
                 Some((connection, _)) => connection,
-                None => dialler.open(to, Some(node), pin).await.map_err(|error| error.to_string())?,
+                None => {
+                    let opened = dialler.open(to, Some(node), pin).await;
+                    opened.map_err(|error| (error.evidence(), error.to_string()))?
+                }
             };
-            let question = Metadata { topics: Some(topics) };
-            let answer = connection.call(question, ANSWER_LIMIT).await.map_err(|error| error.to_string())?;
+            let answer = connection.call(Metadata { topics: Some(topics) }, ANSWER_LIMIT).await;
+            let answer = answer.map_err(|error| (error.evidence(), error.to_string()))?;
             Ok((connection, answer))
         });
         let done = question.into_actor(self).map(move |outcome, poller, ctx| {
-            match outcome.unwrap_or_else(|error| Err(error.to_string())) {
+            match outcome.unwrap_or_else(|error| Err((Evidence::Broken, error.to_string()))) {
                 Ok((connection, answer)) => {
                     poller.standing = Some((connection, security));
                     poller.polled(node, address, &answer, ctx);
                 }
-                Err(reason) => {
+                Err((evidence, reason)) => {
                     poller.seat.vitals.metadata_failed();
-                    poller.suspect(Suspect { reason, node: Some(node), address: Some(address) }, ctx)
+                    let (node, address) = (Some(node), Some(address));
+                    poller.suspect(Suspect { reason, evidence, node, address }, ctx)
                 }
             }
             poller.sleep_until_poll(ctx);
@@ -295,15 +299,13 @@ impl MetadataPoller {
         if differs || asked_to {
             let reason =
                 if asked_to { "the broker asks for a new bootstrap" } else { "a broker gives another view" };
-            self.suspect(
-                Suspect { reason: reason.to_owned(), node: Some(node), address: Some(address) },
-                ctx,
-            );
+            let (reason, node, address) = (reason.to_owned(), Some(node), Some(address));
+            self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
         }
     }
 
     fn sweep(&mut self, ctx: &mut Context<Self>) {
-        self.discover(ctx);
+        self.discover(Evidence::Broken, ctx);
         let wait = self.config().drift.sweep_interval;
         ctx.run_later(wait, |poller, ctx| poller.sweep(ctx));
     }
@@ -370,7 +372,8 @@ impl Handler<Settled> for MetadataPoller {
     fn handle(&mut self, settled: Settled, ctx: &mut Context<Self>) {
         // A poll may be judged by what was heard before the discovery that it gives rise to.
         if settled.discovery == self.discovery {
-            self.tell(Event::Settled { unverified: settled.unverified }, ctx);
+            let Settled { unverified, found, .. } = settled;
+            self.tell(Event::Settled { unverified, found }, ctx);
         }
     }
 }
@@ -380,7 +383,7 @@ impl Handler<CountTopics> for MetadataPoller {
 
     fn handle(&mut self, CountTopics(topics): CountTopics, ctx: &mut Context<Self>) {
         *self.seat.counted.lock().unwrap_or_else(PoisonError::into_inner) = topics;
-        self.discover(ctx);
+        self.discover(Evidence::Broken, ctx);
     }
 }
 
@@ -389,7 +392,7 @@ impl Handler<ConfigChanged> for MetadataPoller {
 
     fn handle(&mut self, _: ConfigChanged, ctx: &mut Context<Self>) {
         let reason = "the configuration changed".to_owned();
-        self.suspect(Suspect { reason, node: None, address: None }, ctx);
+        self.suspect(Suspect { reason, evidence: Evidence::Broken, node: None, address: None }, ctx);
     }
 }
 

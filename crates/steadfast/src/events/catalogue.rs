@@ -99,7 +99,8 @@ catalogue! {
         EndpointSuspected: INFO Limited, "nothing, unless it goes on.";
         ViewAgreed: INFO Told;
         WitnessFailed: WARN Limited, "if it names another cluster, an address in `kafka.bootstrap.servers` or in the \
-            network leads to the wrong place.";
+            network leads to the wrong place. If the cluster was changed on purpose: `steadfast endpoints \
+            --accept-cluster`, see [operations.md](operations.md#another-cluster-on-purpose).";
         AuthenticationFailed: ERROR Limited, "correct `sasl.*` in the file, or have the brokers told of the user.";
         TlsFailed: ERROR Limited, "correct `ssl.*` in the file, or have a certificate issued that is in force and names \
             the advertised host.";

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_kafka::api::Api;
@@ -72,6 +73,15 @@ impl LineError {
             LineError::Connect(_) => "connect",
             LineError::Call(_) => "call",
             LineError::Unverified(_) => "unverified",
+        }
+    }
+
+    /// What it says of the endpoint.
+    pub(crate) fn evidence(&self) -> Evidence {
+        match self {
+            LineError::Connect(error) => error.evidence(),
+            LineError::Call(error) => error.evidence(),
+            LineError::Unverified(_) => Evidence::Broken,
         }
     }
 }

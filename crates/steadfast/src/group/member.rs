@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
+use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::group::MemberId;
 use steadfast_core::group::actions::{Action, Heartbeat, JoinGroup, LeaveGroup, SyncGroup};
 use steadfast_core::group::assign::{Assignor, Candidate};
@@ -142,7 +143,10 @@ impl Member {
                     took_ms: took.as_secs_f64() * 1e3,
                 });
             }
-            Action::CoordinatorLost { reason } => self.suspect(&format!("the group coordinator: {reason}")),
+            Action::CoordinatorLost { reason } => {
+                let evidence = if reason == LossReason::Silent { Evidence::Silent } else { Evidence::Broken };
+                self.suspect(evidence, &format!("the group coordinator: {reason}"));
+            }
             Action::Noted { api, code, reaction } => {
                 tracing::debug!(?api, ?code, ?reaction, "the coordinator refused a request");
             }
@@ -159,12 +163,12 @@ impl Member {
         drop(self.seat.checkpointer.send(ownership));
     }
 
-    fn suspect(&self, reason: &str) {
+    fn suspect(&self, evidence: Evidence, reason: &str) {
         let (node, address) = match &self.coordinator {
             Some(Coordinator { node, address, .. }) => (Some(*node), Some(address.clone())),
             None => (None, None),
         };
-        drop(self.seat.suspect.send(Suspect { reason: reason.to_owned(), node, address }));
+        drop(self.seat.suspect.send(Suspect { reason: reason.to_owned(), evidence, node, address }));
     }
 
     /// Asks one verified broker after another, each time on a fresh connection.
@@ -219,7 +223,7 @@ impl Member {
     }
 
     fn failed(&mut self, request: RequestId, error: &LineError, ctx: &mut Context<Self>) {
-        self.suspect(&error.to_string());
+        self.suspect(error.evidence(), &error.to_string());
         self.tell(Event::Unanswered { request }, ctx);
     }
 
@@ -304,7 +308,8 @@ impl Member {
                 Err(_) => {
                     let reason = format!("a heartbeat is unanswered for {} ms", SILENT.as_millis());
                     let (node, address) = (Some(to.node), Some(to.address.clone()));
-                    drop(seat.suspect.send(Suspect { reason, node, address }));
+                    let evidence = Evidence::Silent;
+                    drop(seat.suspect.send(Suspect { reason, evidence, node, address }));
                     call.await
                 }
             };
@@ -424,13 +429,14 @@ async fn find_coordinator(seat: &Seat, turn: usize, limit: Duration) -> Option<R
     let question = api::find_coordinator::FindCoordinator { group: Arc::clone(&seat.settings.group) };
     let connection = seat.dialler.open(address.clone(), Some(node), pin).await;
     let answer = match connection {
-        Ok(connection) => connection.call(question, limit).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+        Ok(connection) => connection.call(question, limit).await.map_err(LineError::from),
+        Err(error) => Err(error.into()),
     };
     match answer {
         Ok(answer) => Some(answer.coordinator.map(|found| found.node).map_err(|code| ErrorCode(code.0))),
-        Err(reason) => {
-            drop(seat.suspect.send(Suspect { reason, node: Some(node), address: Some(address) }));
+        Err(error) => {
+            let (reason, evidence) = (error.to_string(), error.evidence());
+            drop(seat.suspect.send(Suspect { reason, evidence, node: Some(node), address: Some(address) }));
             None
         }
     }

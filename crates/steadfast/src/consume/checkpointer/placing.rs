@@ -30,20 +30,19 @@ impl Checkpointer {
         };
         let call = async move {
             match to {
-                Some(to) => {
-                    line.call(&to, request, limit).await.map_err(|error| (error.to_string(), Some(to)))
-                }
-                None => Err(("the coordinator is not known".to_owned(), None)),
+                Some(to) => line.call(&to, request, limit).await.map_err(|error| Some((error, to))),
+                None => Err(None),
             }
         };
         let done = call.into_actor(self).map(move |answer, checkpointer, ctx| {
             checkpointer.resolving = false;
             match answer {
                 Ok(answer) => checkpointer.place(answer, &unplaced),
-                Err((reason, to)) => {
-                    if let Some(to) = to {
+                Err(failed) => {
+                    if let Some((error, to)) = failed {
+                        let (reason, evidence) = (error.to_string(), error.evidence());
                         let (node, address) = (Some(to.node), Some(to.address));
-                        drop(checkpointer.seat.suspect.send(Suspect { reason, node, address }));
+                        drop(checkpointer.seat.suspect.send(Suspect { reason, evidence, node, address }));
                         checkpointer.line = Line::new(checkpointer.seat.dialler.clone());
                     }
                 }

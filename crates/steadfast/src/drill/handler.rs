@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler};
-use steadfast::consume::batch::Batch;
-use steadfast::env::Dice;
 use steadfast_core::ids::Offset;
 
 use super::content::content;
 use super::journal::{Answer, Delivered, Journal, What};
 use super::letters::Switch;
+use crate::consume::batch::Batch;
+use crate::env::Dice;
 
 /// How handlers behave: each share is that of the batches, from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]

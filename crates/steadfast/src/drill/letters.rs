@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use steadfast::consume::letter::{DeadLetters, Letter, NotTaken};
+
+use crate::consume::letter::{DeadLetters, Letter, NotTaken};
 
 /// Something that is on or off. A clone is the same one.
 #[derive(Debug, Clone, Default)]

@@ -6,8 +6,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use steadfast::exit::Exit;
-use steadfast::log::{Format, Lines};
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::progress::Lease;
@@ -21,6 +19,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::doors::wall_clock;
 use super::tap::Wire;
+use crate::exit::Exit;
+use crate::log::{Format, Lines};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
 use serde_json::Value;
-use steadfast::events::Event;
 use tokio::time::Instant;
+
+use crate::events::Event;
 
 /// What was heard. A clone hears and knows the same.
 #[derive(Clone)]

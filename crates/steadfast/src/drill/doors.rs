@@ -1,8 +1,7 @@
-//! The doors of a simulated world: the tests' own transport, tokio's paused clock, seeded dice, a store in memory,
-//! one thread.
+//! The doors of a simulated world: a transport in memory, tokio's paused clock, seeded dice, a store in memory, one
+//! thread.
 //!
-//! They stand here and not in the service's `env/` because nothing but suites goes through them, and only here is
-//! tokio's clock allowed to be paused.
+//! They stand here and not in `env/` because only the services of a world go through them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use steadfast::env::{Dice, Env, Store, WallClock};
-use steadfast::placement::Placement;
 use steadfast_kafka::transport::Transport;
 use tokio::time::Instant;
+
+use crate::env::{Dice, Env, Store, WallClock};
+use crate::placement::Placement;
 
 /// When every simulated world begins, in milliseconds since 1970: 2026-01-01T00:00:00Z.
 pub const EPOCH_MS: i64 = 1_767_225_600_000;

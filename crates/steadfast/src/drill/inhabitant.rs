@@ -1,26 +1,28 @@
 //! One service of a world, through all its lives.
 
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use steadfast::config::Config;
-use steadfast::config::watcher::Source;
-use steadfast::env::{Dice, Env};
-use steadfast::exit::Exit;
-use steadfast::placement::Placement;
-use steadfast::service::{Control, Service};
 use steadfast_kafka::transport::Transport;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::doors::{self, MemoryStore, dice};
+use super::failure::WorldError;
 use super::handler::Witness;
 use super::journal::{Journal, What};
+use super::plan::{Manner, Plan};
 use super::tap::{Cable, Tap};
-use super::world::{Manner, Plan};
+use crate::config::Config;
+use crate::config::watcher::Source;
+use crate::env::{Dice, Env};
+use crate::exit::Exit;
+use crate::placement::Placement;
+use crate::service::{Control, Service};
 
 /// A service, whether it runs or not.
 pub(super) struct Inhabitant {
@@ -33,7 +35,7 @@ pub(super) struct Inhabitant {
 }
 
 /// What the service of this number is called.
-pub(super) fn name(number: usize) -> String {
+pub fn name(number: usize) -> String {
     format!("service-{number}")
 }
 
@@ -88,18 +90,19 @@ impl Inhabitant {
     pub(super) fn start(
         &mut self,
         transport: Arc<dyn Transport>,
-        config: String,
+        config: &str,
         manner: &Manner,
         started: Instant,
         plan: &Plan,
         journal: &Journal,
-    ) {
+    ) -> Result<(), WorldError> {
         if self.life.as_ref().is_some_and(|life| !life.task.is_finished()) {
-            return;
+            return Ok(());
         }
-        let env = self.env(transport, started);
+        let env = self.env(transport, started)?;
         let control = Arc::new(OnceLock::new());
         let (stop, stopped) = oneshot::channel::<()>();
+        let config = self.configuration(config, plan)?;
         let service = self.service(config, manner, plan, journal, Arc::clone(&control));
         let (name, journal) = (Arc::clone(&self.name), journal.clone());
         let task = actix::spawn(async move {
@@ -109,6 +112,7 @@ impl Inhabitant {
             exit
         });
         self.life = Some(Life { control, stop, task });
+        Ok(())
     }
 
     /// Ends the life that lasts; resolves when it has ended.
@@ -117,7 +121,7 @@ impl Inhabitant {
         // One that has ended by itself cannot be told.
         let _ = stop.send(());
         let name = Arc::clone(&self.name);
-        Some(async move { task.await.unwrap_or_else(|error| panic!("{name}: {error}")) }.boxed())
+        Some(async move { ended(&name, task).await }.boxed())
     }
 
     /// Ends the life that lasts by the end of the supervisor of its actors; resolves when it has ended.
@@ -127,7 +131,7 @@ impl Inhabitant {
         let name = Arc::clone(&self.name);
         Some(
             async move {
-                let exit = task.await.unwrap_or_else(|error| panic!("{name}: {error}"));
+                let exit = ended(&name, task).await;
                 // It was not to end by being told to.
                 drop(stop);
                 exit
@@ -136,16 +140,21 @@ impl Inhabitant {
         )
     }
 
-    fn env(&mut self, transport: Arc<dyn Transport>, started: Instant) -> Env {
-        let Some(placement) = Placement::here() else { panic!("a world is an actix system") };
+    fn env(&mut self, transport: Arc<dyn Transport>, started: Instant) -> Result<Env, WorldError> {
+        let placement = Placement::here().ok_or(WorldError::NoSystem)?;
         // Each life rolls other dice.
         self.seed = self.seed.wrapping_add(1);
-        doors::env(transport, self.seed, self.store.clone(), started, placement)
+        Ok(doors::env(transport, self.seed, self.store.clone(), started, placement))
+    }
+
+    fn configuration(&self, text: &str, plan: &Plan) -> Result<Config, WorldError> {
+        let read = Config::from_text(Path::new("world.toml"), text, plan.policy.iter().cloned(), &[]);
+        read.map_err(|error| WorldError::Configuration { service: self.name.to_string(), error })
     }
 
     fn service(
         &self,
-        config: String,
+        config: Config,
         manner: &Manner,
         plan: &Plan,
         journal: &Journal,
@@ -157,9 +166,9 @@ impl Inhabitant {
             self.dice.clone(),
         );
         let (to_handlers, to_start) = (journal.clone(), (journal.clone(), Arc::clone(&name)));
-        let parsed = Config::from_toml_str(&config).unwrap_or_else(|error| panic!("{error}"));
-        let source = Source { path: manner.file.clone(), ..Source::default() };
-        let mut service = Service::new(parsed).reload_from(source, false);
+        let source =
+            Source { path: manner.file.clone(), environment: plan.policy.clone(), ..Source::default() };
+        let mut service = Service::new(config).reload_from(source, false);
         if let Some(ear) = manner.ear.clone() {
             service = service.observe_with(move || ear.clone());
         }
@@ -177,4 +186,12 @@ impl Inhabitant {
                 journal.note(What::Started(name));
             })
     }
+}
+
+/// How the life ended. One that panicked outside of its actors ended as its process would have.
+async fn ended(name: &str, life: JoinHandle<Exit>) -> Exit {
+    life.await.unwrap_or_else(|error| {
+        tracing::error!(service = name, %error, "a service fell");
+        Exit::Internal
+    })
 }

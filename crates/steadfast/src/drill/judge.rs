@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::messages::ApiKey;
-use steadfast::exit::Exit;
-use steadfast::service::Control;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{GroupGeneration, Partition};
 use steadfast_core::progress::Progress;
@@ -24,6 +22,8 @@ use super::said::said;
 use super::tap::{Addresses, Wire, WireEvent};
 use super::world::World;
 use super::{journal, world};
+use crate::exit::Exit;
+use crate::service::Control;
 
 /// The checker of one world. A clone is the same one.
 #[derive(Debug, Clone)]

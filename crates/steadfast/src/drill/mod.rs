@@ -1,0 +1,20 @@
+//! The drill: the whole service, its real actors in their real wiring, rehearses on a cluster in memory what may befall
+//! it. One thread, no real time: a run is reproducible from its seed alone, byte for byte in its event log.
+//!
+//! A [`world::World`] is a cluster, services, a load, and whatever is done to them; its [`journal`] holds all that
+//! happens in one order, and a [`judge::Judge`] looks at each happening before the next one.
+
+pub mod content;
+pub mod doors;
+pub mod ear;
+pub mod failure;
+pub mod handler;
+mod inhabitant;
+pub mod journal;
+pub mod judge;
+pub mod letters;
+mod plan;
+mod said;
+pub mod tally;
+pub mod tap;
+pub mod world;
