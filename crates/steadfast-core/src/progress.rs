@@ -436,7 +436,7 @@ impl Progress {
     /// A quarantined partition is tried again, with a handler that is yet to begin.
     pub fn resume(&mut self) {
         if self.state == State::Quarantined {
-            self.handler = None;
+            (self.handler, self.disowned) = (None, false);
             self.state = State::Rewinding;
         }
     }

@@ -12,7 +12,7 @@ use steadfast_core::group::events::{Event, LossReason};
 use steadfast_core::group::pace::Pace;
 use steadfast_core::group::settings::Settings;
 use steadfast_core::group::standing::Standing;
-use steadfast_core::ids::{GroupGeneration, NodeId};
+use steadfast_core::ids::{GroupGeneration, NodeId, Partition};
 
 fn eager() -> Scene {
     Scene::new(Settings::new("billing"))
@@ -134,6 +134,14 @@ fn when_the_session_has_expired_the_partitions_are_lost_and_the_member_id_is_kep
     assert_eq!(scene.published, None);
     scene.found();
     assert_eq!(scene.join().member_id, Some("me".into()));
+}
+
+#[test]
+fn how_often_each_partition_was_lost_is_part_of_the_standing() {
+    let mut scene = eager().stable(&[0]);
+    assert!(scene.member.standing().losses.is_empty());
+    scene.pass(Duration::from_secs(46));
+    assert_eq!(scene.member.standing().losses, [(Partition::new("t", 0), 1)].into());
 }
 
 #[test]

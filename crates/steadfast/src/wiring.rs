@@ -233,6 +233,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         config: config_view.clone(),
         schedule: checkpointer::schedule(&config, &env),
         revocations: Arc::default(),
+        losses: Mutex::default(),
         standing: Arc::clone(&standing),
         drain: config.checkpoint.drain,
     });

@@ -60,6 +60,7 @@ impl Kept {
         Kept {
             patience: Patience::new(OVERDUE_FLOOR, most),
             resting: BTreeMap::new(),
+            examined: BTreeMap::new(),
             one_by_one: BTreeSet::new(),
             doubtful: BTreeMap::new(),
             turn: 0,

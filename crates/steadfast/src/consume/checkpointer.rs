@@ -58,6 +58,8 @@ pub(crate) struct Seat {
     pub(crate) schedule: Mutex<Schedule>,
     /// Revocations that go on: they survive a crash of the actor.
     pub(crate) revocations: Arc<Mutex<Vec<Revocation>>>,
+    /// How often each partition had been lost when it was assigned last.
+    pub(crate) losses: Mutex<BTreeMap<Partition, u64>>,
     /// The member's own word on what is owned: after a crash of this actor it is compared with the table.
     pub(crate) standing: Arc<Mutex<Standing>>,
     /// How long handlers may go on with partitions that are given up.

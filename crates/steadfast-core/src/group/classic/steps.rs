@@ -279,6 +279,7 @@ impl ClassicMember {
         for partition in &partitions {
             self.standing.owned.remove(partition);
             self.standing.releasing.remove(partition);
+            *self.standing.losses.entry(partition.clone()).or_default() += 1;
         }
         if !partitions.is_empty() {
             self.actions.push(Action::Lost { partitions, reason });
