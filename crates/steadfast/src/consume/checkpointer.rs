@@ -110,7 +110,7 @@ impl Checkpointer {
     pub(crate) fn new(seat: Arc<Seat>) -> Checkpointer {
         let interval = seat.interval();
         let schedule = Schedule::new(interval, seat.request_timeout, seat.env.now());
-        let line = Line::new(seat.dialler.clone());
+        let line = Line::new(seat.dialler.clone(), seat.suspect.clone(), seat.events.clone());
         Checkpointer {
             seat,
             schedule,
@@ -134,7 +134,8 @@ impl Checkpointer {
                     let commits = self.seat.table.all_commits();
                     self.commit(occasion, commits, ctx);
                 }
-                Action::LeaveConnection => self.line = Line::new(self.seat.dialler.clone()),
+                // A line leaves by itself what a request came to nothing on.
+                Action::LeaveConnection => {}
             }
         }
         self.arm(ctx);
@@ -173,7 +174,7 @@ impl Checkpointer {
         let (line, began) = (self.line.clone(), self.seat.env.now());
         self.in_flight = Some((occasion, commits));
         let limit = self.seat.request_timeout.min(COMMIT_PATIENCE);
-        let call = async move { (line.call(&to, request, limit).await, to) };
+        let call = async move { (line.ask(&to, &request, limit).await, to) };
         let done = call.into_actor(self).map(move |(answer, to), checkpointer, ctx| {
             let took = checkpointer.seat.env.now().since(began);
             match answer {
