@@ -60,6 +60,11 @@ pub enum Note {
         /// For how long it has not been answered.
         waited: Duration,
     },
+    /// A fresh connection has taken the place of one that was silent.
+    Replaced {
+        /// For how long it had not answered.
+        waited: Duration,
+    },
     /// This broker is not, or no longer, the leader that we take it for.
     NotLeader {
         /// The partition.

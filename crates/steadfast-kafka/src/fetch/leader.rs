@@ -16,11 +16,11 @@ use super::claimed::Claimed;
 use super::intake::{Intake, Note, Want};
 use super::memory::{Memory, Reserved};
 use super::request::{Ask, matched, request};
-use super::session::{Broken, Kept, LONG_REST, REST, Session};
+use super::session::{Kept, LONG_REST, Leave, REST, Session};
 use crate::api::fetch::{Fetch, FetchAnswer, FetchedPartition};
 use crate::api::list_offsets::OffsetAsked;
 use crate::api::{ErrorCode, Isolation};
-use crate::connection::{Connection, Dial, Pending};
+use crate::connection::{CloseReason, ConnectError, Connection, Dial, Pending};
 use crate::transport::Transport;
 
 /// How a loop fetches. The limits are Kafka's own settings of the same names.
@@ -50,6 +50,11 @@ const LOOK: Duration = Duration::from_millis(100);
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(25);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long after so many failures the next connection is tried.
+pub(super) fn pause(failures: u32) -> Duration {
+    RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT)
+}
 
 /// One leader's fetch loop.
 pub struct LeaderLoop<I> {
@@ -106,32 +111,46 @@ impl<I: Intake> LeaderLoop<I> {
     /// When the connection breaks, the loop says so and connects again, until its owner decides otherwise.
     pub async fn run(mut self, connection: Option<Connection>) {
         let mut ready = connection;
-        let mut kept = Kept::default();
+        let mut kept = Kept::new(self.settings.request_timeout);
         let mut failures = 0u32;
         while self.led.has_changed().is_ok() {
-            let opened = match ready.take() {
-                Some(connection) => Ok(connection),
-                None => Connection::open(&*self.transport, self.dial.clone()).await,
-            };
-            let (reason, stood) = match opened {
+            let (reason, stood) = match self.opened(ready.take()).await {
                 Err(error) => (error.to_string(), false),
                 Ok(connection) => {
-                    let mut session = Session::new(connection, std::mem::take(&mut kept));
-                    let Err(Broken(reason)) = self.serve(&mut session).await else { return };
+                    let mut session = Session::new(connection, kept);
+                    let Err(leave) = self.serve(&mut session).await else { return };
                     // A broker that is well until it is asked for records is no better than one that is away.
                     failures = if session.proven { 0 } else { failures };
                     kept = session.kept;
-                    (reason, true)
+                    match leave {
+                        Leave::Broken(reason) => (reason, true),
+                        Leave::Silent { fresh, waited } => {
+                            session
+                                .connection
+                                .close(CloseReason::Requested("it is silent, a fresh one works"));
+                            kept.patience.replaced();
+                            self.intake.note(Note::Replaced { waited });
+                            ready = Some(fresh);
+                            continue;
+                        }
+                    }
                 }
             };
             self.intake.note(Note::Broken { reason, stood });
-            sleep(RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT)).await;
+            sleep(pause(failures)).await;
             failures = failures.saturating_add(1);
         }
     }
 
+    async fn opened(&self, ready: Option<Connection>) -> Result<Connection, ConnectError> {
+        match ready {
+            Some(connection) => Ok(connection),
+            None => Connection::open(&*self.transport, self.dial.clone()).await,
+        }
+    }
+
     /// Fetches over one connection until it breaks (the error) or the loop is to end.
-    async fn serve(&mut self, session: &mut Session) -> Result<(), Broken> {
+    async fn serve(&mut self, session: &mut Session) -> Result<(), Leave> {
         let mut changes = self.intake.changes();
         let mut claimed = Vec::new();
         loop {
@@ -156,7 +175,7 @@ impl<I: Intake> LeaderLoop<I> {
         }
     }
 
-    fn step(&self, session: &Session) -> Result<Step, Broken> {
+    fn step(&self, session: &Session) -> Result<Step, Leave> {
         let wanted = self.wanted(session);
         if !wanted.unplaced.is_empty() || !session.kept.doubtful.is_empty() {
             return Ok(Step::LookUp(wanted.unplaced));
@@ -175,7 +194,7 @@ impl<I: Intake> LeaderLoop<I> {
         let mut wanted = Wanted::default();
         let led = Arc::clone(&self.led.borrow());
         for (partition, &leader_epoch) in led.iter() {
-            let want = if session.is_awake(partition) { self.intake.want(partition) } else { Want::Nothing };
+            let want = self.want(session, partition);
             let partition = partition.clone();
             match want {
                 Want::Records(from) => wanted.asks.push(Ask { partition, leader_epoch, from }),
@@ -193,6 +212,16 @@ impl<I: Intake> LeaderLoop<I> {
         wanted
     }
 
+    fn want(&self, session: &Session, partition: &Partition) -> Want {
+        let want = || self.intake.want(partition);
+        if session.is_awake(partition) {
+            return want();
+        }
+        let elsewhere =
+            |at: Position| Some(want()).filter(|want| !matches!(want, Want::Records(from) if *from == at));
+        session.examined(partition).and_then(elsewhere).unwrap_or(Want::Nothing)
+    }
+
     /// What a fetch of so many partitions may bring at worst. It is at most half of what is free, so that a
     /// leader without records does not keep the memory of the others while it waits for some.
     fn worst(&self, partitions: usize) -> usize {
@@ -202,7 +231,7 @@ impl<I: Intake> LeaderLoop<I> {
         per_partition.saturating_mul(partitions).min(limit).min(half.max(per_partition)).max(1)
     }
 
-    fn send(&self, session: &Session, wanted: Wanted, reserved: Reserved) -> Result<Asked, Broken> {
+    fn send(&self, session: &Session, wanted: Wanted, reserved: Reserved) -> Result<Asked, Leave> {
         let max_wait = match (session.proven, wanted.left_out) {
             (false, _) => Duration::ZERO,
             // Whoever is left out joins the next request: it must not wait for the others' records for long.
@@ -211,20 +240,15 @@ impl<I: Intake> LeaderLoop<I> {
         };
         let max_bytes = i32::try_from(reserved.bytes()).unwrap_or(i32::MAX).min(self.settings.max_bytes);
         let request = request(&wanted.asks, &self.settings, max_wait, max_bytes);
-        let pending = session.connection.send(&request, max_wait + self.limit(session))?;
+        let pending = session.connection.send(&request, max_wait + self.settings.request_timeout)?;
         Ok(Asked { pending, asks: wanted.asks, sent: Instant::now(), max_wait, reserved })
     }
 
-    /// How long a request may take.
-    pub(super) fn limit(&self, session: &Session) -> Duration {
-        self.settings.request_timeout + session.throttle
-    }
-
     /// Waits until `bytes` are free and sends what is wanted then.
-    async fn await_memory(&mut self, session: &Session, bytes: usize) -> Result<Option<Asked>, Broken> {
+    async fn await_memory(&mut self, session: &Session, bytes: usize) -> Result<Option<Asked>, Leave> {
         let reserved = tokio::select! {
             biased;
-            reason = session.connection.closed() => return Err(Broken(reason.to_string())),
+            reason = session.connection.closed() => return Err(Leave::Broken(reason.to_string())),
             _ = self.led.changed() => None,
             reserved = self.memory.reserve(bytes) => reserved,
         };
@@ -236,13 +260,13 @@ impl<I: Intake> LeaderLoop<I> {
     }
 
     /// Waits until something may be wanted.
-    async fn idle(&mut self, session: &Session, changes: &mut watch::Receiver<u64>) -> Result<(), Broken> {
+    async fn idle(&mut self, session: &Session, changes: &mut watch::Receiver<u64>) -> Result<(), Leave> {
         // A look now and then makes up for what changed without being told.
         let look = Instant::now() + LOOK;
         let wake = session.next_wake().map_or(look, |wake| wake.min(look));
         tokio::select! {
             biased;
-            reason = session.connection.closed() => Err(Broken(reason.to_string())),
+            reason = session.connection.closed() => Err(Leave::Broken(reason.to_string())),
             // An end of the sender is seen by the caller.
             _ = self.led.changed() => Ok(()),
             Ok(()) = changes.changed() => Ok(()),
@@ -254,7 +278,7 @@ impl<I: Intake> LeaderLoop<I> {
         &self,
         session: &mut Session,
         unplaced: BTreeMap<Partition, OffsetAsked>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Leave> {
         while let Some((partition, position)) = session.kept.doubtful.pop_first() {
             self.examine(session, partition, position).await?;
         }
@@ -265,15 +289,13 @@ impl<I: Intake> LeaderLoop<I> {
     }
 
     /// Waits for the answer and claims what it brought.
-    async fn answered(&self, session: &mut Session, asked: Asked) -> Result<Vec<Claimed<I>>, Broken> {
+    async fn answered(&self, session: &mut Session, asked: Asked) -> Result<Vec<Claimed<I>>, Leave> {
         let Asked { pending, asks, sent, max_wait, reserved } = asked;
-        let raw = session.answer(pending, max_wait, &*self.intake).await?;
+        let raw = self.answer(session, pending, max_wait).await?;
         let early = sent.elapsed() < max_wait / 2;
         let answer = raw.wrapped(|frame| reserved.hold(frame)).decode()?;
         session.proven = true;
         session.kept.turn = session.kept.turn.wrapping_add(1);
-        // A broker's word must not let us wait without end.
-        session.throttle = answer.throttle.min(self.settings.request_timeout);
         Ok(self.claims(session, answer, asks, early))
     }
 

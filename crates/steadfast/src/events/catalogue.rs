@@ -110,8 +110,8 @@ catalogue! {
         RespawnBudgetSpent: WARN Limited, "find out why the cluster's endpoints change so often.";
         ClusterRegressed: WARN Told, "find out whether the cluster was restored from a backup; records may have been \
             lost there.";
-        TopicRecreated: WARN Told, "decide where to read the new topic from; committed offsets are those of the old \
-            one.";
+        TopicRecreated: WARN Told, "decide whether the new topic is to be read: `steadfast quarantine release` has its \
+            partitions begin anew; see [operations.md](operations.md#when-offsets-were-lost).";
     }
     "The group" {
         GroupRebalanced: INFO Told;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use steadfast_core::cluster;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::Partition;
 use steadfast_supervision::ExitReason;
@@ -59,6 +60,24 @@ impl From<Address> for Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Address::new(self.host.as_str(), self.port).fmt(f)
+    }
+}
+
+/// A topic that was deleted and created again under its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recreated {
+    /// The topic.
+    #[serde(rename = "messaging.destination.name")]
+    pub topic: Arc<str>,
+    /// The id of the one that is gone, as Kafka's tools write it.
+    pub before: String,
+    /// The id of the one that has its name now.
+    pub after: String,
+}
+
+impl From<&cluster::Recreated> for Recreated {
+    fn from(cluster::Recreated { topic, from, to }: &cluster::Recreated) -> Recreated {
+        Recreated { topic: Arc::clone(topic), before: from.to_string(), after: to.to_string() }
     }
 }
 
