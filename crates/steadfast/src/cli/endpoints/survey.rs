@@ -10,7 +10,7 @@ use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use steadfast_core::endpoints::agreement::{Agreement, Rules, Verdict, fault};
 use steadfast_core::endpoints::backoff::Jitter;
-use steadfast_core::endpoints::race::{Action, Event, Limits, Race, Source};
+use steadfast_core::endpoints::race::{Action, Event, Evidence, Limits, Race, Rate, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_core::tick::Tick;
@@ -170,7 +170,7 @@ impl<'a> Asking<'a> {
     fn begin(asker: &'a Asker, plan: Plan) -> Asking<'a> {
         let rules = Rules { settle: asker.config.drift.settle, ..Rules::default() };
         // Whoever is of another cluster is asked as well: who looks wants to see which one it is.
-        let race = Race::new(Limits::default(), Race::usual_budget(), None);
+        let race = Race::new(Limits::default(), Rate::default(), None);
         let mut asking = Asking {
             asker,
             began: Instant::now(),
@@ -184,7 +184,7 @@ impl<'a> Asking<'a> {
             witnesses: BTreeMap::new(),
         };
         asking.tell(Event::Sources(plan.sources));
-        asking.tell(Event::Suspected);
+        asking.tell(Event::Suspected { evidence: Evidence::Broken });
         asking
     }
 
