@@ -14,6 +14,7 @@ use crate::api::{Api, DecodeError, EncodeError};
 use crate::versions::{BrokerVersions, NoCommonVersion};
 
 use channel::{Channel, Sent};
+use link::Link;
 
 pub use link::CloseReason;
 pub use open::{ConnectError, ConnectFailure, Dial};
@@ -124,6 +125,17 @@ impl Connection {
         self.channel.link.last_activity()
     }
 
+    /// For how long yet the broker holds back its answers, as its last ones said (KIP-219); 30 s at most. Every
+    /// request's limit grows by it.
+    pub fn held_back(&self) -> Duration {
+        self.channel.link.held_back()
+    }
+
+    /// Whether both are handles of one connection.
+    pub fn is(&self, other: &Connection) -> bool {
+        Arc::ptr_eq(&self.channel, &other.channel)
+    }
+
     /// Sends `request` and awaits its answer for at most `limit`. After a timeout the connection goes on, and
     /// the late answer is thrown away. Dropping the future does no harm: the request may or may not be sent.
     pub async fn call<A: Api>(&self, request: A, limit: Duration) -> Result<A::Answer, CallError> {
@@ -178,7 +190,8 @@ impl<A: Api> Pending<A> {
         let body =
             self.channel.answer_to(self.sent).await.map_err(|error| self.channel.failed::<A>(error))?;
         let body = self.channel.without_header::<A>(self.version, body)?;
-        Ok(RawAnswer { address: self.channel.address.clone(), version: self.version, body, api: PhantomData })
+        let (address, link) = (self.channel.address.clone(), Arc::clone(&self.channel.link));
+        Ok(RawAnswer { address, link, version: self.version, body, api: PhantomData })
     }
 }
 
@@ -186,6 +199,7 @@ impl<A: Api> Pending<A> {
 #[derive(Debug, Clone)]
 pub struct RawAnswer<A: Api> {
     address: Address,
+    link: Arc<Link>,
     version: i16,
     body: Bytes,
     api: PhantomData<fn() -> A>,
@@ -215,7 +229,9 @@ impl<A: Api> RawAnswer<A> {
             address: self.address.clone(),
             failure: error.into(),
         };
-        A::decode(self.version, self.body).map_err(failed)
+        let answer = A::decode(self.version, self.body).map_err(failed)?;
+        self.link.throttled(A::throttle(&answer));
+        Ok(answer)
     }
 }
 

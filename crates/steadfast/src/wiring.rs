@@ -176,6 +176,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         cluster: cluster_view.clone(),
         supervisor: consumers.clone(),
         suspect: suspect.clone(),
+        differ: observed.clone(),
         vitals: vitals.clone(),
         events: events.clone(),
         reset: config.kafka.auto_offset_reset,
@@ -206,6 +207,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         routes,
         supervisor: of_handlers.clone(),
         start: handlers,
+        cluster: cluster_view.clone(),
         lives: AtomicU64::new(0),
         events: events.clone(),
     });
@@ -232,7 +234,9 @@ pub(crate) async fn start(plan: Plan) -> Running {
         request_timeout: config.kafka.request_timeout,
         enabled: config.checkpoint.enabled,
         config: config_view.clone(),
+        schedule: checkpointer::schedule(&config, &env),
         revocations: Arc::default(),
+        losses: Mutex::default(),
         standing: Arc::clone(&standing),
         drain: config.checkpoint.drain,
     });

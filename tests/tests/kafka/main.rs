@@ -5,10 +5,12 @@
 
 mod bad_records;
 mod cli;
+mod drift;
 mod faults;
 mod fixture;
 mod http;
 mod members;
+mod offsets;
 mod own_actors;
 #[cfg(feature = "librdkafka")]
 mod proxied_librdkafka;
@@ -29,10 +31,12 @@ fn main() -> ExitCode {
         fixture::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
+        drift::trials(&stage),
         faults::trials(&stage),
         secured::trials(&stage),
         sinks::trials(&stage),
         bad_records::trials(&stage),
+        offsets::trials(&stage),
         cli::trials(&stage),
         members::trials(&stage),
         http::trials(&stage),

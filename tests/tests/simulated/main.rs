@@ -16,6 +16,8 @@ mod frames;
 mod handlers;
 mod members;
 mod names;
+mod offsets;
+mod partitions;
 mod pauses;
 mod play;
 mod rehearsals;

@@ -8,4 +8,5 @@ pub mod drift;
 pub mod race;
 pub mod resolution;
 pub mod respawn;
+pub mod supervised;
 pub mod view;

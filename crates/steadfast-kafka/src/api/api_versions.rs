@@ -1,9 +1,11 @@
 //! ApiVersions: what a broker speaks. The first request on every connection.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
-use super::{Api, DecodeError, EncodeError, ErrorCode, decoded, encoded, text};
+use super::{Api, DecodeError, EncodeError, ErrorCode, decoded, encoded, text, throttle};
 use crate::guard::Kind::{Fixed, List, Struct, Text};
 use crate::guard::{Shape, field, since, tag};
 use crate::versions::{BrokerVersions, VersionRange};
@@ -23,6 +25,8 @@ pub struct ApiVersionsAnswer {
     /// UNSUPPORTED_VERSION if the broker does not know the version that was asked in. Then `versions` says,
     /// since Kafka 2.4 (KIP-511), which versions of ApiVersions it does know.
     pub error: ErrorCode,
+    /// How long the broker holds back further answers on this connection (KIP-219).
+    pub throttle: Duration,
     /// What it speaks.
     pub versions: BrokerVersions,
 }
@@ -33,6 +37,10 @@ impl Api for ApiVersions {
     const VERSIONS: VersionRange = VersionRange::new(0, 4);
     const FLEXIBLE: i16 = 3;
     type Answer = ApiVersionsAnswer;
+
+    fn throttle(answer: &ApiVersionsAnswer) -> Duration {
+        answer.throttle
+    }
 
     /// Never: the client cannot know yet what the broker speaks.
     fn answer_header_has_tags(_: i16) -> bool {
@@ -54,7 +62,11 @@ impl Api for ApiVersions {
             .iter()
             .map(|offer| (offer.api_key, VersionRange::new(offer.min_version, offer.max_version)))
             .collect();
-        Ok(ApiVersionsAnswer { error: ErrorCode(message.error_code), versions: BrokerVersions(versions) })
+        Ok(ApiVersionsAnswer {
+            error: ErrorCode(message.error_code),
+            throttle: throttle(message.throttle_time_ms),
+            versions: BrokerVersions(versions),
+        })
     }
 }
 

@@ -37,6 +37,10 @@ impl Api for DescribeCluster {
     const FLEXIBLE: i16 = 0;
     type Answer = DescribeClusterAnswer;
 
+    fn throttle(answer: &DescribeClusterAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         encoded::<Self>(&DescribeClusterRequest::default(), version, into)
     }

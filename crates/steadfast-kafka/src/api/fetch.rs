@@ -156,6 +156,10 @@ impl Api for Fetch {
     const FLEXIBLE: i16 = 12;
     type Answer = FetchAnswer;
 
+    fn throttle(answer: &FetchAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn versions(&self) -> VersionRange {
         match self.topics.iter().all(|topic| topic.id != TopicId::UNKNOWN) {
             true => Self::VERSIONS,

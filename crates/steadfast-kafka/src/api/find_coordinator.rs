@@ -46,6 +46,10 @@ impl Api for FindCoordinator {
     const FLEXIBLE: i16 = 3;
     type Answer = FindCoordinatorAnswer;
 
+    fn throttle(answer: &FindCoordinatorAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         // Several keys in one request since version 4 (KIP-699).
         let message = match version {

@@ -46,6 +46,10 @@ impl Api for Heartbeat {
     const FLEXIBLE: i16 = 4;
     type Answer = HeartbeatAnswer;
 
+    fn throttle(answer: &HeartbeatAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn versions(&self) -> VersionRange {
         Self::VERSIONS.starting_at_if(STATIC_MEMBERS, self.instance.is_some())
     }

@@ -83,6 +83,10 @@ impl Api for JoinGroup {
     const FLEXIBLE: i16 = 6;
     type Answer = JoinGroupAnswer;
 
+    fn throttle(answer: &JoinGroupAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn versions(&self) -> VersionRange {
         Self::VERSIONS.starting_at_if(STATIC_MEMBERS, self.instance.is_some())
     }

@@ -66,6 +66,10 @@ impl Api for LeaveGroup {
     const FLEXIBLE: i16 = 4;
     type Answer = LeaveGroupAnswer;
 
+    fn throttle(answer: &LeaveGroupAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let leaving = |member: &LeavingMember| {
             MemberIdentity::default()

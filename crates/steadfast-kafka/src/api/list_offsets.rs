@@ -70,6 +70,10 @@ impl Api for ListOffsets {
     const FLEXIBLE: i16 = 6;
     type Answer = ListOffsetsAnswer;
 
+    fn throttle(answer: &ListOffsetsAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let topics = by_topic(&self.partitions).into_iter().map(|(name, partitions)| {
             ListOffsetsTopic::default()

@@ -74,6 +74,10 @@ impl Api for Metadata {
     const FLEXIBLE: i16 = 9;
     type Answer = MetadataAnswer;
 
+    fn throttle(answer: &MetadataAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let asked = |name: &Arc<str>| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
         let message = MetadataRequest::default()

@@ -48,6 +48,9 @@ pub trait Api: Send + Sync {
     /// What the broker answers.
     type Answer: Send + 'static;
 
+    /// How long the broker says that it holds back its next answers on the connection (KIP-219).
+    fn throttle(answer: &Self::Answer) -> Duration;
+
     /// The versions that can express this very request.
     fn versions(&self) -> VersionRange {
         Self::VERSIONS

@@ -61,6 +61,10 @@ impl Api for OffsetCommit {
     const FLEXIBLE: i16 = 8;
     type Answer = OffsetCommitAnswer;
 
+    fn throttle(answer: &OffsetCommitAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let topics = by_topic(&self.offsets).into_iter().map(|(name, partitions)| {
             OffsetCommitRequestTopic::default()

@@ -52,6 +52,10 @@ impl Api for OffsetFetch {
     const FLEXIBLE: i16 = 6;
     type Answer = OffsetFetchAnswer;
 
+    fn throttle(answer: &OffsetFetchAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let message = OffsetFetchRequest::default().with_require_stable(true);
         let message = match version {

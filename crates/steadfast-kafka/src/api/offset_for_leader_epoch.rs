@@ -51,6 +51,10 @@ impl Api for OffsetForLeaderEpoch {
     const FLEXIBLE: i16 = 4;
     type Answer = OffsetForLeaderEpochAnswer;
 
+    fn throttle(answer: &OffsetForLeaderEpochAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let topics = by_topic(&self.partitions).into_iter().map(|(name, partitions)| {
             OffsetForLeaderTopic::default()

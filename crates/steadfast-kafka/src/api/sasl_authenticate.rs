@@ -41,6 +41,11 @@ impl Api for SaslAuthenticate {
     const FLEXIBLE: i16 = 2;
     type Answer = SaslAuthenticateAnswer;
 
+    /// Its answers hold nothing back.
+    fn throttle(_: &SaslAuthenticateAnswer) -> Duration {
+        Duration::ZERO
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let message = Bytes::from_owner(self.message.clone());
         encoded::<Self>(&SaslAuthenticateRequest::default().with_auth_bytes(message), version, into)

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{SaslHandshakeRequest, SaslHandshakeResponse};
 
@@ -33,6 +35,11 @@ impl Api for SaslHandshake {
     const VERSIONS: VersionRange = VersionRange::new(1, 1);
     const FLEXIBLE: i16 = i16::MAX;
     type Answer = SaslHandshakeAnswer;
+
+    /// Its answers hold nothing back.
+    fn throttle(_: &SaslHandshakeAnswer) -> Duration {
+        Duration::ZERO
+    }
 
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         encoded::<Self>(&SaslHandshakeRequest::default().with_mechanism(text(self.mechanism)), version, into)

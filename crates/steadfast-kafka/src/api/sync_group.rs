@@ -64,6 +64,10 @@ impl Api for SyncGroup {
     const FLEXIBLE: i16 = 4;
     type Answer = SyncGroupAnswer;
 
+    fn throttle(answer: &SyncGroupAnswer) -> Duration {
+        answer.throttle
+    }
+
     fn versions(&self) -> VersionRange {
         Self::VERSIONS.starting_at_if(STATIC_MEMBERS, self.instance.is_some())
     }

@@ -130,6 +130,8 @@ impl Channel {
     ) -> Result<(Outgoing, Sent), CallFailure> {
         let (id, arrives) = self.link.expect_answer(most_unanswered)?;
         let frame = self.framed(request, version, id).inspect_err(|_| self.link.forget(id))?;
+        // A broker that throttles us is silent for a while and answers then.
+        let limit = limit + self.link.held_back();
         let deadline = Instant::now() + limit;
         Ok((Outgoing { id, frame, deadline }, Sent { arrives, limit, deadline, behind: Vec::new() }))
     }

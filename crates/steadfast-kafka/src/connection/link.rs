@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_watch as watch;
@@ -12,6 +13,9 @@ use tokio::time::Instant;
 use super::CallFailure;
 use crate::frame::FrameError;
 use crate::security::TlsFailure;
+
+/// A broker's word must not let us wait without end.
+const MOST_HELD_BACK: Duration = Duration::from_secs(30);
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,11 +100,14 @@ struct State {
     waiting: BTreeMap<i32, oneshot::Sender<Bytes>>,
     closed: bool,
     last_activity: Instant,
+    held_back_until: Instant,
 }
 
 impl Link {
     pub(super) fn new() -> Link {
-        let state = State { next: 0, waiting: BTreeMap::new(), closed: false, last_activity: Instant::now() };
+        let now = Instant::now();
+        let waiting = BTreeMap::new();
+        let state = State { next: 0, waiting, closed: false, last_activity: now, held_back_until: now };
         Link { state: Mutex::new(state), closed: watch::Sender::new(None) }
     }
 
@@ -160,6 +167,18 @@ impl Link {
 
     pub(super) fn last_activity(&self) -> Instant {
         self.state().last_activity
+    }
+
+    /// The broker says that it holds back its next answers for so long.
+    pub(super) fn throttled(&self, by: Duration) {
+        let until = Instant::now() + by.min(MOST_HELD_BACK);
+        let mut state = self.state();
+        state.held_back_until = state.held_back_until.max(until);
+    }
+
+    /// For how long yet the broker holds back its answers.
+    pub(super) fn held_back(&self) -> Duration {
+        self.state().held_back_until.saturating_duration_since(Instant::now())
     }
 
     /// Closes it, unless it is closed already: the first reason stands.

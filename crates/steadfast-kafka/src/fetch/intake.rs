@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
-use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_core::progress::{Claim, Grant, Position};
 use steadfast_watch as watch;
 
@@ -38,6 +39,19 @@ pub struct Delivery {
     pub parts: Vec<PlainBatch>,
 }
 
+/// A partition's leader as a broker that is not knows it (KIP-951): a hint, to be verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedLeader {
+    /// The topic that was asked for.
+    pub topic: TopicId,
+    /// Who leads it.
+    pub node: NodeId,
+    /// By which election.
+    pub epoch: LeaderEpoch,
+    /// Where that broker advertises itself.
+    pub address: Address,
+}
+
 /// Something that the owner of the loop should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
@@ -60,12 +74,19 @@ pub enum Note {
         /// For how long it has not been answered.
         waited: Duration,
     },
+    /// A fresh connection has taken the place of one that was silent.
+    Replaced {
+        /// For how long it had not answered.
+        waited: Duration,
+    },
     /// This broker is not, or no longer, the leader that we take it for.
     NotLeader {
         /// The partition.
         partition: Partition,
         /// What the broker answered.
         code: ErrorCode,
+        /// Who leads it in its place, if the broker says so.
+        named: Option<NamedLeader>,
     },
     /// The broker refuses the partition for another reason; it is asked again.
     Refused {

@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
-use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::endpoints::view::Endpoint;
+use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_core::progress::{Claim, Position};
 use steadfast_watch as watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::{Fetched, fetched};
 use super::claimed::Claimed;
-use super::intake::{Intake, Note, Want};
+use super::intake::{Intake, NamedLeader, Note, Want};
 use super::memory::{Memory, Reserved};
 use super::request::{Ask, matched, request};
-use super::session::{Broken, Kept, LONG_REST, REST, Session};
+use super::session::{Kept, LONG_REST, Leave, REST, Session};
 use crate::api::fetch::{Fetch, FetchAnswer, FetchedPartition};
 use crate::api::list_offsets::OffsetAsked;
 use crate::api::{ErrorCode, Isolation};
-use crate::connection::{Connection, Dial, Pending};
+use crate::connection::{CloseReason, ConnectError, Connection, Dial, Pending};
 use crate::transport::Transport;
 
 /// How a loop fetches. The limits are Kafka's own settings of the same names.
@@ -50,6 +51,11 @@ const LOOK: Duration = Duration::from_millis(100);
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(25);
 const RECONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long after so many failures the next connection is tried.
+pub(super) fn pause(failures: u32) -> Duration {
+    RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT)
+}
 
 /// One leader's fetch loop.
 pub struct LeaderLoop<I> {
@@ -106,32 +112,46 @@ impl<I: Intake> LeaderLoop<I> {
     /// When the connection breaks, the loop says so and connects again, until its owner decides otherwise.
     pub async fn run(mut self, connection: Option<Connection>) {
         let mut ready = connection;
-        let mut kept = Kept::default();
+        let mut kept = Kept::new(self.settings.request_timeout);
         let mut failures = 0u32;
         while self.led.has_changed().is_ok() {
-            let opened = match ready.take() {
-                Some(connection) => Ok(connection),
-                None => Connection::open(&*self.transport, self.dial.clone()).await,
-            };
-            let (reason, stood) = match opened {
+            let (reason, stood) = match self.opened(ready.take()).await {
                 Err(error) => (error.to_string(), false),
                 Ok(connection) => {
-                    let mut session = Session::new(connection, std::mem::take(&mut kept));
-                    let Err(Broken(reason)) = self.serve(&mut session).await else { return };
+                    let mut session = Session::new(connection, kept);
+                    let Err(leave) = self.serve(&mut session).await else { return };
                     // A broker that is well until it is asked for records is no better than one that is away.
                     failures = if session.proven { 0 } else { failures };
                     kept = session.kept;
-                    (reason, true)
+                    match leave {
+                        Leave::Broken(reason) => (reason, true),
+                        Leave::Silent { fresh, waited } => {
+                            session
+                                .connection
+                                .close(CloseReason::Requested("it is silent, a fresh one works"));
+                            kept.patience.replaced();
+                            self.intake.note(Note::Replaced { waited });
+                            ready = Some(fresh);
+                            continue;
+                        }
+                    }
                 }
             };
             self.intake.note(Note::Broken { reason, stood });
-            sleep(RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT)).await;
+            sleep(pause(failures)).await;
             failures = failures.saturating_add(1);
         }
     }
 
+    async fn opened(&self, ready: Option<Connection>) -> Result<Connection, ConnectError> {
+        match ready {
+            Some(connection) => Ok(connection),
+            None => Connection::open(&*self.transport, self.dial.clone()).await,
+        }
+    }
+
     /// Fetches over one connection until it breaks (the error) or the loop is to end.
-    async fn serve(&mut self, session: &mut Session) -> Result<(), Broken> {
+    async fn serve(&mut self, session: &mut Session) -> Result<(), Leave> {
         let mut changes = self.intake.changes();
         let mut claimed = Vec::new();
         loop {
@@ -156,7 +176,7 @@ impl<I: Intake> LeaderLoop<I> {
         }
     }
 
-    fn step(&self, session: &Session) -> Result<Step, Broken> {
+    fn step(&self, session: &Session) -> Result<Step, Leave> {
         let wanted = self.wanted(session);
         if !wanted.unplaced.is_empty() || !session.kept.doubtful.is_empty() {
             return Ok(Step::LookUp(wanted.unplaced));
@@ -175,7 +195,7 @@ impl<I: Intake> LeaderLoop<I> {
         let mut wanted = Wanted::default();
         let led = Arc::clone(&self.led.borrow());
         for (partition, &leader_epoch) in led.iter() {
-            let want = if session.is_awake(partition) { self.intake.want(partition) } else { Want::Nothing };
+            let want = self.want(session, partition);
             let partition = partition.clone();
             match want {
                 Want::Records(from) => wanted.asks.push(Ask { partition, leader_epoch, from }),
@@ -193,6 +213,16 @@ impl<I: Intake> LeaderLoop<I> {
         wanted
     }
 
+    fn want(&self, session: &Session, partition: &Partition) -> Want {
+        let want = || self.intake.want(partition);
+        if session.is_awake(partition) {
+            return want();
+        }
+        let elsewhere =
+            |at: Position| Some(want()).filter(|want| !matches!(want, Want::Records(from) if *from == at));
+        session.examined(partition).and_then(elsewhere).unwrap_or(Want::Nothing)
+    }
+
     /// What a fetch of so many partitions may bring at worst. It is at most half of what is free, so that a
     /// leader without records does not keep the memory of the others while it waits for some.
     fn worst(&self, partitions: usize) -> usize {
@@ -202,7 +232,7 @@ impl<I: Intake> LeaderLoop<I> {
         per_partition.saturating_mul(partitions).min(limit).min(half.max(per_partition)).max(1)
     }
 
-    fn send(&self, session: &Session, wanted: Wanted, reserved: Reserved) -> Result<Asked, Broken> {
+    fn send(&self, session: &Session, wanted: Wanted, reserved: Reserved) -> Result<Asked, Leave> {
         let max_wait = match (session.proven, wanted.left_out) {
             (false, _) => Duration::ZERO,
             // Whoever is left out joins the next request: it must not wait for the others' records for long.
@@ -211,20 +241,15 @@ impl<I: Intake> LeaderLoop<I> {
         };
         let max_bytes = i32::try_from(reserved.bytes()).unwrap_or(i32::MAX).min(self.settings.max_bytes);
         let request = request(&wanted.asks, &self.settings, max_wait, max_bytes);
-        let pending = session.connection.send(&request, max_wait + self.limit(session))?;
+        let pending = session.connection.send(&request, max_wait + self.settings.request_timeout)?;
         Ok(Asked { pending, asks: wanted.asks, sent: Instant::now(), max_wait, reserved })
     }
 
-    /// How long a request may take.
-    pub(super) fn limit(&self, session: &Session) -> Duration {
-        self.settings.request_timeout + session.throttle
-    }
-
     /// Waits until `bytes` are free and sends what is wanted then.
-    async fn await_memory(&mut self, session: &Session, bytes: usize) -> Result<Option<Asked>, Broken> {
+    async fn await_memory(&mut self, session: &Session, bytes: usize) -> Result<Option<Asked>, Leave> {
         let reserved = tokio::select! {
             biased;
-            reason = session.connection.closed() => return Err(Broken(reason.to_string())),
+            reason = session.connection.closed() => return Err(Leave::Broken(reason.to_string())),
             _ = self.led.changed() => None,
             reserved = self.memory.reserve(bytes) => reserved,
         };
@@ -236,13 +261,13 @@ impl<I: Intake> LeaderLoop<I> {
     }
 
     /// Waits until something may be wanted.
-    async fn idle(&mut self, session: &Session, changes: &mut watch::Receiver<u64>) -> Result<(), Broken> {
+    async fn idle(&mut self, session: &Session, changes: &mut watch::Receiver<u64>) -> Result<(), Leave> {
         // A look now and then makes up for what changed without being told.
         let look = Instant::now() + LOOK;
         let wake = session.next_wake().map_or(look, |wake| wake.min(look));
         tokio::select! {
             biased;
-            reason = session.connection.closed() => Err(Broken(reason.to_string())),
+            reason = session.connection.closed() => Err(Leave::Broken(reason.to_string())),
             // An end of the sender is seen by the caller.
             _ = self.led.changed() => Ok(()),
             Ok(()) = changes.changed() => Ok(()),
@@ -254,7 +279,7 @@ impl<I: Intake> LeaderLoop<I> {
         &self,
         session: &mut Session,
         unplaced: BTreeMap<Partition, OffsetAsked>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Leave> {
         while let Some((partition, position)) = session.kept.doubtful.pop_first() {
             self.examine(session, partition, position).await?;
         }
@@ -265,29 +290,28 @@ impl<I: Intake> LeaderLoop<I> {
     }
 
     /// Waits for the answer and claims what it brought.
-    async fn answered(&self, session: &mut Session, asked: Asked) -> Result<Vec<Claimed<I>>, Broken> {
+    async fn answered(&self, session: &mut Session, asked: Asked) -> Result<Vec<Claimed<I>>, Leave> {
         let Asked { pending, asks, sent, max_wait, reserved } = asked;
-        let raw = session.answer(pending, max_wait, &*self.intake).await?;
+        let raw = self.answer(session, pending, max_wait).await?;
         let early = sent.elapsed() < max_wait / 2;
         let answer = raw.wrapped(|frame| reserved.hold(frame)).decode()?;
         session.proven = true;
         session.kept.turn = session.kept.turn.wrapping_add(1);
-        // A broker's word must not let us wait without end.
-        session.throttle = answer.throttle.min(self.settings.request_timeout);
         Ok(self.claims(session, answer, asks, early))
     }
 
     fn claims(
         &self,
         session: &mut Session,
-        answer: FetchAnswer,
+        mut answer: FetchAnswer,
         asks: Vec<Ask>,
         early: bool,
     ) -> Vec<Claimed<I>> {
         if answer.error != ErrorCode::NONE {
-            asks.into_iter().for_each(|ask| self.refused(session, ask.partition, answer.error));
+            asks.into_iter().for_each(|ask| self.refused(session, ask.partition, answer.error, None));
             return Vec::new();
         }
+        let endpoints = std::mem::take(&mut answer.endpoints);
         let matched = matched(answer, asks);
         for Ask { partition, from, .. } in matched.missing {
             self.undecodable(
@@ -305,11 +329,17 @@ impl<I: Intake> LeaderLoop<I> {
         if early && matched.answered.iter().all(|(_, part)| nothing(part)) {
             matched.answered.iter().for_each(|(ask, _)| session.rest(&ask.partition, REST));
         }
-        let claims = matched.answered.into_iter().filter_map(|(ask, part)| self.part(session, ask, part));
-        claims.collect()
+        let part = |(ask, part)| self.part(session, ask, part, &endpoints);
+        matched.answered.into_iter().filter_map(part).collect()
     }
 
-    fn part(&self, session: &mut Session, ask: Ask, part: FetchedPartition) -> Option<Claimed<I>> {
+    fn part(
+        &self,
+        session: &mut Session,
+        ask: Ask,
+        part: FetchedPartition,
+        endpoints: &BTreeMap<NodeId, Endpoint>,
+    ) -> Option<Claimed<I>> {
         let Ask { partition, from, .. } = ask;
         match part.error {
             ErrorCode::NONE if part.diverging.is_none() => {}
@@ -318,7 +348,7 @@ impl<I: Intake> LeaderLoop<I> {
                 return None;
             }
             code => {
-                self.refused(session, partition, code);
+                self.refused(session, partition, code, named(from.topic, &part, endpoints));
                 return None;
             }
         }
@@ -393,4 +423,16 @@ impl<I: Intake> LeaderLoop<I> {
         session.rest(&partition, LONG_REST);
         self.intake.note(Note::Undecodable { partition, position, error });
     }
+}
+
+/// Whom the broker names as the leader, with its address beside it.
+fn named(
+    topic: TopicId,
+    part: &FetchedPartition,
+    endpoints: &BTreeMap<NodeId, Endpoint>,
+) -> Option<NamedLeader> {
+    let current = part.current_leader?;
+    let node = current.node?;
+    let address = endpoints.get(&node)?.address.clone();
+    Some(NamedLeader { topic, node, epoch: current.epoch, address })
 }

@@ -8,5 +8,6 @@ pub mod memory;
 mod positions;
 mod request;
 mod session;
+mod silence;
 #[cfg(test)]
 mod tests;

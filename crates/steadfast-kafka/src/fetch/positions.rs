@@ -6,25 +6,24 @@ use std::time::Duration;
 use steadfast_core::ids::{LeaderEpoch, Offset, Partition};
 use steadfast_core::progress::Position;
 
-use super::intake::{Intake, Note};
+use super::intake::{Intake, NamedLeader, Note};
 use super::leader::LeaderLoop;
-use super::session::{Broken, LONG_REST, REST, Session};
+use super::session::{LONG_REST, Leave, REST, Session};
 use crate::api::list_offsets::{ListOffsets, ListedOffset, LogEnd, OffsetAsked};
 use crate::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
 use crate::api::{Api, ErrorCode};
-use crate::connection::CallError;
 
 /// Why the leader's word about a partition is not known.
 enum Unknown {
-    Broken(CallError),
+    Left(Leave),
     Refused(ErrorCode),
     /// The answer leaves the partition out.
     Unsaid,
 }
 
-impl From<CallError> for Unknown {
-    fn from(error: CallError) -> Unknown {
-        Unknown::Broken(error)
+impl From<Leave> for Unknown {
+    fn from(leave: Leave) -> Unknown {
+        Unknown::Left(leave)
     }
 }
 
@@ -34,14 +33,14 @@ impl<I: Intake> LeaderLoop<I> {
         &self,
         session: &mut Session,
         unplaced: BTreeMap<Partition, OffsetAsked>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Leave> {
         let mut listed = self.listed(session, unplaced.clone()).await?;
         for (partition, asked) in unplaced {
             match listed.remove(&partition) {
                 Some(Ok(found)) => {
                     self.intake.placed(&partition, asked.at, found.offset, found.leader_epoch);
                 }
-                Some(Err(code)) => self.refused(session, partition, code),
+                Some(Err(code)) => self.refused(session, partition, code, None),
                 None => session.rest(&partition, LONG_REST),
             }
         }
@@ -54,27 +53,33 @@ impl<I: Intake> LeaderLoop<I> {
         session: &mut Session,
         partition: Partition,
         position: Position,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Leave> {
         let Some(leader_epoch) = self.led.borrow().get(&partition).copied() else { return Ok(()) };
         let findings = self.findings(session, &partition, leader_epoch, position).await;
         if let Err(Unknown::Refused(code)) = findings {
-            self.refused(session, partition, code);
+            self.refused(session, partition, code, None);
             return Ok(());
         }
-        session.rest(&partition, LONG_REST);
+        session.rest_at(&partition, position, LONG_REST);
         match findings {
             Ok(note) => self.intake.note(note),
             Err(Unknown::Refused(_) | Unknown::Unsaid) => {}
-            Err(Unknown::Broken(error)) => return Err(error.into()),
+            Err(Unknown::Left(leave)) => return Err(leave),
         }
         Ok(())
     }
 
-    /// The broker refuses the partition: it rests.
-    pub(super) fn refused(&self, session: &mut Session, partition: Partition, code: ErrorCode) {
+    /// The broker refuses the partition: it rests. It may have named another leader.
+    pub(super) fn refused(
+        &self,
+        session: &mut Session,
+        partition: Partition,
+        code: ErrorCode,
+        named: Option<NamedLeader>,
+    ) {
         if about_the_leader(code) {
             session.rest(&partition, REST);
-            self.intake.note(Note::NotLeader { partition, code });
+            self.intake.note(Note::NotLeader { partition, code, named });
         } else {
             session.rest(&partition, LONG_REST);
             self.intake.note(Note::Refused { partition, code });
@@ -129,14 +134,14 @@ impl<I: Intake> LeaderLoop<I> {
         &self,
         session: &mut Session,
         partitions: BTreeMap<Partition, OffsetAsked>,
-    ) -> Result<BTreeMap<Partition, Result<ListedOffset, ErrorCode>>, CallError> {
+    ) -> Result<BTreeMap<Partition, Result<ListedOffset, ErrorCode>>, Leave> {
         let request = ListOffsets { isolation: self.settings.isolation, partitions };
         Ok(self.call(session, request).await?.partitions)
     }
 
-    async fn call<A: Api>(&self, session: &mut Session, request: A) -> Result<A::Answer, CallError> {
-        let pending = session.connection.send(&request, self.limit(session))?;
-        session.answer(pending, Duration::ZERO, &*self.intake).await?.decode()
+    async fn call<A: Api>(&self, session: &mut Session, request: A) -> Result<A::Answer, Leave> {
+        let pending = session.connection.send(&request, self.settings.request_timeout)?;
+        Ok(self.answer(session, pending, Duration::ZERO).await?.decode()?)
     }
 }
 

@@ -12,7 +12,7 @@ use steadfast_core::endpoints::agreement::{Agreement, FailedWitness, Rules, Verd
 use steadfast_core::endpoints::drift::Drift;
 use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
-use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
 use steadfast_core::tick::Tick;
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
@@ -157,9 +157,16 @@ impl EndpointDiffer {
         self.tell_changes(&changes);
     }
 
+    fn learn(&mut self, partition: &Partition, topic: TopicId, node: NodeId, epoch: LeaderEpoch) {
+        let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
+        if cluster.leaders.learn(partition, topic, node, epoch).is_some() {
+            self.seat.cluster.send_replace(Arc::new(cluster));
+        }
+    }
+
     fn tell_changes(&self, changes: &Changes) {
         for recreated in &changes.recreated {
-            self.seat.events.emit(Event::TopicRecreated { topic: Arc::clone(&recreated.topic) });
+            self.seat.events.emit(Event::TopicRecreated { topic: recreated.into() });
         }
         for regressed in &changes.regressed {
             self.seat.events.emit(Event::ClusterRegressed {
@@ -399,6 +406,9 @@ impl Handler<Observed> for EndpointDiffer {
             Observed::Failed { address, reason } => self.agreement.failed(address, reason, now),
             Observed::Missed { address, reason } => {
                 return self.failed(address, FailedWitness::Silent { reason });
+            }
+            Observed::LeaderNamed { partition, topic, node, epoch } => {
+                return self.learn(&partition, topic, node, epoch);
             }
             Observed::Unsettled { missing } => self.unsettled(missing, now),
         }

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use steadfast_core::cluster;
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::Partition;
+use steadfast_core::ids::{NodeId, Partition};
 use steadfast_supervision::ExitReason;
 
 /// The partition that an event is about.
@@ -59,6 +60,42 @@ impl From<Address> for Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Address::new(self.host.as_str(), self.port).fmt(f)
+    }
+}
+
+/// A topic that was deleted and created again under its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recreated {
+    /// The topic.
+    #[serde(rename = "messaging.destination.name")]
+    pub topic: Arc<str>,
+    /// The id of the one that is gone, as Kafka's tools write it.
+    pub before: String,
+    /// The id of the one that has its name now.
+    pub after: String,
+}
+
+impl From<&cluster::Recreated> for Recreated {
+    fn from(cluster::Recreated { topic, from, to }: &cluster::Recreated) -> Recreated {
+        Recreated { topic: Arc::clone(topic), before: from.to_string(), after: to.to_string() }
+    }
+}
+
+/// A connection in whose place another one came, to the same address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// The endpoint.
+    #[serde(flatten)]
+    pub server: Server,
+    /// The broker's id.
+    pub node: NodeId,
+    /// Which answer it owed, and for how long.
+    pub reason: String,
+}
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the connection to {} is replaced: {}", self.server, self.reason)
     }
 }
 

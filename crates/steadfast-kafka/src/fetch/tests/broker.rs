@@ -1,5 +1,6 @@
 //! The broker's side of one connection.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -39,20 +40,31 @@ pub(super) struct Asked<M> {
 impl Wire {
     /// The next connection, its handshake answered; it speaks Fetch up to `fetch`.
     pub(super) async fn accept(listener: &mut Listener, fetch: i16) -> Wire {
-        let dialled = timeout(Duration::from_secs(60), listener.accept()).await;
-        let mut wire = Wire { io: dialled.expect("a connection").expect("a listener") };
-        let (versions, _) = wire.raw().await;
+        loop {
+            let dialled = timeout(Duration::from_secs(60), listener.accept()).await;
+            if let Some(wire) = Wire::over(dialled.expect("a connection").expect("a listener"), fetch).await {
+                return wire;
+            }
+        }
+    }
+
+    /// A connection that was dialled, its handshake answered; none if it was given up meanwhile.
+    pub(super) async fn over(io: DuplexStream, fetch: i16) -> Option<Wire> {
+        let mut wire = Wire { io };
+        let mut first =
+            timeout(Duration::from_secs(60), read_frame(&mut wire.io, 1 << 20)).await.ok()?.ok()?;
+        let versions = kafka_protocol::protocol::decode_request_header_from_buffer(&mut first).unwrap();
         let offers = [(18, 0, 4), (3, 0, 12), (1, 4, fetch), (2, 1, 9), (23, 2, 4)];
         let offer = |(key, min, max)| {
             ApiVersion::default().with_api_key(key).with_min_version(min).with_max_version(max)
         };
-        wire.reply(&versions, &ApiVersionsResponse::default().with_api_keys(offers.map(offer).to_vec()))
-            .await;
+        let offers = ApiVersionsResponse::default().with_api_keys(offers.map(offer).to_vec());
+        wire.reply(&versions, &offers).await.ok()?;
         let (metadata, _) = wire.raw().await;
         let host = StrBytes::from_static_str("broker");
         let broker = MetadataResponseBroker::default().with_node_id(1.into()).with_host(host).with_port(9092);
-        wire.reply(&metadata, &MetadataResponse::default().with_brokers(vec![broker])).await;
-        wire
+        wire.reply(&metadata, &MetadataResponse::default().with_brokers(vec![broker])).await.ok()?;
+        Some(wire)
     }
 
     async fn raw(&mut self) -> (RequestHeader, Bytes) {
@@ -99,29 +111,42 @@ impl Wire {
     }
 
     pub(super) async fn answer<R, M: Encodable + HeaderVersion>(&mut self, asked: &Asked<R>, message: &M) {
-        self.reply(&asked.header, message).await;
+        self.reply(&asked.header, message).await.unwrap();
     }
 
-    async fn reply<M: Encodable + HeaderVersion>(&mut self, header: &RequestHeader, message: &M) {
+    /// Answers, unless the connection has ended.
+    pub(super) async fn try_answer<R, M: Encodable + HeaderVersion>(
+        &mut self,
+        asked: &Asked<R>,
+        message: &M,
+    ) {
+        drop(self.reply(&asked.header, message).await);
+    }
+
+    async fn reply<M: Encodable + HeaderVersion>(
+        &mut self,
+        header: &RequestHeader,
+        message: &M,
+    ) -> io::Result<()> {
         let version = header.request_api_version;
         let mut body = BytesMut::new();
         let answer = ResponseHeader::default().with_correlation_id(header.correlation_id);
         answer.encode(&mut body, M::header_version(version)).unwrap();
         message.encode(&mut body, version).unwrap();
-        self.write(&body).await;
+        self.write(&body).await
     }
 
     /// Answers `bytes` behind the correlation id.
     pub(super) async fn answer_bytes<R>(&mut self, asked: &Asked<R>, bytes: &[u8]) {
         let body = [&asked.header.correlation_id.to_be_bytes(), bytes].concat();
-        self.write(&body).await;
+        self.write(&body).await.unwrap();
     }
 
-    async fn write(&mut self, body: &[u8]) {
+    async fn write(&mut self, body: &[u8]) -> io::Result<()> {
         let mut frame = BytesMut::new();
         frame.put_i32(body.len() as i32);
         frame.extend_from_slice(body);
-        self.io.write_all(&frame).await.unwrap();
+        self.io.write_all(&frame).await
     }
 }
 

@@ -5,6 +5,7 @@ mod garbage;
 mod pipeline;
 mod positions;
 mod schedule;
+mod silence;
 mod stage;
 mod trouble;
 

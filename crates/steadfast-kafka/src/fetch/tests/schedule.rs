@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use steadfast_core::acked::Span;
 use steadfast_core::ids::{ConsumerIncarnation, HandlerIncarnation, Offset};
 use steadfast_core::progress::Lease;
+use tokio::time::timeout;
 
-use super::broker::{Asked, Wire, batch_of, brought, part, refusal};
+use super::broker::{Asked, BY_NAME, Wire, batch_of, brought, part, refusal};
 use super::paused;
 use super::stage::{Setting, Stage, offsets};
 use crate::records::compression::Compression;
@@ -129,6 +130,7 @@ impl Model {
     }
 
     async fn step(&mut self, step: Step) {
+        self.welcome(Duration::ZERO).await;
         match step {
             Step::Hear(which) => self.line(which).hear().await,
             Step::Answer { which, batches, early, damage } => {
@@ -147,8 +149,8 @@ impl Model {
             Step::Break(which) => {
                 let line = which.index(self.lines.len());
                 drop(self.lines.remove(line));
-                let wire = self.stage.accept().await;
-                self.lines.insert(line, Line { wire, asked: None });
+                // Whoever still used it dials again.
+                self.welcome(Duration::from_secs(2)).await;
             }
             Step::HandOver => {
                 self.incarnation += 1;
@@ -175,6 +177,15 @@ impl Model {
         self.take_deliveries();
     }
 
+    /// Lets in who dials, as long as somebody does within `wait`: also beside a line that owes an answer, which hears
+    /// nothing any more then.
+    async fn welcome(&mut self, wait: Duration) {
+        while let Ok(Some(dialled)) = timeout(wait, self.stage.listener.accept()).await {
+            let wire = Wire::over(dialled, BY_NAME).await;
+            self.lines.extend(wire.map(|wire| Line { wire, asked: None }));
+        }
+    }
+
     fn line(&mut self, which: prop::sample::Index) -> &mut Line {
         let line = which.index(self.lines.len());
         &mut self.lines[line]
@@ -185,7 +196,7 @@ impl Model {
         let Some(asked) = self.lines[line].asked.take() else { return };
         let parts: Vec<_> =
             asked.offsets().into_iter().map(|(index, from)| part(self, index, from)).collect();
-        self.lines[line].wire.answer(&asked, &brought(parts)).await;
+        self.lines[line].wire.try_answer(&asked, &brought(parts)).await;
     }
 
     /// At most `most` batches that reach past `from`, behind one that does not if the broker begins `early`; one
@@ -233,7 +244,7 @@ impl Model {
             .all(|index| self.stage.table.on(index, |progress| progress.acked()) == self.end(index))
     }
 
-    /// Nothing disturbs any more: the newest loop must bring everything to its end.
+    /// Nothing disturbs any more: the newest loop must bring everything to its end, over whichever line is its own.
     async fn finish(&mut self) {
         (0..PARTITIONS).for_each(|index| self.stage.table.hold_back(index, false));
         for _ in 0..100 {
@@ -241,8 +252,10 @@ impl Model {
             if self.is_done() {
                 return;
             }
-            let newest = self.lines.len() - 1;
-            self.answer(newest, |model, index, from| model.records(index, from, 3, false, None)).await;
+            self.welcome(Duration::ZERO).await;
+            for line in 0..self.lines.len() {
+                self.answer(line, |model, index, from| model.records(index, from, 3, false, None)).await;
+            }
             super::stage::settle().await;
             self.take_deliveries();
         }

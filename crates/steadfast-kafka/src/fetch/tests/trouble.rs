@@ -9,7 +9,7 @@ use steadfast_core::ids::{Offset, Partition};
 use tokio::time::{Instant, sleep};
 
 use super::broker::{batch, batch_of, brought, part, refusal};
-use super::stage::{MAX_WAIT, REQUEST_TIMEOUT, Setting, partition, settle};
+use super::stage::{Setting, partition, settle};
 use crate::api::ErrorCode;
 use crate::fetch::intake::Note;
 use crate::records::compression::Compression;
@@ -21,74 +21,6 @@ const NOT_LEADER: i16 = 6;
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_overdue_answer_is_noted_once_and_taken_when_it_comes() {
-    let (stage, mut wire) = Setting::of(1).proven().await;
-    let asked = wire.fetch().await;
-    stage.table.complaints();
-    wire.hears_nothing_for(millis(599)).await;
-    assert!(stage.table.complaints().is_empty());
-    wire.hears_nothing_for(20 * SECOND).await;
-    assert_eq!(stage.table.complaints(), [Note::Silent { waited: MAX_WAIT + millis(100) }]);
-    wire.answer(&asked, &brought([part(0, batch(0, 2))])).await;
-    assert_eq!(wire.fetch().await.offsets(), [(0, 2)]);
-    assert_eq!(stage.table.delivered(), [(0, vec![0, 1])]);
-}
-
-/// How long the next fetch is unanswered until the loop complains.
-async fn patience(stage: &super::stage::Stage, wire: &mut super::broker::Wire) -> Duration {
-    let asked = wire.fetch().await;
-    wire.hears_nothing_for(20 * SECOND).await;
-    wire.answer(&asked, &brought([part(0, "")])).await;
-    let mut waited = stage.table.complaints().into_iter().map(|note| match note {
-        Note::Silent { waited } => waited,
-        other => panic!("expected silence to be noted, found {other:?}"),
-    });
-    waited.next().expect("a note")
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_broker_that_is_usually_slow_is_given_four_times_as_long() {
-    let (stage, mut wire) = Setting::of(1).proven().await;
-    for _ in 0..3 {
-        let asked = wire.fetch().await;
-        sleep(MAX_WAIT + millis(80)).await;
-        wire.answer(&asked, &brought([part(0, "")])).await;
-    }
-    assert!(stage.table.complaints().is_empty());
-    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(320));
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_answer_that_was_held_up_does_not_hide_the_next_silence() {
-    let (stage, mut wire) = Setting::of(1).proven().await;
-    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(100));
-    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(400));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_throttled_broker_is_given_as_much_longer_as_it_says() {
-    let (stage, mut wire) = Setting::of(1).proven().await;
-    let asked = wire.fetch().await;
-    wire.answer(&asked, &brought([part(0, batch(0, 1))]).with_throttle_time_ms(3000)).await;
-    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(3100));
-    let asked = wire.fetch().await;
-    wire.answer(&asked, &brought([part(0, batch(1, 1))]).with_throttle_time_ms(i32::MAX)).await;
-    wire.fetch().await;
-    sleep(REQUEST_TIMEOUT + SECOND).await;
-    assert_eq!(stage.table.complaints(), [Note::Silent { waited: REQUEST_TIMEOUT + MAX_WAIT + millis(350) }]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_broker_that_never_answers_is_left_at_the_request_timeout() {
-    let (mut stage, mut wire) = Setting::of(1).proven().await;
-    let asked = wire.fetch().await;
-    let mut next = stage.accept().await;
-    assert_eq!(next.fetch().await.at - asked.at, MAX_WAIT + REQUEST_TIMEOUT + millis(25));
-    let notes = stage.table.complaints();
-    assert!(matches!(&notes[..], [Note::Silent { .. }, Note::Broken { stood: true, .. }]), "{notes:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +101,8 @@ async fn a_partition_with_another_leader_rests_and_the_others_go_on() {
     wire.answer(&asked, &brought([refusal(0, NOT_LEADER), part(1, batch(0, 1))])).await;
     let next = wire.fetch().await;
     assert_eq!((next.offsets(), next.at), (vec![(1, 1)], asked.at));
-    let note = Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER };
+    let note =
+        Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER, named: None };
     assert_eq!(stage.table.complaints(), [note]);
     sleep(next.max_wait()).await;
     wire.answer(&next, &brought([part(1, "")])).await;

@@ -1,0 +1,54 @@
+//! A leader that owes an answer: it is told, and a fresh connection is opened beside the silent one.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::intake::{Intake, Note};
+use super::leader::{LeaderLoop, pause};
+use super::session::{Leave, Session};
+use crate::api::Api;
+use crate::connection::{Connection, Pending, RawAnswer};
+
+impl<I: Intake> LeaderLoop<I> {
+    /// Awaits an answer for which the leader may wait `max_wait`. Once it is overdue, says so and opens a fresh
+    /// connection to the same address. Whichever is first wins: the answer, and the fresh connection is dropped; or
+    /// the fresh connection, which has proven its cluster by then, and this one is to be left.
+    pub(super) async fn answer<A: Api>(
+        &self,
+        session: &mut Session,
+        pending: Pending<A>,
+        max_wait: Duration,
+    ) -> Result<RawAnswer<A>, Leave> {
+        let sent = Instant::now();
+        let allowed = max_wait + session.connection.held_back();
+        let overdue = sent + allowed + session.kept.patience.limit();
+        let raw = pending.raw();
+        tokio::pin!(raw);
+        let raw = match timeout_at(overdue, raw.as_mut()).await {
+            Ok(raw) => raw?,
+            Err(_) => {
+                self.intake.note(Note::Silent { waited: sent.elapsed() });
+                tokio::select! {
+                    biased;
+                    raw = raw => raw?,
+                    fresh = self.fresh() => return Err(Leave::Silent { fresh, waited: sent.elapsed() }),
+                }
+            }
+        };
+        session.kept.patience.answered(sent.elapsed().saturating_sub(allowed));
+        Ok(raw)
+    }
+
+    /// A fresh connection, as soon as there is one. It has no deadline: the answer that is waited for has.
+    async fn fresh(&self) -> Connection {
+        let mut failures = 0;
+        loop {
+            if let Ok(connection) = Connection::open(&*self.transport, self.dial.clone()).await {
+                return connection;
+            }
+            sleep(pause(failures)).await;
+            failures += 1;
+        }
+    }
+}
