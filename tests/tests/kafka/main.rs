@@ -5,6 +5,7 @@
 
 mod bad_records;
 mod cli;
+mod endpoints;
 mod faults;
 mod fixture;
 mod http;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         bad_records::trials(&stage),
         offsets::trials(&stage),
         cli::trials(&stage),
+        endpoints::trials(&stage),
         members::trials(&stage),
         http::trials(&stage),
         own_actors::trials(&stage),
