@@ -131,6 +131,11 @@ impl Connection {
         self.channel.link.held_back()
     }
 
+    /// Whether both are handles of one connection.
+    pub fn is(&self, other: &Connection) -> bool {
+        Arc::ptr_eq(&self.channel, &other.channel)
+    }
+
     /// Sends `request` and awaits its answer for at most `limit`. After a timeout the connection goes on, and
     /// the late answer is thrown away. Dropping the future does no harm: the request may or may not be sent.
     pub async fn call<A: Api>(&self, request: A, limit: Duration) -> Result<A::Answer, CallError> {

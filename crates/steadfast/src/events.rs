@@ -16,7 +16,7 @@ use steadfast_core::endpoints::drift::Change;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 
-pub use parts::{Failure, Place, Recreated, Server};
+pub use parts::{Failure, Place, Recreated, Replaced, Server};
 
 /// Something that happened. Times are in milliseconds where the field's name ends in `_ms`.
 #[derive(Debug, Clone, Serialize, Message)]
@@ -46,8 +46,7 @@ pub enum Event {
         #[serde(flatten)]
         server: Server,
     },
-    /// Nothing can be verified, or a new consumer cannot be made ready. What runs goes on as it is, and steadfast
-    /// goes on trying.
+    /// Nothing can be verified, or no new consumer made ready. What runs goes on, and steadfast goes on trying.
     #[serde(rename = "service.degraded")]
     ServiceDegraded {
         /// What is missing, one text each: mostly an address and why it gave no usable answer.
@@ -86,8 +85,7 @@ pub enum Event {
         #[serde(flatten)]
         failure: Failure,
     },
-    /// An actor ended too often and is not begun again. If it was an observer, the others go on; else the service
-    /// ends with 70.
+    /// An actor ended too often and is given up. If it was an observer the others go on, else the service ends with 70.
     #[serde(rename = "actor.failed")]
     ActorFailed {
         /// The actor's name.
@@ -122,6 +120,13 @@ pub enum Event {
         /// The endpoint in doubt, if it is known.
         #[serde(flatten)]
         server: Option<Server>,
+    },
+    /// A connection that stood owed an answer and was left for a fresh one to the same address. Nothing comes twice.
+    #[serde(rename = "connection.replaced")]
+    ConnectionReplaced {
+        /// Which one, and why.
+        #[serde(flatten)]
+        connection: Replaced,
     },
     /// Enough witnesses stand behind one view of the cluster, and it is another than before.
     #[serde(rename = "view.agreed")]
@@ -159,15 +164,13 @@ pub enum Event {
         #[serde(flatten)]
         failure: Failure,
     },
-    /// There is no TLS with an endpoint, because of its certificate or of ours. Nothing but the handshake was sent to
-    /// it.
+    /// There is no TLS with an endpoint, for its certificate or ours. Nothing but the handshake was sent to it.
     #[serde(rename = "tls.failed")]
     TlsFailed {
         /// The endpoint.
         #[serde(flatten)]
         server: Server,
-        /// What went wrong: `wrong_name`, `expired`, `not_yet_valid`, `unknown_authority`, `ours_refused` or
-        /// `certificate`.
+        /// What went wrong: `wrong_name`, `expired`, `not_yet_valid`, `unknown_authority`, `ours_refused`, `certificate`.
         #[serde(flatten)]
         failure: Failure,
     },
@@ -183,9 +186,8 @@ pub enum Event {
         /// `respawn` (the consumer is replaced) or `adapt` (it takes the drift in place).
         action: &'static str,
     },
-    /// A new incarnation of the consumer is in charge. Told when its first fetch answers are in, or after 30 s
-    /// without them. The phases follow each other and add up; a real outage is longer by the time before the first
-    /// suspicion.
+    /// A new incarnation of the consumer is in charge. Told when its first fetch answers are in, or after 30 s without
+    /// them. The phases add up; a real outage is longer by the time before the first suspicion.
     #[serde(rename = "consumer.respawned")]
     ConsumerRespawned {
         /// Its number, counted from 1.
@@ -204,12 +206,10 @@ pub enum Event {
         /// From there until every partition was the successor's.
         #[serde(rename = "phase.handover_ms")]
         handover_ms: f64,
-        /// From there to the last partition's first accepted fetch answer, empty or not; absent if it was not
-        /// seen within 30 s.
+        /// From there to the last partition's first accepted fetch answer, empty or not; absent if not seen within 30 s.
         #[serde(rename = "phase.first_record_ms", skip_serializing_if = "Option::is_none")]
         first_record_ms: Option<f64>,
-        /// Offsets between a partition's position and the successor's first fetch: 0 means that nothing was
-        /// skipped.
+        /// Offsets between a partition's position and the successor's first fetch: 0 means that none was skipped.
         gap: i64,
         /// Records delivered again since the respawn began.
         redelivered: u64,
@@ -349,8 +349,7 @@ pub enum Event {
         /// For how long.
         stalled_ms: f64,
     },
-    /// The leader refuses the partition for a reason that has nothing to do with leadership. It is asked again
-    /// every second.
+    /// The leader refuses the partition, and not because of leadership. It is asked again every second.
     #[serde(rename = "partition.refused")]
     PartitionRefused {
         /// The partition.

@@ -133,7 +133,9 @@ const SIGNS: usize = Sign::BadRecords as usize + 1;
 /// Every event stands here: a new one does not compile before it is decided on.
 fn kept(event: &Event) -> Kept {
     match event {
-        Event::EndpointSuspected { .. } | Event::WitnessFailed { .. } => Kept::As(Sign::Endpoints),
+        Event::EndpointSuspected { .. } | Event::ConnectionReplaced { .. } | Event::WitnessFailed { .. } => {
+            Kept::As(Sign::Endpoints)
+        }
         Event::AuthenticationFailed { .. } | Event::TlsFailed { .. } => Kept::As(Sign::Access),
         Event::SinkUnavailable { .. } => Kept::As(Sign::Sink),
         Event::RecordDeadLettered { .. } | Event::DeadLettersUnavailable { .. } => Kept::As(Sign::BadRecords),

@@ -11,7 +11,7 @@ use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::group::actions::LostReason;
 use steadfast_core::group::errors::ErrorCode;
-use steadfast_core::ids::{ConsumerIncarnation, GroupGeneration, NodeId, Partition};
+use steadfast_core::ids::{ConsumerIncarnation, GroupGeneration, LeaderEpoch, NodeId, Partition, TopicId};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::fetch::intake::Note;
 
@@ -31,7 +31,7 @@ pub struct Suspect {
     pub address: Option<Address>,
 }
 
-/// MetadataPoller to EndpointDiffer: what a witness said, or that it said nothing.
+/// MetadataPoller, or Consumer, to EndpointDiffer: what a witness said, or that it said nothing.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub enum Observed {
@@ -57,6 +57,18 @@ pub enum Observed {
         address: Address,
         /// Why.
         reason: String,
+    },
+    /// A broker that is not the leader of a partition names who is (KIP-951), and this one is verified where it is
+    /// said to be. The consumer says so.
+    LeaderNamed {
+        /// The partition.
+        partition: Partition,
+        /// Its topic.
+        topic: TopicId,
+        /// The leader.
+        node: NodeId,
+        /// The election that it won.
+        epoch: LeaderEpoch,
     },
     /// Nothing is agreed although all were asked.
     Unsettled {

@@ -174,6 +174,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         cluster: cluster_view.clone(),
         supervisor: consumers.clone(),
         suspect: suspect.clone(),
+        differ: observed.clone(),
         vitals: vitals.clone(),
         events: events.clone(),
         reset: config.kafka.auto_offset_reset,

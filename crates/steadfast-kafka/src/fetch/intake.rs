@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
-use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_core::progress::{Claim, Grant, Position};
 use steadfast_watch as watch;
 
@@ -36,6 +37,19 @@ pub struct Delivery {
     pub grant: Grant,
     /// The batches with records, decompressed.
     pub parts: Vec<PlainBatch>,
+}
+
+/// A partition's leader as a broker that is not knows it (KIP-951): a hint, to be verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedLeader {
+    /// The topic that was asked for.
+    pub topic: TopicId,
+    /// Who leads it.
+    pub node: NodeId,
+    /// By which election.
+    pub epoch: LeaderEpoch,
+    /// Where that broker advertises itself.
+    pub address: Address,
 }
 
 /// Something that the owner of the loop should know.
@@ -71,6 +85,8 @@ pub enum Note {
         partition: Partition,
         /// What the broker answered.
         code: ErrorCode,
+        /// Who leads it in its place, if the broker says so.
+        named: Option<NamedLeader>,
     },
     /// The broker refuses the partition for another reason; it is asked again.
     Refused {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
-use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::endpoints::view::Endpoint;
+use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_core::progress::{Claim, Position};
 use steadfast_watch as watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::{Fetched, fetched};
 use super::claimed::Claimed;
-use super::intake::{Intake, Note, Want};
+use super::intake::{Intake, NamedLeader, Note, Want};
 use super::memory::{Memory, Reserved};
 use super::request::{Ask, matched, request};
 use super::session::{Kept, LONG_REST, Leave, REST, Session};
@@ -302,14 +303,15 @@ impl<I: Intake> LeaderLoop<I> {
     fn claims(
         &self,
         session: &mut Session,
-        answer: FetchAnswer,
+        mut answer: FetchAnswer,
         asks: Vec<Ask>,
         early: bool,
     ) -> Vec<Claimed<I>> {
         if answer.error != ErrorCode::NONE {
-            asks.into_iter().for_each(|ask| self.refused(session, ask.partition, answer.error));
+            asks.into_iter().for_each(|ask| self.refused(session, ask.partition, answer.error, None));
             return Vec::new();
         }
+        let endpoints = std::mem::take(&mut answer.endpoints);
         let matched = matched(answer, asks);
         for Ask { partition, from, .. } in matched.missing {
             self.undecodable(
@@ -327,11 +329,17 @@ impl<I: Intake> LeaderLoop<I> {
         if early && matched.answered.iter().all(|(_, part)| nothing(part)) {
             matched.answered.iter().for_each(|(ask, _)| session.rest(&ask.partition, REST));
         }
-        let claims = matched.answered.into_iter().filter_map(|(ask, part)| self.part(session, ask, part));
-        claims.collect()
+        let part = |(ask, part)| self.part(session, ask, part, &endpoints);
+        matched.answered.into_iter().filter_map(part).collect()
     }
 
-    fn part(&self, session: &mut Session, ask: Ask, part: FetchedPartition) -> Option<Claimed<I>> {
+    fn part(
+        &self,
+        session: &mut Session,
+        ask: Ask,
+        part: FetchedPartition,
+        endpoints: &BTreeMap<NodeId, Endpoint>,
+    ) -> Option<Claimed<I>> {
         let Ask { partition, from, .. } = ask;
         match part.error {
             ErrorCode::NONE if part.diverging.is_none() => {}
@@ -340,7 +348,7 @@ impl<I: Intake> LeaderLoop<I> {
                 return None;
             }
             code => {
-                self.refused(session, partition, code);
+                self.refused(session, partition, code, named(from.topic, &part, endpoints));
                 return None;
             }
         }
@@ -415,4 +423,16 @@ impl<I: Intake> LeaderLoop<I> {
         session.rest(&partition, LONG_REST);
         self.intake.note(Note::Undecodable { partition, position, error });
     }
+}
+
+/// Whom the broker names as the leader, with its address beside it.
+fn named(
+    topic: TopicId,
+    part: &FetchedPartition,
+    endpoints: &BTreeMap<NodeId, Endpoint>,
+) -> Option<NamedLeader> {
+    let current = part.current_leader?;
+    let node = current.node?;
+    let address = endpoints.get(&node)?.address.clone();
+    Some(NamedLeader { topic, node, epoch: current.epoch, address })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast_core::ids::{LeaderEpoch, Offset, Partition};
 use steadfast_core::progress::Position;
 
-use super::intake::{Intake, Note};
+use super::intake::{Intake, NamedLeader, Note};
 use super::leader::LeaderLoop;
 use super::session::{LONG_REST, Leave, REST, Session};
 use crate::api::list_offsets::{ListOffsets, ListedOffset, LogEnd, OffsetAsked};
@@ -40,7 +40,7 @@ impl<I: Intake> LeaderLoop<I> {
                 Some(Ok(found)) => {
                     self.intake.placed(&partition, asked.at, found.offset, found.leader_epoch);
                 }
-                Some(Err(code)) => self.refused(session, partition, code),
+                Some(Err(code)) => self.refused(session, partition, code, None),
                 None => session.rest(&partition, LONG_REST),
             }
         }
@@ -57,7 +57,7 @@ impl<I: Intake> LeaderLoop<I> {
         let Some(leader_epoch) = self.led.borrow().get(&partition).copied() else { return Ok(()) };
         let findings = self.findings(session, &partition, leader_epoch, position).await;
         if let Err(Unknown::Refused(code)) = findings {
-            self.refused(session, partition, code);
+            self.refused(session, partition, code, None);
             return Ok(());
         }
         session.rest_at(&partition, position, LONG_REST);
@@ -69,11 +69,17 @@ impl<I: Intake> LeaderLoop<I> {
         Ok(())
     }
 
-    /// The broker refuses the partition: it rests.
-    pub(super) fn refused(&self, session: &mut Session, partition: Partition, code: ErrorCode) {
+    /// The broker refuses the partition: it rests. It may have named another leader.
+    pub(super) fn refused(
+        &self,
+        session: &mut Session,
+        partition: Partition,
+        code: ErrorCode,
+        named: Option<NamedLeader>,
+    ) {
         if about_the_leader(code) {
             session.rest(&partition, REST);
-            self.intake.note(Note::NotLeader { partition, code });
+            self.intake.note(Note::NotLeader { partition, code, named });
         } else {
             session.rest(&partition, LONG_REST);
             self.intake.note(Note::Refused { partition, code });

@@ -127,7 +127,7 @@ impl Checkpointer {
     /// A checkpointer over the table in its seat.
     pub(crate) fn new(seat: Arc<Seat>) -> Checkpointer {
         seat.schedule().begun_anew(seat.env.now());
-        let line = Line::new(seat.dialler.clone());
+        let line = Line::new(seat.dialler.clone(), seat.suspect.clone(), seat.events.clone());
         Checkpointer { seat, line, timer: None, flushed: Vec::new(), resolving: false, in_flight: None }
     }
 
@@ -143,7 +143,8 @@ impl Checkpointer {
                     let commits = self.seat.table.all_commits();
                     self.commit(occasion, commits, ctx);
                 }
-                Action::LeaveConnection => self.line = Line::new(self.seat.dialler.clone()),
+                // A line leaves by itself what a request came to nothing on.
+                Action::LeaveConnection => {}
             }
         }
         self.arm(ctx);
@@ -203,7 +204,7 @@ impl Checkpointer {
         let (line, began) = (self.line.clone(), self.seat.env.now());
         self.in_flight = Some((occasion, commits));
         let limit = self.seat.request_timeout.min(COMMIT_PATIENCE);
-        let call = async move { (line.call(&to, request, limit).await, to) };
+        let call = async move { (line.ask(&to, &request, limit).await, to) };
         let done = call.into_actor(self).map(move |(answer, to), checkpointer, ctx| {
             let took = checkpointer.seat.env.now().since(began);
             match answer {

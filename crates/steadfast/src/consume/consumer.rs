@@ -3,6 +3,8 @@
 //! It is built from a view, prepares its connections, takes the partitions over when it is promoted, and from
 //! then on keeps its loops in line with what is owned and who leads it.
 
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -31,8 +33,8 @@ use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
-use crate::events::{Event, Place};
-use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Promote, Suspect};
+use crate::events::{Event, Place, Replaced};
+use crate::messages::{Adapt, ConsumerState, Crash, LoopNote, Observed, Promote, Suspect};
 use crate::observers::Events;
 use crate::post::Post;
 use crate::vitals::Vitals;
@@ -50,6 +52,7 @@ pub(crate) struct Seat {
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
     pub(crate) supervisor: Post<ConsumerState>,
     pub(crate) suspect: Route<Suspect>,
+    pub(crate) differ: Route<Observed>,
     pub(crate) vitals: Vitals,
     pub(crate) events: Events,
     pub(crate) reset: AutoOffsetReset,
@@ -350,10 +353,20 @@ impl Consumer {
         }
     }
 
+    fn replaced(&self, node: NodeId, waited: Duration) {
+        let Some(server) = self.view.address(&node).cloned().map(Into::into) else { return };
+        let connection = Replaced { server, node, reason: owed(waited) };
+        self.seat.events.emit(Event::ConnectionReplaced { connection });
+    }
+
     fn suspect(&self, node: NodeId, evidence: Evidence, reason: String) {
         let address = self.view.address(&node).cloned();
         drop(self.seat.suspect.send(Suspect { reason, evidence, node: Some(node), address }));
     }
+}
+
+fn owed(waited: Duration) -> String {
+    format!("a fetch is unanswered for {} ms", waited.as_millis())
 }
 
 /// One loop's part of the memory: while all of them wait for records, half of it is still free.
@@ -430,12 +443,10 @@ impl Handler<LoopNote> for Consumer {
             Note::Accepted { partition, from } => self.accepted(partition, from),
             Note::Broken { reason, .. } => self.suspect(node, Evidence::Broken, reason),
             Note::Silent { waited } => {
-                let reason = format!("a fetch is unanswered for {} ms", waited.as_millis());
-                self.suspect(node, Evidence::Silent, reason);
+                self.suspect(node, Evidence::Silent, owed(waited));
             }
-            Note::NotLeader { partition, code } => {
-                self.suspect(node, Evidence::Broken, format!("{partition}: {code}"));
-            }
+            Note::Replaced { waited } => self.replaced(node, waited),
+            Note::NotLeader { partition, code, named } => self.not_leader(node, partition, code, named),
             Note::Refused { partition, code } => {
                 self.seat.events.emit(Event::PartitionRefused {
                     place: Place::from(&partition),

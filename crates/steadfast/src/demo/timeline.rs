@@ -228,6 +228,7 @@ fn is_odd(event: &Event) -> bool {
         | Event::MemberRefused { .. }
         | Event::AuthenticationFailed { .. }
         | Event::TlsFailed { .. }
+        | Event::ConnectionReplaced { .. }
         | Event::ConfigReloaded { .. }
         | Event::ConfigRejected { .. } => true,
         // Told of in other lines, or part of every run.

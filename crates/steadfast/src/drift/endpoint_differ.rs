@@ -11,7 +11,7 @@ use steadfast_core::cluster::{Changes, Topics};
 use steadfast_core::endpoints::agreement::{Agreement, FailedWitness, Rules, Verdict};
 use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
-use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
 use steadfast_core::tick::Tick;
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
@@ -139,6 +139,13 @@ impl EndpointDiffer {
             !changes.is_empty()
         });
         self.tell_changes(&changes);
+    }
+
+    fn learn(&mut self, partition: &Partition, topic: TopicId, node: NodeId, epoch: LeaderEpoch) {
+        let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
+        if cluster.leaders.learn(partition, topic, node, epoch).is_some() {
+            self.seat.cluster.send_replace(Arc::new(cluster));
+        }
     }
 
     fn tell_changes(&self, changes: &Changes) {
@@ -317,6 +324,9 @@ impl Handler<Observed> for EndpointDiffer {
                 self.answered(observation, topics, now);
             }
             Observed::Failed { address, reason } => self.agreement.failed(address, reason, now),
+            Observed::LeaderNamed { partition, topic, node, epoch } => {
+                return self.learn(&partition, topic, node, epoch);
+            }
             Observed::Unsettled { missing } => self.unsettled(missing, now),
         }
         self.judge(ctx);

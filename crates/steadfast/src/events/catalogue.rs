@@ -97,6 +97,8 @@ catalogue! {
     }
     "Endpoints and recovery" {
         EndpointSuspected: INFO Limited, "nothing, unless it goes on.";
+        ConnectionReplaced: WARN Limited, "if it goes on, look at what forgets connections between here and that broker \
+            (NAT, a firewall, a load balancer), or at the broker's threads.";
         ViewAgreed: INFO Told;
         WitnessFailed: WARN Limited, "if it names another cluster, an address in `kafka.bootstrap.servers` or in the \
             network leads to the wrong place. If the cluster was changed on purpose: `steadfast endpoints \

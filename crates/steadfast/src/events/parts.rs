@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use steadfast_core::cluster;
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::Partition;
+use steadfast_core::ids::{NodeId, Partition};
 use steadfast_supervision::ExitReason;
 
 /// The partition that an event is about.
@@ -78,6 +78,24 @@ pub struct Recreated {
 impl From<&cluster::Recreated> for Recreated {
     fn from(cluster::Recreated { topic, from, to }: &cluster::Recreated) -> Recreated {
         Recreated { topic: Arc::clone(topic), before: from.to_string(), after: to.to_string() }
+    }
+}
+
+/// A connection in whose place another one came, to the same address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// The endpoint.
+    #[serde(flatten)]
+    pub server: Server,
+    /// The broker's id.
+    pub node: NodeId,
+    /// Which answer it owed, and for how long.
+    pub reason: String,
+}
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the connection to {} is replaced: {}", self.server, self.reason)
     }
 }
 

@@ -17,6 +17,7 @@ impl Event {
             Event::TlsFailed { server, failure } => format!("no TLS with {server}: {failure}"),
             Event::WitnessFailed { server, failure } => format!("{server} is no witness: {failure}"),
             Event::EndpointSuspected { reason, .. } => format!("an endpoint is suspected: {reason}"),
+            Event::ConnectionReplaced { connection } => connection.to_string(),
             Event::EndpointDrifted { changes, score, threshold, action } => {
                 format!(
                     "{} endpoints changed (score {score:.2}, threshold {threshold}): {action}",

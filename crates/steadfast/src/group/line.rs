@@ -1,13 +1,17 @@
 //! A connection to the group coordinator that is opened when it is needed and left when it fails.
 
+mod silence;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_core::patience::Patience;
 use steadfast_kafka::api::Api;
-use steadfast_kafka::connection::{CallError, ConnectError, Connection};
+use steadfast_kafka::connection::{CallError, CloseReason, ConnectError, Connection};
+use steadfast_supervision::Route;
 use steadfast_watch as watch;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -16,6 +20,8 @@ use tokio::time::{Instant, timeout};
 use crate::config::SecuritySettings;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
+use crate::messages::Suspect;
+use crate::observers::Events;
 
 /// Where the coordinator is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +35,11 @@ pub(crate) struct Coordinator {
 #[derive(Clone)]
 pub(crate) struct Line {
     dialler: Dialler,
+    suspect: Route<Suspect>,
+    events: Events,
     open: Arc<Mutex<Option<Open>>>,
+    /// What this coordinator usually takes to answer.
+    patience: Arc<std::sync::Mutex<Patience>>,
 }
 
 struct Open {
@@ -64,6 +74,8 @@ pub(crate) enum LineError {
     Call(#[from] CallError),
     #[error("broker {0} is not verified at any address")]
     Unverified(NodeId),
+    #[error("{reason}: the connection is replaced")]
+    Silent { reason: String },
 }
 
 impl LineError {
@@ -73,6 +85,7 @@ impl LineError {
             LineError::Connect(_) => "connect",
             LineError::Call(_) => "call",
             LineError::Unverified(_) => "unverified",
+            LineError::Silent { .. } => "silent",
         }
     }
 
@@ -82,14 +95,23 @@ impl LineError {
             LineError::Connect(error) => error.evidence(),
             LineError::Call(error) => error.evidence(),
             LineError::Unverified(_) => Evidence::Broken,
+            LineError::Silent { .. } => Evidence::Silent,
         }
     }
 }
 
+const CAME_TO_NOTHING: CloseReason = CloseReason::Requested("a request on it came to nothing");
+
+/// An answer is overdue after this, or what the coordinator usually takes.
+const OVERDUE_FLOOR: Duration = Duration::from_millis(500);
+
+/// However slow a coordinator is known to be, an answer is overdue after this.
+const OVERDUE_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long a coordinator may stay unverified before it is asked for again.
 const VERIFIED_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long other security settings that were tried in vain are not tried again.
+/// What was tried in vain, other security settings or a fresh connection, is not tried again for so long.
 const TRIED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where `node` is reached: as soon as it is a verified broker of the agreed view. At start-up the answer that
@@ -110,11 +132,13 @@ pub(crate) async fn locate(
 
 impl Line {
     /// A line that is not open yet.
-    pub(crate) fn new(dialler: Dialler) -> Line {
-        Line { dialler, open: Arc::default() }
+    pub(crate) fn new(dialler: Dialler, suspect: Route<Suspect>, events: Events) -> Line {
+        let patience = Patience::new(OVERDUE_FLOOR, OVERDUE_LIMIT);
+        Line { dialler, suspect, events, open: Arc::default(), patience: Arc::new(patience.into()) }
     }
 
-    /// Sends the request to the coordinator, over the standing connection if it leads there.
+    /// Sends a request whose answer may be held back, over the standing connection if it leads there. A connection on
+    /// which a request came to nothing is closed: nobody asks again while it may go on.
     pub(crate) async fn call<A: Api>(
         &self,
         to: &Coordinator,
@@ -122,7 +146,11 @@ impl Line {
         limit: Duration,
     ) -> Result<A::Answer, LineError> {
         let connection = self.connection(to).await?;
-        Ok(connection.call(request, limit).await?)
+        let answer = connection.call(request, limit).await;
+        if answer.is_err() {
+            connection.close(CAME_TO_NOTHING);
+        }
+        Ok(answer?)
     }
 
     /// The standing connection is left when other security settings are in force and a connection with them is
@@ -258,6 +286,7 @@ mod tests {
 
     struct Setting {
         wire: Arc<Wire>,
+        machine: Arc<Machine>,
         configured: watch::Sender<Arc<Config>>,
         line: Line,
         to: Coordinator,
@@ -268,16 +297,19 @@ mod tests {
             let wire = Arc::<Wire>::default();
             let address = Address::new("k", 1);
             let served = Served::start(Brokers::new("c", [(NODE, address.clone())]));
-            wire.network.lead(&address, Door::Open(Arc::new(Machine::new(served, NODE, 7)), None));
+            let machine = Arc::new(Machine::new(served, NODE, 7));
+            wire.network.lead(&address, Door::Open(Arc::clone(&machine), None));
             let (configured, view) = watch::channel(config("10s"));
-            let line = Line::new(Dialler {
+            let events = Events::new("test", Vec::new());
+            let dialler = Dialler {
                 transport: wire.clone(),
                 client_id: "test".into(),
                 config: view,
                 settled: None,
-                refusals: Arc::new(Refusals::new(Events::new("test", Vec::new()))),
-            });
-            Setting { wire, configured, line, to: Coordinator { node: NODE, address, pin: None } }
+                refusals: Arc::new(Refusals::new(events.clone())),
+            };
+            let line = Line::new(dialler, Route::channel().1, events);
+            Setting { wire, machine, configured, line, to: Coordinator { node: NODE, address, pin: None } }
         }
 
         /// Whether a request is answered, which has to be soon.
@@ -349,5 +381,70 @@ mod tests {
         assert!(setting.is_answered().await);
         let open = setting.line.open.lock().await;
         assert!(open.as_ref().unwrap().security == config("20s").kafka.security);
+    }
+
+    const QUESTION_LIMIT: Duration = Duration::from_secs(10);
+
+    fn question() -> FindCoordinator {
+        FindCoordinator { group: "g".into() }
+    }
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_closed_and_the_question_repeated_over_a_fresh_one() {
+        let setting = Setting::new();
+        let standing = setting.connection().await;
+        setting.machine.silence();
+        let asked = Instant::now();
+        setting.line.insist(&setting.to, question(), QUESTION_LIMIT).await.unwrap();
+        assert_eq!(asked.elapsed(), OVERDUE_FLOOR);
+        assert!(standing.is_closed());
+        assert!(setting.is_answered().await);
+        assert_eq!(setting.wire.begun(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_must_not_be_repeated_unseen_comes_back_with_its_connection_closed() {
+        let setting = Setting::new();
+        let standing = setting.connection().await;
+        setting.machine.silence();
+        let (first, second) = (question(), question());
+        let (first, second) = futures::join!(
+            setting.line.ask(&setting.to, &first, QUESTION_LIMIT),
+            setting.line.ask(&setting.to, &second, QUESTION_LIMIT),
+        );
+        for outcome in [first, second] {
+            assert!(matches!(outcome, Err(LineError::Silent { .. })), "{outcome:?}");
+        }
+        assert!(standing.is_closed());
+        setting.line.ask(&setting.to, &question(), ms(1)).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_coordinator_that_is_slow_is_not_left_and_is_known_to_be_slow() {
+        let setting = Setting::new();
+        let standing = setting.connection().await;
+        setting.machine.change_link(|link| link.latency = ms(400));
+        for _ in 0..20 {
+            setting.line.insist(&setting.to, question(), QUESTION_LIMIT).await.unwrap();
+        }
+        assert!(!standing.is_closed());
+        assert_eq!(setting.wire.begun(), 2, "overdue once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_fresh_connection_can_be_had_the_answer_is_waited_for() {
+        let setting = Setting::new();
+        let standing = setting.connection().await;
+        setting.machine.silence();
+        setting.wire.stuck.store(true, Ordering::Relaxed);
+        let asked = Instant::now();
+        let outcome = setting.line.insist(&setting.to, question(), QUESTION_LIMIT).await;
+        assert!(matches!(&outcome, Err(LineError::Call(_))), "{outcome:?}");
+        assert_eq!((asked.elapsed(), standing.is_closed()), (QUESTION_LIMIT, true));
+        assert!((5..=7).contains(&setting.wire.begun()), "{} tries", setting.wire.begun());
     }
 }

@@ -36,9 +36,6 @@ use crate::messages::{CountTopics, Crash, End, Leave, Ownership, Released, Suspe
 use crate::observers::Events;
 use crate::vitals::Vitals;
 
-/// A heartbeat that is unanswered for so long makes the coordinator suspect.
-const SILENT: Duration = Duration::from_millis(500);
-
 /// What a member is given by wiring.
 pub(crate) struct Seat {
     pub(crate) env: Env,
@@ -55,6 +52,12 @@ pub(crate) struct Seat {
     pub(crate) vitals: Vitals,
     pub(crate) events: Events,
     pub(crate) end: mpsc::UnboundedSender<End>,
+}
+
+impl Seat {
+    fn line(&self) -> Line {
+        Line::new(self.dialler.clone(), self.suspect.clone(), self.events.clone())
+    }
 }
 
 /// The actor.
@@ -79,7 +82,7 @@ impl Member {
     pub(crate) fn new(seat: Arc<Seat>) -> Member {
         let standing = seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let machine = ClassicMember::new(seat.settings.clone(), seat.topics.clone(), standing);
-        let (rounds, beats) = (Line::new(seat.dialler.clone()), Line::new(seat.dialler.clone()));
+        let (rounds, beats) = (seat.line(), seat.line());
         Member {
             seat,
             machine,
@@ -175,8 +178,8 @@ impl Member {
     fn find(&mut self, request: RequestId, deadline: Tick, ctx: &mut Context<Self>) {
         self.found = None;
         self.coordinator = None;
-        self.rounds = Line::new(self.seat.dialler.clone());
-        self.beats = Line::new(self.seat.dialler.clone());
+        self.rounds = self.seat.line();
+        self.beats = self.seat.line();
         self.seeds += 1;
         let (seat, turn) = (Arc::clone(&self.seat), self.seeds);
         let limit = deadline.since(seat.env.now());
@@ -300,19 +303,8 @@ impl Member {
         let (line, seat) = (self.beats.clone(), Arc::clone(&self.seat));
         let limit = heartbeat.deadline.since(seat.env.now());
         let call = async move {
-            let begun = tokio::time::Instant::now();
             let to = locate(seat.cluster.clone(), node, limit).await?;
-            let mut call = std::pin::pin!(line.call(&to, question, limit));
-            let answer = match timeout_at(begun + SILENT, call.as_mut()).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    let reason = format!("a heartbeat is unanswered for {} ms", SILENT.as_millis());
-                    let (node, address) = (Some(to.node), Some(to.address.clone()));
-                    let evidence = Evidence::Silent;
-                    drop(seat.suspect.send(Suspect { reason, evidence, node, address }));
-                    call.await
-                }
-            };
+            let answer = line.insist(&to, question, limit).await;
             Ok((to.clone(), answer))
         };
         let done = call.into_actor(self).map(move |outcome, member, ctx| match outcome {

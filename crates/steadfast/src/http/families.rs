@@ -63,6 +63,12 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("steadfast_endpoint_generation", &[], "How often another view of the cluster was agreed.", |at| {
         vec![level([], at.counts.generation as f64)]
     }),
+    counter(
+        "steadfast_connections_replaced",
+        &[],
+        "Connections that stood silent and were left for a fresh one to the same address.",
+        |at| vec![count([], at.counts.replaced)],
+    ),
     counter("steadfast_metadata_polls", &["outcome"], "Brokers asked who is in the cluster.", |at| {
         let (answered, failed) = at.site.vitals.metadata_polls();
         vec![count(["answered".to_owned()], answered), count(["failed".to_owned()], failed)]

@@ -28,6 +28,7 @@ pub(super) struct Counts {
     pub(super) drift: BTreeMap<&'static str, u64>,
     /// How often another view was agreed.
     pub(super) generation: u64,
+    pub(super) replaced: u64,
     pub(super) respawns: BTreeMap<&'static str, u64>,
     pub(super) commits: BTreeMap<&'static str, u64>,
     pub(super) rebalances: BTreeMap<&'static str, u64>,
@@ -124,6 +125,7 @@ impl Tally {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::ViewAgreed { .. } => counts.generation += 1,
+            Event::ConnectionReplaced { .. } => counts.replaced += 1,
             Event::EndpointDrifted { changes, .. } => {
                 for change in changes {
                     add(&mut counts.drift, change.kind());

@@ -98,7 +98,8 @@ async fn a_partition_that_nobody_ever_committed_begins_where_the_leader_says() {
     assert_eq!(wire.fetch().await.offsets(), [(0, 17)]);
     let placed = std::mem::take(&mut *stage.table.placed.lock().unwrap());
     assert_eq!(placed, [(partition(0), LogEnd::Earliest, Offset(17), LeaderEpoch(2))]);
-    let note = Note::NotLeader { partition: partition(1), code: ErrorCode::NOT_LEADER_OR_FOLLOWER };
+    let note =
+        Note::NotLeader { partition: partition(1), code: ErrorCode::NOT_LEADER_OR_FOLLOWER, named: None };
     assert_eq!(stage.table.complaints(), [note]);
 }
 
@@ -175,7 +176,8 @@ async fn what_a_leader_refuses_to_say_is_no_finding() {
     wire.answer(&asked, &brought([refusal(0, OUT_OF_RANGE)])).await;
     answer_epoch(&mut wire, 0, 6, -1, -1).await;
     let again = wire.fetch().await;
-    let note = Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER };
+    let note =
+        Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER, named: None };
     assert_eq!(stage.table.complaints(), [note]);
     assert_eq!(again.at - asked.at, Duration::from_millis(100));
     wire.answer(&again, &brought([refusal(0, OUT_OF_RANGE)])).await;

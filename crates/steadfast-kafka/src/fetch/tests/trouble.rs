@@ -101,7 +101,8 @@ async fn a_partition_with_another_leader_rests_and_the_others_go_on() {
     wire.answer(&asked, &brought([refusal(0, NOT_LEADER), part(1, batch(0, 1))])).await;
     let next = wire.fetch().await;
     assert_eq!((next.offsets(), next.at), (vec![(1, 1)], asked.at));
-    let note = Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER };
+    let note =
+        Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER, named: None };
     assert_eq!(stage.table.complaints(), [note]);
     sleep(next.max_wait()).await;
     wire.answer(&next, &brought([part(1, "")])).await;

@@ -10,7 +10,6 @@ use steadfast_kafka::api;
 
 use super::{COMMIT_PATIENCE, Checkpointer, RESOLVE_AGAIN};
 use crate::events::Event as Told;
-use crate::group::line::Line;
 use crate::messages::Suspect;
 
 impl Checkpointer {
@@ -30,7 +29,7 @@ impl Checkpointer {
         };
         let call = async move {
             match to {
-                Some(to) => line.call(&to, request, limit).await.map_err(|error| Some((error, to))),
+                Some(to) => line.insist(&to, request, limit).await.map_err(|error| Some((error, to))),
                 None => Err(None),
             }
         };
@@ -43,7 +42,6 @@ impl Checkpointer {
                         let (reason, evidence) = (error.to_string(), error.evidence());
                         let (node, address) = (Some(to.node), Some(to.address));
                         drop(checkpointer.seat.suspect.send(Suspect { reason, evidence, node, address }));
-                        checkpointer.line = Line::new(checkpointer.seat.dialler.clone());
                     }
                 }
             }

@@ -1,0 +1,124 @@
+//! A coordinator that owes an answer: it is told, and a fresh connection is opened beside the silent one.
+
+use std::time::Duration;
+
+use steadfast_core::endpoints::race::Evidence;
+use steadfast_kafka::api::Api;
+use steadfast_kafka::connection::{CloseReason, Connection};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{CAME_TO_NOTHING, Coordinator, Line, LineError, Open, TRIED_AGAIN};
+use crate::events::{Event, Replaced};
+use crate::locked::locked;
+use crate::messages::Suspect;
+
+const SILENT: CloseReason = CloseReason::Requested("it is silent, a fresh one works");
+
+impl Line {
+    /// Sends a request that the coordinator answers at once, and may be asked twice. Once it is overdue, a fresh
+    /// connection is opened beside the standing one, and whichever is first wins: the answer, or the fresh
+    /// connection, over which the request is repeated when the silent one is closed.
+    pub(crate) async fn insist<A: Api>(
+        &self,
+        to: &Coordinator,
+        request: A,
+        limit: Duration,
+    ) -> Result<A::Answer, LineError> {
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.ask(to, &request, left).await {
+                Err(LineError::Silent { .. }) if Instant::now() < until => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The same for a request that must not be repeated unseen: [`LineError::Silent`] says that its outcome is
+    /// unknown, that its connection is closed, and that a fresh one stands.
+    pub(crate) async fn ask<A: Api>(
+        &self,
+        to: &Coordinator,
+        request: &A,
+        limit: Duration,
+    ) -> Result<A::Answer, LineError> {
+        let connection = self.connection(to).await?;
+        let answer = self.answer(to, &connection, request, limit).await;
+        match answer {
+            // Another request found it silent.
+            Err(LineError::Call(error)) if connection.close_reason() == Some(SILENT) => {
+                Err(LineError::Silent { reason: error.to_string() })
+            }
+            Err(error) => {
+                connection.close(CAME_TO_NOTHING);
+                Err(error)
+            }
+            Ok(answer) => Ok(answer),
+        }
+    }
+
+    async fn answer<A: Api>(
+        &self,
+        to: &Coordinator,
+        connection: &Connection,
+        request: &A,
+        limit: Duration,
+    ) -> Result<A::Answer, LineError> {
+        let (sent, held_back) = (Instant::now(), connection.held_back());
+        let overdue = sent + held_back + locked(&self.patience).limit();
+        let answer = connection.send(request, limit)?.answer();
+        tokio::pin!(answer);
+        let answer = match timeout_at(overdue, answer.as_mut()).await {
+            Ok(answer) => answer?,
+            Err(_) => {
+                self.suspect(to, owed::<A>(sent));
+                tokio::select! {
+                    biased;
+                    answer = answer => answer?,
+                    fresh = self.fresh(to) => {
+                        let reason = owed::<A>(sent);
+                        self.replace(to, connection, fresh, reason.clone()).await;
+                        return Err(LineError::Silent { reason });
+                    }
+                }
+            }
+        };
+        locked(&self.patience).answered(sent.elapsed().saturating_sub(held_back));
+        Ok(answer)
+    }
+
+    /// A fresh connection, as soon as there is one. It has no deadline: the answer that is waited for has.
+    async fn fresh(&self, to: &Coordinator) -> Open {
+        loop {
+            let dialler = self.dialler.with_settings_of_now();
+            let security = dialler.security();
+            if let Ok(connection) = dialler.open(to.address.clone(), Some(to.node), to.pin.clone()).await {
+                return Open::new(connection, security);
+            }
+            sleep(TRIED_AGAIN).await;
+        }
+    }
+
+    /// The silent connection is closed first: what was asked over it must not be asked again while it may go on.
+    async fn replace(&self, to: &Coordinator, silent: &Connection, fresh: Open, reason: String) {
+        silent.close(SILENT);
+        let mut open = self.open.lock().await;
+        // Another request may have replaced it meanwhile.
+        if open.as_ref().is_some_and(|open| open.connection.is(silent)) {
+            *open = Some(fresh);
+            locked(&self.patience).replaced();
+            let server = to.address.clone().into();
+            self.events
+                .emit(Event::ConnectionReplaced { connection: Replaced { server, node: to.node, reason } });
+        }
+    }
+
+    fn suspect(&self, to: &Coordinator, reason: String) {
+        let (node, address) = (Some(to.node), Some(to.address.clone()));
+        drop(self.suspect.send(Suspect { reason, evidence: Evidence::Silent, node, address }));
+    }
+}
+
+fn owed<A: Api>(sent: Instant) -> String {
+    format!("{} is unanswered for {} ms", A::NAME, sent.elapsed().as_millis())
+}
