@@ -113,6 +113,15 @@ impl Schedule {
         }
     }
 
+    /// Whoever carries the actions out begins anew: a commit that was in flight has an unknown outcome.
+    pub fn begun_anew(&mut self, now: Tick) {
+        if let State::InFlight { since } = self.state {
+            self.mending = false;
+            self.mend_at = self.mend_at.max(Some(since + self.request_timeout));
+            self.state = State::Waiting { until: now };
+        }
+    }
+
     /// The interval changed.
     pub fn set_interval(&mut self, interval: Option<Duration>, now: Tick) {
         self.interval = interval;
@@ -251,6 +260,20 @@ mod tests {
             }
         }
         assert_eq!(mended, [at(30_000)]);
+    }
+
+    #[test]
+    fn after_a_crash_what_was_in_flight_is_repeated_at_once_and_after_its_deadline() {
+        let mut schedule = Schedule::new(None, TIMEOUT, Tick::ZERO);
+        schedule.handle(Event::Flush(Occasion::Respawn), at(0));
+        schedule.begun_anew(at(500));
+        assert_eq!(schedule.next_deadline(), Some(at(500)));
+        assert_eq!(schedule.handle(Event::DeadlineReached, at(500)), [Action::Commit(Occasion::Retry)]);
+        schedule.handle(Event::Stored, at(510));
+        schedule.begun_anew(at(600));
+        assert_eq!(schedule.next_deadline(), Some(at(30_000)), "a crash after it forgets nothing either");
+        let mended = schedule.handle(Event::DeadlineReached, at(30_000));
+        assert_eq!(mended, [Action::CommitAll(Occasion::Retry)]);
     }
 
     #[test]

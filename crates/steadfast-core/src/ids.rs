@@ -1,6 +1,6 @@
 //! The integers and names of Kafka's protocol as types, so that none is taken for another.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -78,11 +78,22 @@ pub struct TopicId(pub u128);
 impl TopicId {
     /// The broker is too old to name topics by id, or did not say.
     pub const UNKNOWN: TopicId = TopicId(0);
+
+    /// Whether both are known, and they are not the same topic.
+    pub fn differs(self, other: TopicId) -> bool {
+        self != other && self != TopicId::UNKNOWN && other != TopicId::UNKNOWN
+    }
 }
 
+/// As Kafka's own tools write it: 16 bytes in the URL's alphabet of base 64, without padding.
 impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let digit = |value: u128| char::from(ALPHABET[usize::try_from(value % 64).unwrap_or_default()]);
+        for place in (1..22).rev() {
+            f.write_char(digit(self.0 >> (6 * place - 4)))?;
+        }
+        f.write_char(digit(self.0 << 4))
     }
 }
 
@@ -122,5 +133,18 @@ impl Partition {
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.topic, self.index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_id_reads_as_in_kafkas_own_tools() {
+        // As `new org.apache.kafka.common.Uuid(high, low)` prints them.
+        assert_eq!(TopicId(0).to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(TopicId(1).to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
+        assert_eq!(TopicId(u128::MAX).to_string(), "_____________________w");
     }
 }

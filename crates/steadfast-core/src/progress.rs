@@ -37,9 +37,10 @@ pub struct Lease {
 ///
 /// ```text
 /// Unowned ─assign─► Resolving ─start─► Running ─drain─► Draining ─release─► Unowned
-///                                       │  ▲ │
-///                           rewind, ────┘  │ └─quarantine─► Quarantined ─resume─► Rewinding
-///                           handler down   └─handler up── Rewinding
+///                       ▲               │  ▲ │
+///                       │   rewind, ────┘  │ └─quarantine─► Quarantined ─resume─► Rewinding
+///                       │   handler down   └─handler up── Rewinding │
+///                       └──────────────── resume anew ──────────────┘
 /// any state ─lost─► Unowned
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +83,8 @@ pub struct Grant {
     pub skip: Vec<Span>,
     /// Records below this offset (and not in `skip`) were delivered before, under a lease that has ended.
     pub redelivered_below: Offset,
-    /// Records below this offset were handed to a former owner of the partition, who did not commit them.
+    /// Records below this offset (and not in `skip`) were delivered under an earlier assignment, here or to a former
+    /// owner of the partition, and not committed.
     pub handed_again_below: Offset,
 }
 
@@ -108,6 +110,8 @@ pub struct Commit {
     pub leader_epoch: LeaderEpoch,
     /// The end of what was delivered: the next owner can tell what it was handed again.
     pub delivered: Offset,
+    /// The topic that the offset belongs to.
+    pub topic: TopicId,
 }
 
 /// Where a partition begins.
@@ -140,6 +144,8 @@ pub struct Progress {
     handed_again_below: Offset,
     /// Quarantined before its first offset was known.
     barred: bool,
+    /// The topic of the position is gone: nothing is committed of it any more.
+    disowned: bool,
     /// From which offset on which leader epoch wrote: the first entry at or below acked, and all later ones.
     epochs: Vec<(Offset, LeaderEpoch)>,
 }
@@ -163,6 +169,7 @@ impl Progress {
             delivered: Offset(0),
             handed_again_below: Offset(0),
             barred: false,
+            disowned: false,
             epochs: Vec::new(),
         }
     }
@@ -207,6 +214,11 @@ impl Progress {
         self.delivered
     }
 
+    /// Below this offset, records were delivered under an earlier assignment: at least what this assignment began with.
+    pub fn handed_again_below(&self) -> Offset {
+        self.handed_again_below
+    }
+
     /// Where `incarnation` should fetch now; none when it should not.
     pub fn fetch_from(&self, incarnation: ConsumerIncarnation) -> Option<Position> {
         (self.state == State::Running && self.incarnation == incarnation).then_some(self.position)
@@ -227,11 +239,15 @@ impl Progress {
         if self.state != State::Resolving || self.assignment != assignment {
             return false;
         }
+        // Who loses a partition and gets it back knows what it was handed, whatever the last commit says.
+        let other = self.position.topic.differs(start.topic);
+        let handed = if other { start.offset } else { self.delivered };
+        self.disowned = false;
         self.begin_generation(start.topic, start.offset, start.leader_epoch);
         self.acked = Acked::below(start.offset);
         self.committed = start.committed;
         self.delivered = start.offset;
-        self.handed_again_below = start.handed_again_below;
+        self.handed_again_below = start.handed_again_below.max(handed).max(start.offset);
         self.epochs = vec![(start.offset, start.leader_epoch)];
         self.state = match (self.barred, self.handler.is_some()) {
             (true, _) => State::Quarantined,
@@ -420,9 +436,24 @@ impl Progress {
     /// A quarantined partition is tried again, with a handler that is yet to begin.
     pub fn resume(&mut self) {
         if self.state == State::Quarantined {
-            self.handler = None;
+            (self.handler, self.disowned) = (None, false);
             self.state = State::Rewinding;
         }
+    }
+
+    /// The same where the position's topic is gone: where to begin in the one that has its name now is to be found.
+    pub fn resume_anew(&mut self) {
+        if self.state == State::Quarantined {
+            self.handler = None;
+            self.disowned = true;
+            self.state = State::Resolving;
+        }
+    }
+
+    /// The position's topic is gone. An offset of it means nothing in the one that has its name now: nothing is
+    /// committed until the partition has begun there.
+    pub fn disown(&mut self) {
+        self.disowned = true;
     }
 
     /// What a commit would store now, if that is not what Kafka has already.
@@ -433,13 +464,14 @@ impl Progress {
     /// What a commit would store now, whether or not Kafka has it already; none when nothing is owned.
     pub fn commit(&self) -> Option<Commit> {
         let acked = self.acked.prefix();
-        let owned = !matches!(self.state, State::Unowned | State::Resolving);
+        let owned = !matches!(self.state, State::Unowned | State::Resolving) && !self.disowned;
         owned.then(|| Commit {
             assignment: self.assignment,
             generation: self.position.generation,
             offset: acked,
             leader_epoch: self.epoch_before(acked),
             delivered: self.delivered,
+            topic: self.position.topic,
         })
     }
 

@@ -12,7 +12,7 @@ use steadfast_core::group::events::{Event, LossReason};
 use steadfast_core::group::pace::Pace;
 use steadfast_core::group::settings::Settings;
 use steadfast_core::group::standing::Standing;
-use steadfast_core::ids::{GroupGeneration, NodeId};
+use steadfast_core::ids::{GroupGeneration, NodeId, Partition};
 
 fn eager() -> Scene {
     Scene::new(Settings::new("billing"))
@@ -134,6 +134,14 @@ fn when_the_session_has_expired_the_partitions_are_lost_and_the_member_id_is_kep
     assert_eq!(scene.published, None);
     scene.found();
     assert_eq!(scene.join().member_id, Some("me".into()));
+}
+
+#[test]
+fn how_often_each_partition_was_lost_is_part_of_the_standing() {
+    let mut scene = eager().stable(&[0]);
+    assert!(scene.member.standing().losses.is_empty());
+    scene.pass(Duration::from_secs(46));
+    assert_eq!(scene.member.standing().losses, [(Partition::new("t", 0), 1)].into());
 }
 
 #[test]
@@ -298,6 +306,57 @@ fn leaving_gives_everything_up_first() {
     scene.tell(Event::LeaveAccepted { request: leave.request });
     assert!(scene.left);
     assert_eq!(scene.member.next_deadline(), None);
+}
+
+/// Holds 0 and 1, and is told to leave while the answer to its join is out.
+fn told_to_leave_in_mid_round() -> Scene {
+    let mut scene = cooperative().stable(&[0, 1]);
+    scene.beat_refused(ErrorCode::REBALANCE_IN_PROGRESS);
+    scene.join();
+    scene.tell(Event::Leave { reason: "shutdown".into() });
+    assert_eq!(scene.revoked, [partitions(&[0, 1])], "at once");
+    assert!(!scene.asked.contains(&"leave"));
+    scene
+}
+
+#[test]
+fn told_to_leave_in_mid_round_a_leader_makes_the_assignment_so_that_commits_are_taken() {
+    let mut scene = told_to_leave_in_mid_round();
+    scene.joined(2, "me", &["me", "other"]);
+    assert_eq!(scene.published.as_ref().unwrap().generation, GroupGeneration(2), "commits name it");
+    assert_eq!(scene.sync().assignments.len(), 2);
+    scene.synced(&[0, 1, 2]);
+    assert_eq!(scene.assigned.len(), 1, "nothing is taken up any more");
+    assert!(scene.published.as_ref().unwrap().settled);
+    assert!(!scene.asked.contains(&"leave"), "what is held is not committed yet");
+    scene.tell(Event::Revoked { partitions: partitions(&[0, 1]) });
+    let leave = scene.leave.clone().unwrap();
+    scene.tell(Event::LeaveAccepted { request: leave.request });
+    assert!(scene.left && scene.lost.is_empty());
+}
+
+#[test]
+fn told_to_leave_in_mid_round_it_waits_for_the_round_no_longer_than_for_its_partitions() {
+    let mut scene = told_to_leave_in_mid_round();
+    scene.tell(Event::Revoked { partitions: partitions(&[0, 1]) });
+    assert!(scene.leave.is_some(), "committed in the generation before");
+
+    let mut scene = told_to_leave_in_mid_round();
+    scene.joined(2, "other", &[]);
+    scene.tell(Event::Leave { reason: "shutdown".into() });
+    scene.tell(Event::Revoked { partitions: partitions(&[0, 1]) });
+    assert!(scene.leave.is_some(), "committed though the leader has made no assignment");
+    assert_eq!(scene.revoked.len(), 1);
+}
+
+#[test]
+fn told_to_leave_in_a_round_that_does_not_end_it_leaves_at_its_limit() {
+    let mut scene = told_to_leave_in_mid_round();
+    scene.pass_with_heartbeats(Duration::from_secs(9));
+    assert!(scene.lost.is_empty() && scene.leave.is_none());
+    scene.pass_with_heartbeats(Duration::from_secs(2));
+    assert_eq!(scene.lost, [(partitions(&[0, 1]), LostReason::DrainExpired)]);
+    assert!(scene.leave.is_some());
 }
 
 #[test]

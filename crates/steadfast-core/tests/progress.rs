@@ -370,3 +370,56 @@ fn an_answer_for_an_earlier_assignment_places_nothing() {
     assert!(!progress.start(earlier, start));
     assert_eq!(progress.state(), State::Resolving);
 }
+
+#[test]
+fn what_was_handed_out_before_a_partition_was_lost_is_known_when_it_comes_back() {
+    let mut progress = running();
+    let one = ConsumerIncarnation(1);
+    granted(progress.claim(one, progress.position(), Offset(9), LeaderEpoch(3)));
+    progress.release();
+    let start = |topic, offset| Start {
+        topic: TopicId(topic),
+        offset: Offset(offset),
+        leader_epoch: LeaderEpoch(3),
+        committed: Some(Offset(offset)),
+        handed_again_below: Offset(offset),
+    };
+    let epoch = progress.assign();
+    assert!(progress.start(epoch, start(1, 4)));
+    assert_eq!(progress.handed_again_below(), Offset(9), "the last commit came before most of it");
+    progress.release();
+    let epoch = progress.assign();
+    assert!(progress.start(epoch, start(1, 20)));
+    assert_eq!(progress.handed_again_below(), Offset(20), "another owner went on from there");
+    progress.release();
+    let epoch = progress.assign();
+    assert!(progress.start(epoch, start(2, 0)));
+    assert_eq!(progress.handed_again_below(), Offset(0), "offsets of another topic say nothing");
+}
+
+#[test]
+fn nothing_is_committed_of_a_topic_that_is_gone() {
+    let mut progress = running();
+    let one = ConsumerIncarnation(1);
+    let grant = granted(progress.claim(one, progress.position(), Offset(9), LeaderEpoch(3)));
+    progress.ack(grant.lease, Span::new(Offset(0), Offset(9)));
+    assert_eq!(progress.to_commit().map(|commit| commit.topic), Some(TopicId(1)));
+    progress.disown();
+    assert_eq!((progress.to_commit(), progress.commit()), (None, None));
+    progress.quarantine();
+    progress.resume_anew();
+    assert_eq!((progress.state(), progress.fetch_from(one)), (State::Resolving, None));
+    let start = Start {
+        topic: TopicId(2),
+        offset: Offset(0),
+        leader_epoch: LeaderEpoch::UNKNOWN,
+        committed: None,
+        handed_again_below: Offset(0),
+    };
+    assert!(progress.start(progress.assignment(), start));
+    assert_eq!(progress.handed_again_below(), Offset(0));
+    assert_eq!(
+        progress.to_commit().map(|commit| (commit.topic, commit.offset)),
+        Some((TopicId(2), Offset(0)))
+    );
+}

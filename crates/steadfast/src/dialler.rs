@@ -13,6 +13,7 @@ use steadfast_kafka::transport::{Stream, Transport};
 use steadfast_watch as watch;
 
 use crate::config::{Config, SecuritySettings};
+use crate::observers::Events;
 
 pub(crate) use refusals::Refusals;
 
@@ -33,6 +34,18 @@ pub(crate) struct Dialler {
 const LIMIT: Duration = Duration::from_secs(1);
 
 impl Dialler {
+    /// For a command that ends soon: its configuration stays as it is, and refusals are told by nobody but itself.
+    pub(crate) fn of_command(transport: Arc<dyn Transport>, config: Arc<Config>) -> Dialler {
+        let refusals = Refusals::new(Events::new(config.instance(), Vec::new()));
+        Dialler {
+            transport,
+            client_id: config.kafka.client_id.as_str().into(),
+            config: watch::channel(config).1,
+            settled: None,
+            refusals: Arc::new(refusals),
+        }
+    }
+
     /// How the next connection would be secured.
     pub(crate) fn security(&self) -> SecuritySettings {
         self.settled.clone().unwrap_or_else(|| self.config.borrow().kafka.security.clone())
@@ -114,7 +127,6 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::observers::Events;
 
     /// Counts who comes, and lets nobody in.
     #[derive(Default)]

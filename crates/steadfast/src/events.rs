@@ -16,7 +16,7 @@ use steadfast_core::endpoints::drift::Change;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 
-pub use parts::{Failure, Place, Replaced, Server};
+pub use parts::{Failure, Place, Recreated, Replaced, Server};
 
 /// Something that happened. Times are in milliseconds where the field's name ends in `_ms`.
 #[derive(Debug, Clone, Serialize, Message)]
@@ -247,9 +247,9 @@ pub enum Event {
     /// A topic was deleted and created again under its name: offsets of the old one mean nothing in the new one.
     #[serde(rename = "topic.recreated")]
     TopicRecreated {
-        /// The topic.
-        #[serde(rename = "messaging.destination.name")]
-        topic: std::sync::Arc<str>,
+        /// Which one.
+        #[serde(flatten)]
+        topic: Recreated,
     },
     /// The group finished a rebalance.
     #[serde(rename = "group.rebalanced")]
@@ -333,7 +333,7 @@ pub enum Event {
         offset: Offset,
         /// `committed`, or `earliest` or `latest` where the group had committed nothing.
         source: &'static str,
-        /// The offsets that the former owner was handed and had not committed: so much comes again at least.
+        /// The offsets handed out under an earlier assignment and not committed: so much comes again at least.
         handed_again: i64,
     },
     /// Records wait, nothing is being processed and the position did not move for `fetch.stall_timeout`: the
@@ -467,7 +467,7 @@ pub enum Event {
         place: Place,
         /// How many.
         records: u64,
-        /// `rewind`: this process had delivered them before; `former_owner`: another had, as its last commit says.
+        /// `rewind`: under this assignment; `former_owner`: under an earlier one, here or elsewhere.
         reason: &'static str,
     },
     /// The partition stays owned and is not fetched any more; the others go on.
@@ -488,9 +488,9 @@ pub enum Event {
         /// The partition.
         #[serde(flatten)]
         place: Place,
-        /// Where it goes on.
-        #[serde(rename = "messaging.kafka.offset")]
-        acked: Offset,
+        /// Where it goes on; none in a topic that was created anew: `partition.started` says it.
+        #[serde(rename = "messaging.kafka.offset", skip_serializing_if = "Option::is_none")]
+        acked: Option<Offset>,
     },
 }
 

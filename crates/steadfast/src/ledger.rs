@@ -343,7 +343,7 @@ mod tests {
             ledger.note("i", &Event::SinkRecovered { place: place(), unavailable_ms: 5.0 });
             let (next, failure) = (Offset(8), failure());
             ledger.note("i", &Event::RecordDeadLettered { place: place(), offset: Offset(7), next, failure });
-            ledger.note("i", &Event::PartitionReleased { place: place(), acked: Offset(8) });
+            ledger.note("i", &Event::PartitionReleased { place: place(), acked: Some(Offset(8)) });
         });
         let names: Vec<&str> = lines.iter().map(|line| line["event.name"].as_str().unwrap()).collect();
         assert_eq!(

@@ -205,6 +205,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         routes,
         supervisor: of_handlers.clone(),
         start: handlers,
+        cluster: cluster_view.clone(),
         lives: AtomicU64::new(0),
         events: events.clone(),
     });
@@ -231,7 +232,9 @@ pub(crate) async fn start(plan: Plan) -> Running {
         request_timeout: config.kafka.request_timeout,
         enabled: config.checkpoint.enabled,
         config: config_view.clone(),
+        schedule: checkpointer::schedule(&config, &env),
         revocations: Arc::default(),
+        losses: Mutex::default(),
         standing: Arc::clone(&standing),
         drain: config.checkpoint.drain,
     });

@@ -9,6 +9,7 @@ mod faults;
 mod fixture;
 mod http;
 mod members;
+mod offsets;
 mod own_actors;
 #[cfg(feature = "librdkafka")]
 mod proxied_librdkafka;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         secured::trials(&stage),
         sinks::trials(&stage),
         bad_records::trials(&stage),
+        offsets::trials(&stage),
         cli::trials(&stage),
         members::trials(&stage),
         http::trials(&stage),

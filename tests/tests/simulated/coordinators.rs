@@ -8,7 +8,8 @@ use crate::play::{SECOND, Story, befall, ms, node, play, under};
 /// The longest time between two commits that were stored, from the begin of the scenario to its end.
 fn longest_without_commit(story: &Story) -> std::time::Duration {
     let mut times = vec![ms(0)];
-    times.extend(story.times("checkpoint.committed"));
+    times.extend(story.stored());
+    times.push(story.report.ended.since(story.began));
     times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 

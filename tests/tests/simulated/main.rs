@@ -15,6 +15,8 @@ mod endpoints;
 mod frames;
 mod handlers;
 mod members;
+mod offsets;
+mod partitions;
 mod play;
 mod rehearsals;
 mod silence;

@@ -10,6 +10,7 @@ use steadfast_core::ids::{NodeId, Offset, Partition};
 use steadfast_core::tick::Tick;
 use steadfast_sim::checker::{self, Limits, Summary, Violation};
 use steadfast_sim::faults::{Fault, Nodes};
+use steadfast_sim::notice::Notice;
 use steadfast_tests::simulated::journal::{Answer, Happening, What};
 use steadfast_tests::simulated::judge::Judge;
 use steadfast_tests::simulated::sweep::expect_panics;
@@ -135,6 +136,17 @@ impl Story {
     /// When the events of this name were told, since the scenario began.
     pub(crate) fn times(&self, name: &str) -> Vec<Duration> {
         self.events(name).into_iter().map(|(at, _)| at).collect()
+    }
+
+    /// When the coordinator stored commits, since the scenario began.
+    pub(crate) fn stored(&self) -> Vec<Duration> {
+        let stored = |happening: &Happening| match &happening.what {
+            What::Noticed(Notice::Committed { .. }) if happening.at >= self.began => {
+                Some(happening.at.since(self.began))
+            }
+            _ => None,
+        };
+        self.happenings.iter().filter_map(stored).collect()
     }
 
     /// Respawns because of drift.

@@ -7,6 +7,7 @@
 //! Its shell keeps one timer at `next_deadline()`, and after each event stores `standing()` before it carries
 //! the actions out. Actions say what changes; who begins anew takes `standing().owned` for what is.
 
+mod leaving;
 mod requests;
 mod steps;
 
@@ -22,6 +23,7 @@ use super::round::Round;
 use super::settings::Settings;
 use super::standing::{Membership, Standing};
 use crate::tick::Tick;
+use leaving::Farewell;
 
 /// Where a member stands. The line to the coordinator is another matter: it is lost and found in any state.
 ///
@@ -36,7 +38,7 @@ use crate::tick::Tick;
 ///            │
 ///  any ──────┘    the generation, the member id or the session is gone: what was held is lost
 ///  Idle ──► Stable, Releasing, Draining    built anew from a standing
-///  any ──► Leaving ──► Ended               told to leave
+///  any ──► Leaving ──► Ended               told to leave: holding partitions in mid-round, after the round
 ///  any ──► Ended                           refused for good
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +86,7 @@ pub struct ClassicMember {
     counts: PartitionCounts,
     line: Line,
     round: Option<Round>,
+    farewell: Option<Farewell>,
     next_beat: Tick,
     changed: Option<Tick>,
     now: Tick,
@@ -102,6 +105,7 @@ impl ClassicMember {
             counts: PartitionCounts::new(),
             line: Line::default(),
             round: None,
+            farewell: None,
             next_beat: Tick::ZERO,
             changed: None,
             now: Tick::ZERO,
@@ -211,8 +215,10 @@ impl ClassicMember {
             // a join that is out may have ended the generation already, and its answer says more
             (Joining | Counting { .. } | Syncing { .. } | Leaving { .. }, Event::CommitRefused { .. }) => {}
 
-            (Draining { .. } | Joining | Counting { .. }, Event::Leave { reason }) => self.leave(reason),
-            (Syncing { .. } | Stable | Releasing { .. }, Event::Leave { reason }) => self.leave(reason),
+            (Joining | Counting { .. } | Syncing { .. }, Event::Leave { reason }) => {
+                self.leave_after_round(reason);
+            }
+            (Draining { .. } | Stable | Releasing { .. }, Event::Leave { reason }) => self.leave(reason),
             (Leaving { .. }, Event::Leave { .. }) => {}
             (member!(), Event::Start | Event::DeadlineReached) => {}
         }

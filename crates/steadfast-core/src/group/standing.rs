@@ -1,6 +1,6 @@
 //! What of a membership must outlive its actor, and what commits need to know of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::MemberId;
@@ -25,6 +25,8 @@ pub struct Standing {
     pub owned: BTreeSet<Partition>,
     /// Of these, the ones that are being given up.
     pub releasing: BTreeSet<Partition>,
+    /// How often each partition was lost: who holds it from before the last time holds it no longer.
+    pub losses: BTreeMap<Partition, u64>,
     /// When we last sent something that the coordinator answered as to a member: the session counts from here.
     pub heard: Tick,
     /// The topics that we joined with.

@@ -195,7 +195,7 @@ impl<I: Intake> LeaderLoop<I> {
         let mut wanted = Wanted::default();
         let led = Arc::clone(&self.led.borrow());
         for (partition, &leader_epoch) in led.iter() {
-            let want = if session.is_awake(partition) { self.intake.want(partition) } else { Want::Nothing };
+            let want = self.want(session, partition);
             let partition = partition.clone();
             match want {
                 Want::Records(from) => wanted.asks.push(Ask { partition, leader_epoch, from }),
@@ -211,6 +211,16 @@ impl<I: Intake> LeaderLoop<I> {
             wanted.asks.rotate_left(turn);
         }
         wanted
+    }
+
+    fn want(&self, session: &Session, partition: &Partition) -> Want {
+        let want = || self.intake.want(partition);
+        if session.is_awake(partition) {
+            return want();
+        }
+        let elsewhere =
+            |at: Position| Some(want()).filter(|want| !matches!(want, Want::Records(from) if *from == at));
+        session.examined(partition).and_then(elsewhere).unwrap_or(Want::Nothing)
     }
 
     /// What a fetch of so many partitions may bring at worst. It is at most half of what is free, so that a

@@ -60,7 +60,7 @@ impl<I: Intake> LeaderLoop<I> {
             self.refused(session, partition, code, None);
             return Ok(());
         }
-        session.rest(&partition, LONG_REST);
+        session.rest_at(&partition, position, LONG_REST);
         match findings {
             Ok(note) => self.intake.note(note),
             Err(Unknown::Refused(_) | Unknown::Unsaid) => {}

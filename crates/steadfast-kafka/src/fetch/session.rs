@@ -42,6 +42,8 @@ pub(super) struct Kept {
     /// What this broker usually takes beyond the wait that it was asked for.
     pub(super) patience: Patience,
     resting: BTreeMap<Partition, Instant>,
+    /// Of those that rest, the positions at which they were examined: who is wanted from elsewhere rests no longer.
+    examined: BTreeMap<Partition, Position>,
     /// Partitions of which something claimed could not be decompressed. From then on each batch is claimed for
     /// itself and tried before: the good ones get through, what they unfold to at once is bounded, and a bad one
     /// does not end the handler's lease again and again.
@@ -58,6 +60,7 @@ impl Kept {
         Kept {
             patience: Patience::new(OVERDUE_FLOOR, most),
             resting: BTreeMap::new(),
+            examined: BTreeMap::new(),
             one_by_one: BTreeSet::new(),
             doubtful: BTreeMap::new(),
             turn: 0,
@@ -82,8 +85,20 @@ impl Session {
     pub(super) fn rest(&mut self, partition: &Partition, how_long: Duration) {
         let now = Instant::now();
         self.kept.resting.retain(|_, until| *until > now);
+        self.kept.examined.remove(partition);
         let until = self.kept.resting.entry(partition.clone()).or_insert(now);
         *until = (*until).max(now + how_long);
+    }
+
+    /// Leaves the partition alone until it is wanted from elsewhere, or for a while.
+    pub(super) fn rest_at(&mut self, partition: &Partition, position: Position, how_long: Duration) {
+        self.rest(partition, how_long);
+        self.kept.examined.insert(partition.clone(), position);
+    }
+
+    /// Where the partition was examined, if it rests for that.
+    pub(super) fn examined(&self, partition: &Partition) -> Option<Position> {
+        self.kept.examined.get(partition).copied()
     }
 
     pub(super) fn is_awake(&self, partition: &Partition) -> bool {

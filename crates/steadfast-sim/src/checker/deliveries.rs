@@ -20,7 +20,7 @@ pub(super) struct Served {
     turned: Tick,
     /// The newest lease that was seen to live and to be over, and when it was.
     over: Option<(Lease, Tick)>,
-    /// Records seen to be delivered again within an assignment, and those that the service counted.
+    /// Records seen to be delivered again by the one that delivered them before, and those that the service counted.
     again: u64,
     counted: u64,
 }
@@ -137,7 +137,6 @@ impl Checker {
         for (offset, content) in records {
             let Some(entry) = history.entry(*offset, *content) else { continue };
             if let Some(before) = entry.handed.replace(handed) {
-                let same = (before.service, before.assignment) == (service, lease.assignment);
                 let allowed = self.excuses.allow(partition, before, service, lease.assignment);
                 let acked = entry.acked_by == Some((service, lease.assignment))
                     && !self.excuses.log_since(partition, before.at);
@@ -150,7 +149,7 @@ impl Checker {
                     )
                 })?;
                 let served = self.served.entry((service, partition.clone())).or_default();
-                served.again += u64::from(same);
+                served.again += u64::from(before.service == service);
                 self.summary.redelivered += 1;
             }
             self.summary.delivered += 1;

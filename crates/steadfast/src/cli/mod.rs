@@ -12,6 +12,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub mod endpoints;
 pub mod history;
 pub mod man;
 pub mod probe;
@@ -36,6 +37,8 @@ pub enum Command {
     Run(RunArgs),
     /// Check configuration, names, connections, cluster, topics and group coordinator; say what to do.
     Check(CheckArgs),
+    /// Ask every broker where the cluster is: what each says, what is agreed, what drifted; change the cluster on purpose.
+    Endpoints(endpoints::EndpointsArgs),
     /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
     Demo(DemoArgs),
     /// Another client's configuration as ours; the settings in force.
@@ -187,6 +190,7 @@ pub fn main() -> Exit {
     match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
+        Command::Endpoints(args) => endpoints::endpoints(args),
         Command::Demo(args) => demo::demo(args),
         Command::Config(args) => config::config(args),
         Command::History(args) => history::history(args),
@@ -210,7 +214,7 @@ pub enum Output {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    a check or a probe found something, or a demo did not keep its place
+  1    a check, a probe or endpoints found something, or a demo did not keep its place
   64   wrong usage
   69   the cluster could not be reached
   70   internal error
@@ -328,6 +332,10 @@ mod tests {
             "steadfast demo --partitions 0",
             "steadfast demo --rate 0",
             "steadfast demo --mode dropped",
+            "steadfast endpoints",
+            "steadfast endpoints --config s.toml --baseline a --save b",
+            "steadfast endpoints --config s.toml --save a --accept-cluster b",
+            "steadfast endpoints --config s.toml --accept-cluster ",
             "steadfast probe",
             "steadfast probe live --address localhost",
             "steadfast completions",

@@ -16,7 +16,7 @@ use steadfast_core::checkpoint::{Action, Event, Occasion, Schedule};
 use steadfast_core::group::errors::{Api as GroupApi, ErrorCode, Reaction, react};
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::ids::{GroupGeneration, Partition};
-use steadfast_core::progress::{Commit, State};
+use steadfast_core::progress::{Commit, Progress, State};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api;
 use steadfast_supervision::Route;
@@ -54,8 +54,12 @@ pub(crate) struct Seat {
     /// Whether anything is committed at all.
     pub(crate) enabled: bool,
     pub(crate) config: watch::Receiver<Arc<Config>>,
+    /// When to commit: after a crash of the actor too, it is known what may still take effect.
+    pub(crate) schedule: Mutex<Schedule>,
     /// Revocations that go on: they survive a crash of the actor.
     pub(crate) revocations: Arc<Mutex<Vec<Revocation>>>,
+    /// How often each partition had been lost when it was assigned last.
+    pub(crate) losses: Mutex<BTreeMap<Partition, u64>>,
     /// The member's own word on what is owned: after a crash of this actor it is compared with the table.
     pub(crate) standing: Arc<Mutex<Standing>>,
     /// How long handlers may go on with partitions that are given up.
@@ -74,7 +78,6 @@ pub(crate) struct Revocation {
 /// The actor.
 pub(crate) struct Checkpointer {
     seat: Arc<Seat>,
-    schedule: Schedule,
     line: Line,
     timer: Option<SpawnHandle>,
     flushed: Vec<oneshot::Sender<()>>,
@@ -91,13 +94,28 @@ const RESOLVE_AGAIN: Duration = Duration::from_millis(100);
 /// must not cost that.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// When commits are made, from the beginning on.
+pub(crate) fn schedule(config: &Config, env: &Env) -> Mutex<Schedule> {
+    let interval = config.checkpoint.enabled.then_some(config.checkpoint.interval);
+    Mutex::new(Schedule::new(interval, config.kafka.request_timeout, env.now()))
+}
+
 impl Seat {
     fn interval(&self) -> Option<Duration> {
         self.enabled.then(|| self.config.borrow().checkpoint.interval)
     }
 
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn revocations(&self) -> MutexGuard<'_, Vec<Revocation>> {
         self.revocations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether partitions are drained that wait for their last commit.
+    fn is_giving_up(&self) -> bool {
+        self.revocations().iter().any(|revocation| revocation.drained)
     }
 
     fn is_owned(&self, partition: &Partition) -> bool {
@@ -108,22 +126,13 @@ impl Seat {
 impl Checkpointer {
     /// A checkpointer over the table in its seat.
     pub(crate) fn new(seat: Arc<Seat>) -> Checkpointer {
-        let interval = seat.interval();
-        let schedule = Schedule::new(interval, seat.request_timeout, seat.env.now());
+        seat.schedule().begun_anew(seat.env.now());
         let line = Line::new(seat.dialler.clone(), seat.suspect.clone(), seat.events.clone());
-        Checkpointer {
-            seat,
-            schedule,
-            line,
-            timer: None,
-            flushed: Vec::new(),
-            resolving: false,
-            in_flight: None,
-        }
+        Checkpointer { seat, line, timer: None, flushed: Vec::new(), resolving: false, in_flight: None }
     }
 
     fn tell(&mut self, event: Event, ctx: &mut Context<Self>) {
-        let actions = self.schedule.handle(event, self.seat.env.now());
+        let actions = self.seat.schedule().handle(event, self.seat.env.now());
         for action in actions {
             match action {
                 Action::Commit(occasion) => {
@@ -145,7 +154,7 @@ impl Checkpointer {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let Some(deadline) = self.schedule.next_deadline() else { return };
+        let Some(deadline) = self.seat.schedule().next_deadline() else { return };
         let wait = deadline.since(self.seat.env.now());
         self.timer = Some(ctx.run_later(wait, |checkpointer, ctx| {
             checkpointer.timer = None;
@@ -159,12 +168,33 @@ impl Checkpointer {
         Some(Coordinator { node, address: cluster.address(node)?.clone(), pin: cluster.pin.clone() })
     }
 
-    fn commit(&mut self, occasion: Occasion, commits: BTreeMap<Partition, Commit>, ctx: &mut Context<Self>) {
+    /// What was acked of a topic that is gone says nothing about the one that has its name now.
+    fn forget_recreated(&self, commits: &mut BTreeMap<Partition, Commit>) {
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        commits.retain(|partition, commit| {
+            let gone = commit.topic.differs(cluster.topic_id(&partition.topic));
+            if gone {
+                self.seat.table.update(partition, Progress::disown);
+            }
+            !gone
+        });
+    }
+
+    fn commit(
+        &mut self,
+        occasion: Occasion,
+        mut commits: BTreeMap<Partition, Commit>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.forget_recreated(&mut commits);
         if commits.is_empty() || !self.seat.enabled {
             return self.later(Event::NothingToCommit, ctx);
         }
+        // While a round completes the coordinator refuses commits: they wait for its end. What is given up for good in
+        // mid-round has no time for that, and the coordinator takes it as soon as it can.
+        let may_commit = |membership: &Membership| membership.settled || self.seat.is_giving_up();
         let membership = self.seat.membership.borrow().clone();
-        let Some(membership) = membership.filter(|membership| membership.settled) else {
+        let Some(membership) = membership.filter(may_commit) else {
             return self.later(Event::Refused, ctx);
         };
         let Some(to) = self.coordinator(&membership) else {
@@ -304,6 +334,9 @@ impl StreamHandler<Changed<Option<Membership>>> for Checkpointer {
     /// Another coordinator or generation: what waits for one can go on.
     fn handle(&mut self, _: Changed<Option<Membership>>, ctx: &mut Context<Self>) {
         self.resolve(ctx);
+        if self.seat.is_giving_up() {
+            self.tell(Event::Flush(Occasion::Revoke), ctx);
+        }
     }
 
     fn finished(&mut self, _: &mut Context<Self>) {}
@@ -343,7 +376,7 @@ impl Handler<ConfigChanged> for Checkpointer {
     type Result = ();
 
     fn handle(&mut self, _: ConfigChanged, ctx: &mut Context<Self>) {
-        self.schedule.set_interval(self.seat.interval(), self.seat.env.now());
+        self.seat.schedule().set_interval(self.seat.interval(), self.seat.env.now());
         self.arm(ctx);
     }
 }

@@ -13,9 +13,11 @@ use steadfast_supervision::{
     Backoff, ChildId, ChildSpec, ExitReason, ExitReport, Intensity, OnExhausted, Route, Slot, StartError,
     SupervisorHandle,
 };
+use steadfast_watch as watch;
 
 use crate::consume::batch::Batch;
 use crate::consume::progress::ProgressTable;
+use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::Event;
 use crate::messages::{Crash, OwnershipChanged, Release};
@@ -125,6 +127,7 @@ pub(crate) struct Seat {
     /// The supervisor of the handlers: a crash of one is its business alone.
     pub(crate) supervisor: SupervisorHandle,
     pub(crate) start: StartHandler,
+    pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
     /// Counts the lives of all handlers.
     pub(crate) lives: AtomicU64,
     pub(crate) events: Events,
@@ -190,7 +193,8 @@ impl Handlers {
 
     /// The partition leaves quarantine with a handler that begins anew.
     fn release(&mut self, partition: &Partition, ctx: &mut Context<Self>) {
-        let Some(acked) = self.seat.table.release_from_quarantine(partition) else { return };
+        let topic = self.seat.cluster.borrow().topic_id(&partition.topic);
+        let Some(acked) = self.seat.table.release_from_quarantine(partition, topic) else { return };
         self.kept.remove(partition);
         self.seat.routes.remove(partition);
         drop(self.seat.supervisor.stop_child(name_of(partition).as_str()));

@@ -131,8 +131,10 @@ impl Intake for LoopIntake {
         // An answer to a question of an earlier assignment says nothing about this one.
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
         let Some(assignment) = asked else { return };
-        let began = self.table.update(partition, |progress| progress.start(assignment, start));
-        if began {
+        let began = self.table.update(partition, |progress| {
+            progress.start(assignment, start).then(|| progress.handed_again_below())
+        });
+        if let Some(handed_again_below) = began {
             self.events.emit(Event::PartitionStarted {
                 place: partition.into(),
                 offset,
@@ -140,7 +142,7 @@ impl Intake for LoopIntake {
                     LogEnd::Earliest => "earliest",
                     LogEnd::Latest => "latest",
                 },
-                handed_again: 0,
+                handed_again: handed_again_below.0 - offset.0,
             });
         }
     }
@@ -184,8 +186,10 @@ impl LoopIntake {
         };
         self.table.delivered(partition, delivered);
         counts.bytes.fetch_add(parts.iter().map(|part| part.plain().len() as u64).sum(), Ordering::Relaxed);
-        self.redelivered(partition, "rewind", in_span(parts, span, grant, grant.redelivered_below));
-        self.redelivered(partition, "former_owner", in_span(parts, span, grant, grant.handed_again_below));
+        let rewound = in_span(parts, span, grant, grant.redelivered_below);
+        self.redelivered(partition, "rewind", rewound);
+        let handed_before = in_span(parts, span, grant, grant.handed_again_below);
+        self.redelivered(partition, "former_owner", handed_before.saturating_sub(rewound));
     }
 
     fn redelivered(&self, partition: &Partition, reason: &'static str, records: u64) {

@@ -150,7 +150,7 @@ impl EndpointDiffer {
 
     fn tell_changes(&self, changes: &Changes) {
         for recreated in &changes.recreated {
-            self.seat.events.emit(Event::TopicRecreated { topic: Arc::clone(&recreated.topic) });
+            self.seat.events.emit(Event::TopicRecreated { topic: recreated.into() });
         }
         for regressed in &changes.regressed {
             self.seat.events.emit(Event::ClusterRegressed {

@@ -44,9 +44,7 @@ fn reader(name: &str) -> Option<Read> {
         },
         "partition.started" => started,
         "records.redelivered" => |json| {
-            let rewind = text(json, "reason")? == "rewind";
-            let (partition, records) = (partition(json)?, json.get("records")?.as_u64()?);
-            rewind.then_some(Said::Redelivered { partition, records })
+            Some(Said::Redelivered { partition: partition(json)?, records: json.get("records")?.as_u64()? })
         },
         "partition.quarantined" => |json| Some(Said::Quarantined { partition: partition(json)? }),
         "partition.released" => |json| Some(Said::Released { partition: partition(json)? }),
@@ -139,7 +137,7 @@ mod tests {
             ),
             (
                 "records.redelivered",
-                json!({"reason": "rewind", "records": 2}),
+                json!({"records": 2}),
                 Said::Redelivered { partition: orders.clone(), records: 2 },
             ),
             ("partition.quarantined", json!({}), Said::Quarantined { partition: orders.clone() }),

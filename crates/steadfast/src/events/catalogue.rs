@@ -101,7 +101,8 @@ catalogue! {
             (NAT, a firewall, a load balancer), or at the broker's threads.";
         ViewAgreed: INFO Told;
         WitnessFailed: WARN Limited, "if it names another cluster, an address in `kafka.bootstrap.servers` or in the \
-            network leads to the wrong place.";
+            network leads to the wrong place. If the cluster was changed on purpose: `steadfast endpoints \
+            --accept-cluster`, see [operations.md](operations.md#another-cluster-on-purpose).";
         AuthenticationFailed: ERROR Limited, "correct `sasl.*` in the file, or have the brokers told of the user.";
         TlsFailed: ERROR Limited, "correct `ssl.*` in the file, or have a certificate issued that is in force and names \
             the advertised host.";
@@ -111,8 +112,8 @@ catalogue! {
         RespawnBudgetSpent: WARN Limited, "find out why the cluster's endpoints change so often.";
         ClusterRegressed: WARN Told, "find out whether the cluster was restored from a backup; records may have been \
             lost there.";
-        TopicRecreated: WARN Told, "decide where to read the new topic from; committed offsets are those of the old \
-            one.";
+        TopicRecreated: WARN Told, "decide whether the new topic is to be read: `steadfast quarantine release` has its \
+            partitions begin anew; see [operations.md](operations.md#when-offsets-were-lost).";
     }
     "The group" {
         GroupRebalanced: INFO Told;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use steadfast_core::cluster;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{NodeId, Partition};
 use steadfast_supervision::ExitReason;
@@ -77,6 +78,24 @@ pub struct Replaced {
 impl fmt::Display for Replaced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the connection to {} is replaced: {}", self.server, self.reason)
+    }
+}
+
+/// A topic that was deleted and created again under its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recreated {
+    /// The topic.
+    #[serde(rename = "messaging.destination.name")]
+    pub topic: Arc<str>,
+    /// The id of the one that is gone, as Kafka's tools write it.
+    pub before: String,
+    /// The id of the one that has its name now.
+    pub after: String,
+}
+
+impl From<&cluster::Recreated> for Recreated {
+    fn from(cluster::Recreated { topic, from, to }: &cluster::Recreated) -> Recreated {
+        Recreated { topic: Arc::clone(topic), before: from.to_string(), after: to.to_string() }
     }
 }
 

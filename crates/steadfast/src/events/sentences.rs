@@ -1,6 +1,6 @@
 //! Each event in one sentence, for people.
 
-use super::Event;
+use super::{Event, Recreated};
 
 impl Event {
     /// The event in one sentence.
@@ -74,7 +74,10 @@ impl Event {
             Event::DeadLettersUnavailable { place, offset, failure, .. } => {
                 format!("{place} waits at {offset}, the dead letters are away: {failure}")
             }
-            Event::PartitionReleased { place, acked } => format!("{place} is tried again from {acked} on"),
+            Event::PartitionReleased { place, acked: Some(acked) } => {
+                format!("{place} is tried again from {acked} on")
+            }
+            Event::PartitionReleased { place, acked: None } => format!("{place} begins anew"),
             Event::RecordsRedelivered { place, records, .. } => {
                 format!("{records} records of {place} were delivered again")
             }
@@ -93,7 +96,9 @@ impl Event {
             Event::ClusterRegressed { place, before, after } => {
                 format!("the leader epoch of {place} went back from {before} to {after}")
             }
-            Event::TopicRecreated { topic } => format!("{topic} was deleted and created again"),
+            Event::TopicRecreated { topic: Recreated { topic, before, after } } => {
+                format!("{topic} was deleted and created again: {before} is now {after}")
+            }
             Event::ServiceDegraded { missing } => format!("degraded: {}", missing.join("; ")),
             Event::ServiceRecovered { degraded_ms } => {
                 format!("no longer degraded, after {degraded_ms:.0} ms")

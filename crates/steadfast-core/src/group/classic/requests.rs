@@ -136,6 +136,7 @@ impl ClassicMember {
         let line = self.line.next_deadline(self.wants_to_ask());
         let beat = self.wants_to_beat().then_some(self.next_beat);
         let session = self.standing.generation.map(|_| self.session_end());
-        [line, beat, session].into_iter().flatten()
+        let farewell = self.farewell.as_ref().map(|farewell| farewell.limit);
+        [line, beat, session, farewell].into_iter().flatten()
     }
 }

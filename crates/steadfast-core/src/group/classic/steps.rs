@@ -104,7 +104,7 @@ impl ClassicMember {
     }
 
     /// Asks for the release of `partitions`; the moment at which it has to be done.
-    fn revoke(&mut self, partitions: BTreeSet<Partition>) -> Tick {
+    pub(super) fn revoke(&mut self, partitions: BTreeSet<Partition>) -> Tick {
         self.standing.releasing.extend(partitions.iter().cloned());
         self.actions.push(Action::Revoke { partitions, deadline: self.now + self.settings.drain() });
         self.now + self.settings.release()
@@ -159,6 +159,7 @@ impl ClassicMember {
 
     /// Takes the steps that what we know by now allows.
     pub(super) fn follow(&mut self) {
+        self.follow_farewell();
         match &self.state {
             State::Draining { .. } if self.standing.releasing.is_empty() => self.join(),
             State::Releasing { .. } if self.standing.releasing.is_empty() => {
@@ -208,8 +209,11 @@ impl ClassicMember {
         let Some(generation) = self.standing.generation else { return };
         let ours = |partition: &Partition| self.topics.contains(&partition.topic);
         let assigned: BTreeSet<Partition> = assignment.partitions.into_iter().filter(ours).collect();
-        let added: BTreeSet<Partition> = assigned.difference(&self.standing.owned).cloned().collect();
-        let gone: BTreeSet<Partition> = self.standing.owned.difference(&assigned).cloned().collect();
+        let mut added: BTreeSet<Partition> = assigned.difference(&self.standing.owned).cloned().collect();
+        if self.farewell.is_some() {
+            added.clear(); // who leaves takes nothing up any more
+        }
+        let gone: BTreeSet<Partition> = self.standing.kept().difference(&assigned).cloned().collect();
         self.heard(sent);
         self.standing.settled = true;
         self.standing.rejoin = false;
@@ -275,28 +279,11 @@ impl ClassicMember {
         for partition in &partitions {
             self.standing.owned.remove(partition);
             self.standing.releasing.remove(partition);
+            *self.standing.losses.entry(partition.clone()).or_default() += 1;
         }
         if !partitions.is_empty() {
             self.actions.push(Action::Lost { partitions, reason });
         }
-    }
-
-    /// Gives up what is not being given up yet, so that LeaveGroup can follow.
-    pub(super) fn leave(&mut self, reason: Arc<str>) {
-        let kept = self.standing.kept();
-        if !kept.is_empty() {
-            self.revoke(kept);
-        }
-        let release = if self.standing.releasing.is_empty() {
-            self.settings.answer_limit
-        } else {
-            self.settings.release()
-        };
-        self.round = None;
-        self.standing.rejoin = true;
-        self.line.abandon();
-        self.next_beat = self.now;
-        self.state = State::Leaving { reason, limit: self.now + release };
     }
 
     pub(super) fn fatal(&mut self, api: Api, code: ErrorCode, cause: Cause) {
@@ -310,6 +297,7 @@ impl ClassicMember {
         self.standing.generation = None;
         self.standing.settled = false;
         self.round = None;
+        self.farewell = None;
         self.line.abandon();
         self.state = State::Ended;
         self.actions.push(last);
@@ -323,6 +311,7 @@ impl ClassicMember {
         if self.standing.generation.is_some() && self.session_end() <= self.now {
             self.lose_membership(LostReason::SessionExpired, Reason::SessionExpired);
         }
+        self.expire_farewell();
         match self.state {
             State::Draining { limit } | State::Releasing { limit } if limit <= self.now => {
                 self.lose(self.standing.releasing.clone(), LostReason::DrainExpired);

@@ -1,12 +1,13 @@
 //! What is owned: partitions that come, that are drained and given up, and that are lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use steadfast_core::checkpoint::{Event, Occasion};
+use steadfast_core::group::standing::Standing;
 use steadfast_core::ids::Partition;
 use steadfast_core::progress::Progress;
 use steadfast_core::tick::Tick;
@@ -34,6 +35,7 @@ impl Checkpointer {
         for partition in &partitions {
             self.seat.table.assign(partition);
         }
+        self.note_losses(&partitions);
         let owned = self.seat.table.owned().len();
         let partitions = partitions.into_iter().collect();
         self.seat.events.emit(Told::PartitionsAssigned { partitions, generation, owned });
@@ -45,10 +47,12 @@ impl Checkpointer {
     /// member's messages, so each of these may find done what it asks for.
     pub(super) fn reconcile(&mut self, ctx: &mut Context<Self>) {
         let standing = self.seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let owned: BTreeSet<Partition> = self.seat.table.owned().into_iter().collect();
-        let gone: BTreeSet<Partition> = owned.difference(&standing.owned).cloned().collect();
+        let mut owned: BTreeSet<Partition> = self.seat.table.owned().into_iter().collect();
+        let gone: BTreeSet<Partition> =
+            owned.iter().filter(|partition| self.is_gone(partition, &standing)).cloned().collect();
         if !gone.is_empty() {
             self.forget(&gone);
+            owned.retain(|partition| !gone.contains(partition));
         }
         let fresh: BTreeSet<Partition> = standing.kept().difference(&owned).cloned().collect();
         if let Some(generation) = standing.generation.filter(|_| !fresh.is_empty()) {
@@ -57,6 +61,27 @@ impl Checkpointer {
         let forgotten = standing.releasing.into_iter().filter(|partition| self.seat.is_owned(partition));
         let forgotten: BTreeSet<Partition> = forgotten.collect();
         self.revoked(forgotten, self.seat.env.now() + self.seat.drain, ctx);
+    }
+
+    /// Whether the partition is not ours any more, or was lost and given to us again since it was assigned here.
+    fn is_gone(&self, partition: &Partition, standing: &Standing) -> bool {
+        let before = self.losses().get(partition).copied();
+        !standing.owned.contains(partition) || before != standing.losses.get(partition).copied()
+    }
+
+    fn note_losses(&self, partitions: &BTreeSet<Partition>) {
+        let standing = self.seat.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut losses = self.losses();
+        for partition in partitions {
+            match standing.losses.get(partition) {
+                Some(lost) => losses.insert(partition.clone(), *lost),
+                None => losses.remove(partition),
+            };
+        }
+    }
+
+    fn losses(&self) -> MutexGuard<'_, BTreeMap<Partition, u64>> {
+        self.seat.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn keep_reconciling(&mut self, ctx: &mut Context<Self>) {

@@ -87,13 +87,15 @@ impl Checkpointer {
             committed: Some(offset),
             handed_again_below: delivered.max(offset),
         };
-        let began = self.seat.table.update(partition, |progress| progress.start(assignment, start));
-        if began {
+        let began = self.seat.table.update(partition, |progress| {
+            progress.start(assignment, start).then(|| progress.handed_again_below())
+        });
+        if let Some(handed_again_below) = began {
             self.seat.events.emit(Told::PartitionStarted {
                 place: partition.into(),
                 offset,
                 source: "committed",
-                handed_again: start.handed_again_below.0 - offset.0,
+                handed_again: handed_again_below.0 - offset.0,
             });
         }
     }

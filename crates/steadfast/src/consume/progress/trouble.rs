@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use steadfast_core::acked::Span;
 use steadfast_core::endpoints::backoff::Jitter;
-use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, Offset, Partition};
+use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, Offset, Partition, TopicId};
 use steadfast_core::progress::{Ack, Claim, Lease, Position, State};
 use steadfast_core::retry::{Fault, Retry, Verdict};
 use steadfast_core::tick::Tick;
 use steadfast_watch as watch;
 
-use super::{Cell, ProgressTable, locked};
+use super::{Cell, ProgressTable, Unplaced, locked};
 use crate::consume::letter::Letter;
 
 /// What stands in the way of one partition.
@@ -270,14 +270,26 @@ impl ProgressTable {
     }
 
     /// The partition leaves quarantine: it is tried again from acked on as if nothing had failed, once its next
-    /// handler has begun. Says whether it was in quarantine, and where it goes on.
-    pub(crate) fn release_from_quarantine(&self, partition: &Partition) -> Option<Offset> {
+    /// handler has begun. Says whether it was in quarantine, and where it goes on: in another `topic` than it was in
+    /// that is to be found, as for a partition of which nothing was ever committed.
+    pub(crate) fn release_from_quarantine(
+        &self,
+        partition: &Partition,
+        topic: TopicId,
+    ) -> Option<Option<Offset>> {
         let cell = self.cell(partition)?;
         self.update(partition, |progress| {
             (progress.state() == State::Quarantined).then(|| {
-                progress.resume();
+                let anew = progress.position().topic.differs(topic);
+                if anew {
+                    *locked(&cell.unplaced) = Unplaced::NeverCommitted;
+                    *locked(&cell.end) = None;
+                    progress.resume_anew();
+                } else {
+                    progress.resume();
+                }
                 *locked(&cell.trouble) = Trouble::default();
-                progress.acked()
+                (!anew).then(|| progress.acked())
             })
         })
     }
@@ -425,8 +437,8 @@ mod tests {
         table.note_quarantine(&partition, "no good");
         let told = table.quarantined();
         assert_eq!((told[&partition].offset, told[&partition].failures), (Offset(5), 1));
-        assert_eq!(table.release_from_quarantine(&partition), Some(Offset(5)));
-        assert_eq!(table.release_from_quarantine(&partition), None);
+        assert_eq!(table.release_from_quarantine(&partition, TopicId::UNKNOWN), Some(Some(Offset(5))));
+        assert_eq!(table.release_from_quarantine(&partition, TopicId::UNKNOWN), None);
         assert_eq!(table.fetch_from(&partition, FIRST), None, "it has no handler yet");
         table.handler_up(&partition, HandlerIncarnation(2));
         assert_eq!(claim(&table, &partition, 9).1, span(5, 9));

@@ -1,0 +1,202 @@
+//! The service is cut off from brokers, in both directions or in one, for less and for longer than its session.
+
+use std::time::Duration;
+
+use steadfast::vitals::Reading;
+use steadfast_core::ids::NodeId;
+use steadfast_sim::faults::{Fault, Nodes, Way};
+use steadfast_tests::simulated::journal::What;
+use steadfast_tests::simulated::world::{GROUP, Plan, World};
+
+use crate::play::{SECOND, Story, all, befall, play};
+
+const FETCH_MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// What the service is cut off from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    Everybody,
+    /// The coordinator among them.
+    TheMajority,
+    /// The other brokers lead all partitions.
+    TheCoordinator,
+    /// The coordinator leads nothing.
+    TheLeaders,
+}
+
+const WAYS: [Way; 3] = [Way::Both, Way::Requests, Way::Answers];
+
+fn coordinator(world: &World) -> NodeId {
+    world.cluster().with(|cluster| cluster.coordinator(GROUP)).unwrap()
+}
+
+fn severed(world: &World, from: From) -> Nodes {
+    let coordinator = coordinator(world);
+    let others = (1..=3).map(NodeId).filter(|node| *node != coordinator);
+    match from {
+        From::Everybody => Nodes::All,
+        From::TheMajority => Nodes::Some(others.take(1).chain([coordinator]).collect()),
+        From::TheCoordinator => Nodes::one(coordinator),
+        From::TheLeaders => Nodes::Some(others.collect()),
+    }
+}
+
+fn isolate(world: &World, nodes: &Nodes, way: Way) {
+    let nodes: Vec<NodeId> = match nodes {
+        Nodes::All => (1..=3).map(NodeId).collect(),
+        Nodes::Some(nodes) => nodes.iter().copied().collect(),
+    };
+    for node in nodes {
+        befall(world, Fault::Isolate { node, way });
+    }
+}
+
+/// A partition of the network, and how ready the service was at its end and a while after it.
+struct Cut {
+    story: Story,
+    during: Reading,
+    after: Reading,
+}
+
+fn cut(seed: u64, from: From, way: Way, during: Duration) -> Cut {
+    let mut readings = Vec::new();
+    let reading = |world: &World| {
+        let control = world.services().remove(&1).flatten().unwrap();
+        control.vitals().read(world.now())
+    };
+    let story = play(Plan::new(seed), async |world| {
+        if matches!(from, From::TheCoordinator | From::TheLeaders) {
+            befall(world, Fault::MoveLeaders { from: coordinator(world) });
+            world.elapse(FORE).await;
+        }
+        let nodes = severed(world, from);
+        isolate(world, &nodes, way);
+        world.elapse(during).await;
+        readings.push(reading(world));
+        befall(world, Fault::Heal { nodes: all() });
+        world.elapse(40 * SECOND).await;
+        readings.push(reading(world));
+    });
+    let after = readings.pop().unwrap();
+    let during = readings.pop().unwrap();
+    Cut { story, during, after }
+}
+
+/// A session lasts 45 s.
+const SHORTER: Duration = Duration::from_secs(30);
+const LONGER: Duration = Duration::from_secs(60);
+const SESSION: Duration = Duration::from_secs(45);
+/// The longest pause between two attempts to connect.
+const BACK: Duration = Duration::from_millis(1_100);
+/// Leaders move before brokers are cut off that lead, or do not, and then all is calm again.
+const FORE: Duration = Duration::from_secs(10);
+
+impl Cut {
+    fn failed(&self) -> Vec<&'static str> {
+        self.during.failed().map(|check| check.name).collect()
+    }
+
+    /// The records that the service said to have delivered again.
+    fn told_again(&self) -> u64 {
+        let told = self.story.events("records.redelivered");
+        told.iter().filter_map(|(_, event)| event["records"].as_u64()).sum()
+    }
+
+    fn again(&self) -> u64 {
+        self.story.report.tally.redelivered().into_values().map(|offsets| offsets.len() as u64).sum()
+    }
+
+    /// The group went on as if nothing had been.
+    fn continued(&self, limit: Duration) -> &Cut {
+        self.story.is_clean(limit).cost(0, 0);
+        assert!(self.story.times("partitions.lost").is_empty(), "{}", self.story.told());
+        assert_eq!(self.told_again(), 0, "{}", self.story.told());
+        assert!(self.after.ready, "{:?}", self.after);
+        self
+    }
+
+    /// The session ended, here not later than at the coordinator, and after one round all went on. What came again
+    /// was counted.
+    fn rejoined(&self, since: Duration, limit: Duration) -> &Cut {
+        self.story.lost_nothing().cost(0, 1);
+        let slowest = self.story.slowest();
+        assert!(slowest <= limit, "a record waited for {slowest:?}\n{}", self.story.told());
+        let lost = self.story.times("partitions.lost");
+        assert!(lost.len() == 1 && lost[0] <= since + SESSION, "{lost:?}\n{}", self.story.told());
+        assert_eq!(self.told_again(), self.again(), "{}", self.story.told());
+        for happening in &self.story.happenings {
+            if let What::Delivered(batch) = &happening.what {
+                assert!(batch.current, "{happening:?}");
+            }
+        }
+        assert!(self.failed().contains(&"heartbeat"), "{:?}", self.during);
+        assert!(self.after.ready, "{:?}", self.after);
+        self
+    }
+}
+
+#[test]
+fn cut_off_from_everybody_for_less_than_the_session_all_goes_on_without_a_round() {
+    for way in WAYS {
+        let cut = cut(901, From::Everybody, way, SHORTER);
+        cut.continued(SHORTER + BACK);
+        assert!(cut.failed().contains(&"cluster"), "{:?}", cut.during);
+        let degraded = cut.story.events("service.degraded");
+        let missing = degraded[0].1["missing"].as_array().unwrap();
+        // Each broker by its address, and the bootstrap address.
+        assert!(degraded.len() == 1 && missing.len() == 4, "{}", cut.story.told());
+        assert_eq!(cut.story.times("service.recovered").len(), 1, "{}", cut.story.told());
+    }
+}
+
+#[test]
+fn cut_off_from_everybody_for_longer_than_the_session_the_group_is_joined_anew() {
+    for way in WAYS {
+        let cut = cut(902, From::Everybody, way, LONGER);
+        cut.rejoined(Duration::ZERO, LONGER + BACK);
+        assert!(cut.failed().contains(&"cluster"), "{:?}", cut.during);
+    }
+}
+
+#[test]
+fn cut_off_from_the_majority_for_less_than_the_session_the_others_flow_on() {
+    for way in WAYS {
+        let cut = cut(903, From::TheMajority, way, SHORTER);
+        cut.continued(SHORTER + BACK);
+    }
+}
+
+#[test]
+fn cut_off_from_the_majority_for_longer_than_the_session_the_group_is_joined_anew() {
+    for way in WAYS {
+        cut(904, From::TheMajority, way, LONGER).rejoined(Duration::ZERO, LONGER + BACK);
+    }
+}
+
+#[test]
+fn cut_off_from_the_coordinator_for_less_than_the_session_records_flow_on() {
+    for way in WAYS {
+        let cut = cut(905, From::TheCoordinator, way, SHORTER);
+        cut.continued(FETCH_MAX_WAIT);
+    }
+}
+
+#[test]
+fn cut_off_from_the_coordinator_for_longer_than_the_session_nothing_is_processed_without_a_lease() {
+    for way in WAYS {
+        let cut = cut(906, From::TheCoordinator, way, LONGER);
+        // From the end of the session on nothing is processed.
+        cut.rejoined(FORE, FORE + LONGER - cut.story.times("partitions.lost")[0] + BACK);
+    }
+}
+
+#[test]
+fn cut_off_from_the_leaders_for_however_long_the_group_knows_nothing_of_it() {
+    for way in WAYS {
+        for during in [SHORTER, LONGER] {
+            let cut = cut(907, From::TheLeaders, way, during);
+            cut.continued(during + BACK);
+            assert_eq!(cut.failed().contains(&"fetch"), during == LONGER, "{:?}", cut.during);
+        }
+    }
+}
