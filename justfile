@@ -62,7 +62,7 @@ picture:
 # The main job on a real Kafka: every endpoint moves in mid-flow (old ports refuse; or: just drift blackhole).
 drift how="refuse":
     cargo build --quiet --release --package steadfast --package steadfast-bench
-    "${CARGO_TARGET_DIR:-target}/release/drift" {{how}}
+    "${CARGO_TARGET_DIR:-target}/release/story" {{how}}
 
 # Simulated worlds with faults drawn at random, all invariants checked: just simulate --seeds 1000 [--from S], --seed S.
 simulate *options:
@@ -72,7 +72,8 @@ simulate *options:
 mutants *options:
     tests/mutations/run {{options}}
 
-# Measures times: just bench recovery [--moves N] [--case NAME], just bench peers [--case NAME] [--runs N] [--limit SECONDS].
+# recovery: beside today's clients; moves: steadfast alone, with pauses; watch: what idling costs; drift: the judgement.
+# Measures: just bench recovery|moves|watch|drift (--help has the options).
 bench what *options:
-    cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what == "peers" { "--features " + librdkafka } else { "" } }}
+    cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what == "recovery" { "--features krafka," + librdkafka } else { "" } }}
     "${CARGO_TARGET_DIR:-target}/release/{{what}}" {{options}}

@@ -130,14 +130,12 @@ impl scenarios::Member for Ours {
 }
 
 /// What becomes of old addresses, in the proxy's words.
-///
-/// # Panics
-/// On what it cannot do: drop packets, serve stale metadata.
 pub fn old_of(old: Old) -> proxy::Old {
     match old {
         Old::Refuse => proxy::Old::Refuse,
         Old::BlackHole => proxy::Old::BlackHole,
+        Old::Drop => proxy::Old::Drop,
         Old::Grace(time) => proxy::Old::Grace(time),
-        Old::Drop | Old::Stale(_) => panic!("the drift proxy cannot do this: {old}"),
+        Old::Stale(time) => proxy::Old::Stale(time),
     }
 }

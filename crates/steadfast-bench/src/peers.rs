@@ -3,6 +3,8 @@
 pub mod case;
 pub mod client;
 mod java;
+#[cfg(feature = "krafka")]
+mod krafka;
 #[cfg(feature = "librdkafka")]
 mod librdkafka;
 pub mod play;

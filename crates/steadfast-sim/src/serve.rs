@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use kafka_protocol::messages::{RequestKind, ResponseKind};
+use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 use steadfast_core::ids::NodeId;
 use steadfast_core::tick::Tick;
 use tokio::sync::{Notify, oneshot};
@@ -40,6 +40,17 @@ impl fmt::Debug for Noticed {
     }
 }
 
+/// What passed between brokers and clients, lengths of frames included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Requests that came to a broker.
+    pub requests: u64,
+    /// Their bytes.
+    pub received: u64,
+    /// Bytes of the answers to them.
+    pub sent: u64,
+}
+
 #[derive(Debug)]
 struct State {
     cluster: Cluster,
@@ -47,6 +58,7 @@ struct State {
     armed: Option<Tick>,
     tickets: u64,
     connections: u64,
+    traffic: BTreeMap<i16, Traffic>,
 }
 
 /// Who asks, apart from the request.
@@ -70,7 +82,14 @@ pub(crate) enum Outcome {
 impl Served {
     /// Serves `cluster`, whose time begins now, on the runtime that this is called on.
     pub fn start(cluster: Cluster) -> Arc<Served> {
-        let state = State { cluster, waiting: BTreeMap::new(), armed: None, tickets: 0, connections: 0 };
+        let state = State {
+            cluster,
+            waiting: BTreeMap::new(),
+            armed: None,
+            tickets: 0,
+            connections: 0,
+            traffic: BTreeMap::new(),
+        };
         let served = Arc::new(Served {
             started: Instant::now(),
             state: Mutex::new(state),
@@ -99,6 +118,22 @@ impl Served {
         let result = change(&mut state.cluster);
         self.settle(state);
         result
+    }
+
+    /// What passed since the begin, by api key.
+    pub fn traffic(&self) -> BTreeMap<i16, Traffic> {
+        self.state().traffic.clone()
+    }
+
+    pub(crate) fn came(&self, api: ApiKey, bytes: usize) {
+        let mut state = self.state();
+        let traffic = state.traffic.entry(api as i16).or_default();
+        traffic.requests += 1;
+        traffic.received += bytes as u64;
+    }
+
+    pub(crate) fn went(&self, api: ApiKey, bytes: usize) {
+        self.state().traffic.entry(api as i16).or_default().sent += bytes as u64;
     }
 
     pub(crate) fn connected(&self) -> ConnectionId {

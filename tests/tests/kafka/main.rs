@@ -5,6 +5,7 @@
 
 mod bad_records;
 mod cli;
+mod drift;
 mod faults;
 mod fixture;
 mod http;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         fixture::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
+        drift::trials(&stage),
         faults::trials(&stage),
         secured::trials(&stage),
         sinks::trials(&stage),

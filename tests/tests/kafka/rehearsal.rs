@@ -101,6 +101,11 @@ impl Rehearsal {
         self.runtime.block_on(self.proxy.move_endpoints(nodes, old)).unwrap()
     }
 
+    /// Has the proxy do something else.
+    pub(crate) fn drift<T>(&self, how: impl Future<Output = io::Result<T>>) -> T {
+        self.runtime.block_on(how).unwrap()
+    }
+
     /// Writes the configuration with other bootstrap addresses; says when the file was renamed.
     pub(crate) fn reconfigure(&self, bootstrap: &str) -> SystemTime {
         let lines = self.config.lines().map(|line| match line.starts_with("\"bootstrap.servers\"") {
@@ -131,6 +136,13 @@ impl Rehearsal {
     /// How many events of this name were told.
     pub(crate) fn told(&self, name: &str) -> usize {
         self.service.events_named(name).len()
+    }
+
+    /// Waits until there were so many respawns because of drift, and records of every partition come out after that.
+    pub(crate) fn await_respawns(&self, count: usize) {
+        let respawned = || (self.respawns() >= count).then_some(()).ok_or_else(|| self.service.story());
+        within(LIMIT, respawned).unwrap_or_else(|story| panic!("fewer than {count} respawns\n{story}"));
+        self.await_flow(SystemTime::now());
     }
 
     /// How many respawns because of drift.

@@ -1,103 +1,161 @@
-//! The main job on a real Kafka: every endpoint moves in mid-flow, and the service goes on from the same offset.
-#![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
+//! What the judgement costs: diffing and scoring two views, agreeing on one, taking in who leads what; at three sizes of
+//! cluster, each ten times the one before. A cost per item that stays is linear.
+#![expect(clippy::disallowed_methods, reason = "what is measured is real time")]
 
-use std::io;
+use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, ValueEnum};
-use steadfast_bench::scene::{Opening, PARTITIONS, Proof, RATE, Scene, Shift};
-use steadfast_bench::seen::first_written_after;
-use steadfast_bench::story;
-use steadfast_sim::proxy::{Nodes, Old};
-use steadfast_tests::kafka::{Cluster, Version, missing};
+use clap::Parser;
+use steadfast_bench::machine;
+use steadfast_core::cluster::{self, Leader, Topic, Topics};
+use steadfast_core::endpoints::agreement::{self, Agreement, Verdict};
+use steadfast_core::endpoints::drift::{Threshold, drift};
+use steadfast_core::endpoints::view::{Address, Observation, View};
+use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, TopicId};
+use steadfast_core::tick::Tick;
 
-/// Moves every endpoint of a real three-broker Kafka while steadfast consumes from it, and tells what happened.
+/// Measures what diffing, scoring, agreeing and taking in leaders cost, up to 1,000 brokers and 200,000 partitions.
 #[derive(Parser)]
 struct Arguments {
-    /// What becomes of the old addresses.
-    #[arg(value_enum, default_value_t = How::Refuse)]
-    how: How,
+    /// How often each is measured: the shortest time counts, the others were disturbed.
+    #[arg(long, default_value_t = 7)]
+    repeats: usize,
+    /// How many times as much an item may cost at the largest size as at the smallest; more is not linear. Memory that
+    /// no longer fits the caches is in it, and the logarithm of ordered maps.
+    #[arg(long, default_value_t = 6.0)]
+    most: f64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum How {
-    /// They refuse, and the connections that stand are reset.
-    Refuse,
-    /// They accept and stay silent, also for the connections that stand.
-    Blackhole,
-}
-
-/// Flow before the move, and after the last partition has gone on.
-const FLOW: Duration = Duration::from_secs(2);
+/// Brokers, and partitions of their topics.
+const SIZES: [(i32, i32); 3] = [(10, 2_000), (100, 20_000), (1_000, 200_000)];
+const PARTITIONS_A_TOPIC: i32 = 100;
+/// Short works are done so often that the clock's grain does not matter.
+const ITEMS_AT_LEAST: i32 = 2_000;
 
 fn main() -> ExitCode {
-    if let Some(reason) = missing() {
-        eprintln!("{reason}");
-        return ExitCode::FAILURE;
-    }
-    match play(Arguments::parse().how) {
-        Ok(proof) if proof.holds() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+    let Arguments { repeats, most } = Arguments::parse();
+    println!("{:#}\n", machine::describe());
+    println!("nanoseconds per item; in brackets the whole, in microseconds\n");
+    let sizes = SIZES.map(|(brokers, partitions)| format!("{brokers} brokers, {partitions} partitions"));
+    println!("| | item | {} |\n|---|---|---|---|---|", sizes.join(" | "));
+    let mut linear = true;
+    for Work { what, item, items, measure } in works() {
+        let costs = SIZES.map(|size| {
+            let whole = (0..repeats.max(1)).map(|_| measure(size)).min().unwrap_or_default();
+            (whole.as_nanos() as f64 / f64::from(items(size)), whole.as_secs_f64() * 1e6)
+        });
+        let cells = costs.map(|(each, whole)| format!("{each:.0} ({whole:.0})"));
+        println!("| {what} | {item} | {} |", cells.join(" | "));
+        if costs[2].0 > most * costs[0].0 {
+            linear = false;
+            eprintln!(
+                "{what}: an item costs {:.1} times as much at the largest size",
+                costs[2].0 / costs[0].0
+            );
         }
     }
+    if linear { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn play(how: How) -> io::Result<Proof> {
+/// Something that is measured.
+struct Work {
+    what: &'static str,
+    item: &'static str,
+    /// How many items there are at a size.
+    items: fn((i32, i32)) -> i32,
+    measure: fn((i32, i32)) -> Duration,
+}
+
+fn works() -> [Work; 4] {
+    [
+        Work {
+            what: "diff and score, all moved",
+            item: "broker",
+            items: |size| size.0,
+            measure: diff_and_score,
+        },
+        Work {
+            what: "an answer taken in and judged, half of them heard",
+            item: "broker that it lists",
+            items: |size| size.0,
+            measure: agree,
+        },
+        Work { what: "leaders learnt", item: "partition", items: |size| size.1, measure: learn },
+        Work { what: "leaders that did not change", item: "partition", items: |size| size.1, measure: again },
+    ]
+}
+
+fn address(node: i32, generation: u16) -> Address {
+    Address::new(format!("broker-{node}.kafka.example"), 9092 + generation)
+}
+
+fn view(brokers: i32, generation: u16) -> View<NodeId> {
+    let endpoints = (1..=brokers).map(|node| (NodeId(node), address(node, generation)));
+    View::new(Some(ClusterId::from("measured")), endpoints)
+}
+
+/// The time of one of so many repetitions that there are items enough.
+fn timed(items: i32, work: impl Fn()) -> Duration {
+    let times = (ITEMS_AT_LEAST / items.max(1)).max(1).unsigned_abs();
     let begun = Instant::now();
-    let step = |text: &str| println!("{:>5.1} s  {text}", begun.elapsed().as_secs_f64());
-    let kafka = Version::chosen();
-    step(&format!(
-        "Apache Kafka {kafka} starts, three brokers: about 15 s (the first time, Maven fetches it)"
-    ));
-    let cluster = Cluster::start(3, &[])?;
-    step(&format!(
-        "it runs; now the drift proxy, {RATE} records/s on {PARTITIONS} partitions, and steadfast"
-    ));
-    let opening = Opening { name: "drift", settings: "", stable_bootstrap: true };
-    let scene = Scene::begin(&cluster, opening)?;
-    step("every partition flows to steadfast, a member of the group \"drift\"");
-    std::thread::sleep(FLOW);
-    let old = match how {
-        How::Refuse => Old::Refuse,
-        How::Blackhole => Old::BlackHole,
-    };
-    let shift = scene.shift(Nodes::All, old)?;
-    step("EVERY ENDPOINT MOVES");
-    scene.await_flow(&shift)?;
-    step("every partition flows again");
-    std::thread::sleep(FLOW);
-    let (seen, events) = (scene.seen_from(shift.records), scene.events_from(shift.events));
-    step("the load ends; what it wrote is compared with what came out");
-    let (proof, _) = scene.finish()?;
-
-    tell_move(&shift, how);
-    println!("\nWhat steadfast told, in ms from the move");
-    story::told(&events, shift.moved.at).iter().for_each(|line| println!("{line}"));
-    if let Some(respawned) = events.iter().find(|event| event.name == "consumer.respawned") {
-        println!("\nThe respawn's phases in ms: {}", story::phases(&respawned.json));
+    for _ in 0..times {
+        work();
     }
-    let first = first_written_after(&seen, shift.closed, shift.moved.at);
-    let last = first.values().max().copied().unwrap_or_default();
-    println!(
-        "\nThe first record written after the move came out of steadfast, by partition, in ms from the move"
-    );
-    story::by_partition(&first).iter().for_each(|row| println!("{row}"));
-    println!("  all of them after {} ms", story::millis(last));
-    println!("\nCounted from outside");
-    story::proof(&proof).iter().for_each(|line| println!("  {line}"));
-    println!("\n{}", if proof.holds() { "It kept its place." } else { "IT DID NOT KEEP ITS PLACE." });
-    Ok(proof)
+    begun.elapsed() / times
 }
 
-fn tell_move(shift: &Shift, how: How) {
-    let end = match how {
-        How::Refuse => "old ports refuse, standing connections are reset",
-        How::Blackhole => "old ports and standing connections are black holes: open, and silent",
+fn diff_and_score((brokers, _): (i32, i32)) -> Duration {
+    let (before, after) = (view(brokers, 0), view(brokers, 1));
+    timed(brokers, || {
+        let drift = drift(black_box(&before), black_box(&after));
+        black_box(Threshold::default().is_exceeded_by(drift.score));
+    })
+}
+
+/// What one further answer costs when half of the brokers have answered already.
+fn agree((brokers, _): (i32, i32)) -> Duration {
+    let (in_use, named) = (view(brokers, 0), view(brokers, 1));
+    let answer = |node| Observation { witness: address(node, 1), view: named.clone(), at: Tick::ZERO };
+    let mut heard = Agreement::new(agreement::Rules::default(), None);
+    let half = brokers / 2;
+    for node in 1..=half {
+        heard.answered(answer(node), Tick::ZERO);
+    }
+    let next = answer(half + 1);
+    let begun = Instant::now();
+    heard.answered(black_box(next), Tick::ZERO);
+    let verdict: Verdict<NodeId> = heard.judge(Some(&in_use), Tick::ZERO);
+    black_box(&verdict);
+    begun.elapsed()
+}
+
+fn topics((brokers, partitions): (i32, i32)) -> Topics {
+    let leader = |partition| Leader { node: Some(NodeId(partition % brokers + 1)), epoch: LeaderEpoch(7) };
+    let topic = |number: i32| {
+        let partitions: BTreeMap<i32, Leader> =
+            (0..PARTITIONS_A_TOPIC).map(|partition| (partition, leader(partition + number))).collect();
+        let topic = Topic { id: TopicId(number.unsigned_abs().into()), error: None, partitions };
+        (Arc::from(format!("topic-{number}")), topic)
     };
-    println!("\nWho moved ({end})");
-    story::moves(shift).iter().for_each(|line| println!("  {line}"));
+    (1..=partitions / PARTITIONS_A_TOPIC).map(topic).collect()
+}
+
+fn learn(size: (i32, i32)) -> Duration {
+    let (topics, witness) = (topics(size), address(1, 0));
+    let mut known = cluster::Cluster::new(cluster::Rules::default());
+    let begun = Instant::now();
+    black_box(known.observe(&witness, black_box(&topics), Tick::ZERO));
+    begun.elapsed()
+}
+
+fn again(size: (i32, i32)) -> Duration {
+    let (topics, witness) = (topics(size), address(1, 0));
+    let mut known = cluster::Cluster::new(cluster::Rules::default());
+    known.observe(&witness, &topics, Tick::ZERO);
+    let begun = Instant::now();
+    black_box(known.observe(&witness, black_box(&topics), Tick::ZERO));
+    begun.elapsed()
 }

@@ -25,6 +25,8 @@ pub enum Client {
     Librdkafka848,
     /// rskafka, one `StreamConsumer` for each partition. It knows no groups.
     Rskafka,
+    /// krafka, on a runtime of its own, in a group of the classic protocol.
+    Krafka,
 }
 
 /// A client that consumes a topic as the only member of a group.
@@ -52,8 +54,11 @@ const LOCK: &str = include_str!("../../../../Cargo.lock");
 impl Client {
     /// Those that this program was built with, in their order.
     pub fn available() -> Vec<Client> {
-        let librdkafka = [Client::LibrdkafkaClassic, Client::Librdkafka848];
-        let built = |client: &&Client| cfg!(feature = "librdkafka") || !librdkafka.contains(client);
+        let built = |client: &&Client| match client {
+            Client::LibrdkafkaClassic | Client::Librdkafka848 => cfg!(feature = "librdkafka"),
+            Client::Krafka => cfg!(feature = "krafka"),
+            _ => true,
+        };
         Client::value_variants().iter().filter(built).copied().collect()
     }
 
@@ -66,6 +71,7 @@ impl Client {
             Client::LibrdkafkaClassic => "librdkafka-classic",
             Client::Librdkafka848 => "librdkafka-848",
             Client::Rskafka => "rskafka",
+            Client::Krafka => "krafka",
         }
     }
 
@@ -78,6 +84,7 @@ impl Client {
             Client::LibrdkafkaClassic => "librdkafka, classic group",
             Client::Librdkafka848 => "librdkafka, KIP-848",
             Client::Rskafka => "rskafka, no group",
+            Client::Krafka => "krafka, classic group",
         }
     }
 
@@ -92,6 +99,7 @@ impl Client {
             }
             Client::Librdkafka848 => "as librdkafka-classic, group.protocol=consumer",
             Client::Rskafka => "from the earliest offset; a stream that ends is begun anew at its offset",
+            Client::Krafka => "auto.offset.reset=earliest; poll is called again after an error",
         }
     }
 
@@ -102,6 +110,7 @@ impl Client {
             Client::JavaClassic | Client::Java848 => format!("kafka-clients {}", Version::chosen()),
             Client::LibrdkafkaClassic | Client::Librdkafka848 => librdkafka_version(),
             Client::Rskafka => locked("rskafka").to_owned(),
+            Client::Krafka => locked("krafka").to_owned(),
         }
     }
 
@@ -117,7 +126,13 @@ impl Client {
             Client::LibrdkafkaClassic => librdkafka(place, &[]),
             Client::Librdkafka848 => librdkafka(place, &[NEXT_GENERATION]),
             Client::Rskafka => Ok(Box::new(rskafka::Streams::start(place)?)),
+            Client::Krafka => krafka(place),
         }
+    }
+
+    /// Whether its rejoins are seen from outside: those of a classic group are.
+    pub fn is_in_a_classic_group(self) -> bool {
+        matches!(self, Client::Steadfast | Client::JavaClassic | Client::LibrdkafkaClassic | Client::Krafka)
     }
 }
 
@@ -129,7 +144,19 @@ fn librdkafka(place: Place<'_>, settings: &[(&str, &str)]) -> io::Result<Box<dyn
 #[cfg(not(feature = "librdkafka"))]
 fn librdkafka(_: Place<'_>, _: &[(&str, &str)]) -> io::Result<Box<dyn Consumer>> {
     let missing = "this was built without librdkafka: cargo build --package steadfast-bench --features librdkafka \
-                   (just bench peers does)";
+                   (just bench recovery does)";
+    Err(io::Error::new(io::ErrorKind::Unsupported, missing))
+}
+
+#[cfg(feature = "krafka")]
+fn krafka(place: Place<'_>) -> io::Result<Box<dyn Consumer>> {
+    Ok(Box::new(super::krafka::Member::start(place)?))
+}
+
+#[cfg(not(feature = "krafka"))]
+fn krafka(_: Place<'_>) -> io::Result<Box<dyn Consumer>> {
+    let missing = "this was built without krafka: cargo build --package steadfast-bench --features krafka (just bench \
+                   recovery does)";
     Err(io::Error::new(io::ErrorKind::Unsupported, missing))
 }
 

@@ -72,8 +72,8 @@ impl Case {
         let figures = |what, target| Figures { what, times: Vec::new(), target };
         let first = "move to the first record of every partition";
         match self {
-            Case::Refuse => vec![figures(first, Some(Target { median: ms(300), all: ms(600) }))],
-            Case::BlackHole => vec![figures(first, Some(Target { median: ms(2000), all: ms(4000) }))],
+            Case::Refuse => vec![figures(first, Some(Target { median: ms(100), all: ms(250) }))],
+            Case::BlackHole => vec![figures(first, Some(Target { median: ms(1000), all: ms(1500) }))],
             Case::Grace => vec![
                 figures(
                     "longest gap between records of a partition, from the move to 5 s after the old ports died",

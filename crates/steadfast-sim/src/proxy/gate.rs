@@ -3,8 +3,9 @@
 use tokio::sync::watch;
 
 /// ```text
-/// Open ──► Silent ──► Shut
-///   └────────────────►┘
+/// Open ──► Silent ──► Full ──► Shut
+///   │         └────────────────►│
+///   └──────────────────────────►┘
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gate {
@@ -12,6 +13,8 @@ pub(super) enum Gate {
     Open,
     /// Connections are accepted and stay; what they send is read and dropped; nothing is answered.
     Silent,
+    /// As silent, and nobody is accepted any more: the port's queue is full, so the system drops every SYN.
+    Full,
     /// The port refuses; the connections are reset.
     Shut,
 }

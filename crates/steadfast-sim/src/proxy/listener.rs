@@ -7,49 +7,63 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::gate::{Gate, either, reached};
-use super::registry::{Door, Registry, Ticket};
+use super::queue::{Full, fill};
+use super::registry::{Admitted, Registry, Ticket};
 use super::relay::relay;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// After a failed accept: the process may be out of file descriptors, which only time mends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Someone who is told whether the port's queue could be filled.
+pub(super) type Filled = oneshot::Sender<io::Result<()>>;
+
+/// One port, as its listener has it.
+pub(super) struct Port {
+    pub(super) listener: TcpListener,
+    pub(super) address: SocketAddr,
+    pub(super) gate: watch::Receiver<Gate>,
+    /// Orders to accept no more and to fill the queue.
+    pub(super) fills: mpsc::Receiver<Filled>,
+}
+
 /// Accepts until the gate is shut; ends when every connection is closed.
-pub(super) async fn listen(
-    registry: Arc<Registry>,
-    listener: TcpListener,
-    door: Door,
-    mut gate: watch::Receiver<Gate>,
-) {
+pub(super) async fn listen(registry: Arc<Registry>, mut port: Port) {
     let mut connections = JoinSet::new();
+    let mut full: Option<Full> = None;
     loop {
         tokio::select! {
             biased;
-            () = reached(&mut gate, Gate::Shut) => break,
+            () = reached(&mut port.gate, Gate::Shut) => break,
+            Some(filled) = port.fills.recv(), if full.is_none() => {
+                let outcome = fill(&port.listener).await.map(|queue| full = Some(queue));
+                // Who asked may have given up.
+                let _ = filled.send(outcome);
+            }
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
+            accepted = port.listener.accept(), if full.is_none() => match accepted {
                 Ok((client, peer)) => {
-                    let gates = [gate.clone(), registry.standing(door)];
-                    connections.spawn(serve(registry.clone(), client, peer, door, gates));
+                    let Some(admitted) = registry.admit(port.address, peer) else { continue };
+                    connections.spawn(serve(registry.clone(), client, admitted, port.gate.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!(%door, %error, "accepting failed");
+                    tracing::warn!(address = %port.address, %error, "accepting failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
-    refuse(&registry, listener);
+    drop(full);
+    refuse(&registry, port.listener, port.address);
     while connections.join_next().await.is_some() {}
 }
 
 /// Closes the port but keeps it bound: so it refuses, and nobody else on this machine is given it.
-fn refuse(registry: &Registry, listener: TcpListener) {
-    let Ok(address) = listener.local_addr() else { return };
+fn refuse(registry: &Registry, listener: TcpListener, address: SocketAddr) {
     drop(listener);
     match keep(address) {
         Ok(socket) => registry.reserve(address, socket),
@@ -67,20 +81,20 @@ fn keep(address: SocketAddr) -> io::Result<TcpSocket> {
 async fn serve(
     registry: Arc<Registry>,
     mut client: TcpStream,
-    peer: SocketAddr,
-    door: Door,
-    mut gates: [watch::Receiver<Gate>; 2],
+    admitted: Admitted,
+    gate: watch::Receiver<Gate>,
 ) {
-    let ticket = registry.admit(door, peer);
+    let Admitted { ticket, door, standing } = admitted;
+    let mut gates = [gate, standing];
     let ended = tokio::select! {
         biased;
         () = either(&mut gates, Gate::Silent) => None,
-        ended = forward(&registry, &mut client, door, ticket.clone()) => Some(ended),
+        ended = forward(&registry, &mut client, ticket.clone()) => Some(ended),
     };
     match ended {
         Some(Ok(())) => {}
         Some(Err(error)) => {
-            tracing::debug!(%door, %peer, %error, "a proxied connection broke");
+            tracing::debug!(%door, %error, "a proxied connection broke");
             reset(client);
         }
         None => {
@@ -93,16 +107,16 @@ async fn serve(
     }
 }
 
-async fn forward(registry: &Registry, client: &mut TcpStream, door: Door, ticket: Ticket) -> io::Result<()> {
+async fn forward(registry: &Registry, client: &mut TcpStream, ticket: Ticket) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let mut broker = reach(registry, door).await?;
+    let mut broker = reach(registry, &ticket).await?;
     relay(client, &mut broker, ticket).await
 }
 
-/// Connects to the first of the door's addresses that answers.
-async fn reach(registry: &Registry, door: Door) -> io::Result<TcpStream> {
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("{door} leads nowhere"));
-    for (host, port) in registry.upstream(door) {
+/// Connects to the first of the addresses that answers to which this connection may be led.
+async fn reach(registry: &Registry, ticket: &Ticket) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "this address leads nowhere");
+    for (host, port) in registry.upstream(ticket) {
         match connect(&host, port).await {
             Ok(broker) => return Ok(broker),
             Err(error) => failed = error,

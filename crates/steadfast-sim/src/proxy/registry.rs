@@ -1,43 +1,21 @@
 //! What all connections of one proxy share: which broker stands where, who is connected, what was asked.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::door::{Door, Keeper, Leads, Opened};
 use super::gate::Gate;
-use super::listener::listen;
+use super::listener::{Port, listen};
 use super::ports::Ports;
 use super::relay::Exchange;
 use super::rewrite::Advertise;
-
-/// Where a client came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Door {
-    /// The stable bootstrap address.
-    Bootstrap,
-    /// The address that stood for a broker from an endpoint generation on.
-    Broker {
-        /// The broker's node id.
-        node: i32,
-        /// The endpoint generation in which this address came up.
-        generation: u64,
-    },
-}
-
-impl fmt::Display for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Door::Bootstrap => f.write_str("bootstrap"),
-            Door::Broker { node, generation } => write!(f, "broker {node} of generation {generation}"),
-        }
-    }
-}
 
 /// A connection that stands, or that a black hole holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,18 +28,14 @@ pub struct Connection {
     pub client_id: Option<String>,
     /// How many requests it has made, by api key.
     pub requests: BTreeMap<i16, u64>,
+    /// When the first answer went out to it, by api key.
+    pub first_answers: BTreeMap<i16, Instant>,
 }
 
 /// Where one broker is reached through the proxy, and where it really is.
 pub(super) struct Place {
     pub(super) upstream: (String, u16),
     pub(super) address: SocketAddr,
-}
-
-/// An address that was opened, and has not been given up since.
-pub(super) struct Opened {
-    pub(super) door: Door,
-    pub(super) gate: watch::Sender<Gate>,
 }
 
 /// How many connections may wait to be accepted at an address that opens again.
@@ -75,8 +49,6 @@ pub(super) struct State {
     pub(super) fenced: bool,
     pub(super) tasks: JoinSet<()>,
     ports: Ports,
-    /// What becomes of the connections that stand on the bootstrap address.
-    standing: watch::Sender<Gate>,
     connections: BTreeMap<u64, Connection>,
     admitted: u64,
     requests: BTreeMap<Door, BTreeMap<i16, u64>>,
@@ -94,7 +66,6 @@ impl State {
             fenced: false,
             tasks: JoinSet::new(),
             ports,
-            standing: watch::Sender::new(Gate::Open),
             connections: BTreeMap::new(),
             admitted: 0,
             requests: BTreeMap::new(),
@@ -103,9 +74,29 @@ impl State {
         }
     }
 
-    /// The gates of these addresses.
-    pub(super) fn gates(&self, of: impl IntoIterator<Item = SocketAddr>) -> Vec<watch::Sender<Gate>> {
-        of.into_iter().filter_map(|address| Some(self.doors.get(&address)?.gate.clone())).collect()
+    /// Who keeps these addresses.
+    pub(super) fn keepers(&self, of: &[SocketAddr]) -> Vec<Keeper> {
+        of.iter().filter_map(|address| Some(self.doors.get(address)?.keeper.clone())).collect()
+    }
+
+    /// Where every broker is reached now.
+    pub(super) fn endpoints(&self) -> BTreeMap<i32, SocketAddr> {
+        self.places.iter().map(|(node, place)| (*node, place.address)).collect()
+    }
+
+    /// These addresses are old ones, in whose time everybody was where `before` says, and lead where `leads` says.
+    pub(super) fn age(
+        &mut self,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        before: BTreeMap<i32, SocketAddr>,
+        leads: &Leads,
+    ) {
+        let before = Arc::new(before);
+        for address in addresses {
+            let Some(opened) = self.doors.get_mut(&address) else { continue };
+            opened.before = Some(before.clone());
+            opened.leads = leads.clone();
+        }
     }
 
     /// The addresses that no answer names any more.
@@ -154,17 +145,24 @@ impl Registry {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the proxy is gone"));
         }
         let (listener, address) = state.bind()?;
-        self.attend(state, listener, address, door, Gate::Open);
+        let keeper = self.attend(state, listener, address, Gate::Open);
+        state.doors.insert(address, Opened::new(door, keeper));
         Ok(address)
     }
 
     /// Has the old addresses that refuse listen again, behind this gate.
-    pub(super) fn reopen(self: &Arc<Self>, gate: Gate) -> io::Result<()> {
+    pub(super) fn reopen(self: &Arc<Self>, gate: Gate, leads: &Leads) -> io::Result<()> {
         let mut state = self.state();
         for (address, socket) in std::mem::take(&mut state.reserved) {
-            let Some(door) = state.doors.get(&address).map(|opened| opened.door) else { continue };
+            if !state.doors.contains_key(&address) {
+                continue;
+            }
             let listener = socket.listen(BACKLOG)?;
-            self.attend(&mut state, listener, address, door, gate);
+            let keeper = self.attend(&mut state, listener, address, gate);
+            if let Some(opened) = state.doors.get_mut(&address) {
+                opened.keeper = keeper;
+                opened.leads = leads.clone();
+            }
         }
         Ok(())
     }
@@ -174,29 +172,28 @@ impl Registry {
         state: &mut State,
         listener: TcpListener,
         address: SocketAddr,
-        door: Door,
         gate: Gate,
-    ) {
+    ) -> Keeper {
         let (gate, watched) = watch::channel(gate);
-        state.tasks.spawn(listen(self.clone(), listener, door, watched));
-        state.doors.insert(address, Opened { door, gate });
+        let (fills, ordered) = mpsc::channel(1);
+        let port = Port { listener, address, gate: watched, fills: ordered };
+        state.tasks.spawn(listen(self.clone(), port));
+        Keeper { gate, fills }
     }
 
-    /// Where the traffic of `door` may go, the best address first.
-    pub(super) fn upstream(&self, door: Door) -> Vec<(String, u16)> {
+    /// Where a connection may be led, the best address first.
+    pub(super) fn upstream(&self, ticket: &Ticket) -> Vec<(String, u16)> {
         let state = self.state();
-        match door {
-            Door::Broker { node, .. } => {
+        let Some(opened) = state.doors.get(&ticket.0.address) else { return Vec::new() };
+        let named = |at: &SocketAddr| (at.ip().to_string(), at.port());
+        match (&opened.leads, opened.door) {
+            (Leads::Elsewhere(cluster), _) => cluster.iter().map(named).collect(),
+            (Leads::Here | Leads::Stale, Door::Broker { node, .. }) => {
                 state.places.get(&node).map(|at| at.upstream.clone()).into_iter().collect()
             }
-            Door::Bootstrap => {
+            (Leads::Here | Leads::Stale, Door::Bootstrap) => {
                 let brokers = state.places.values().map(|place| place.upstream.clone());
-                let mut all: Vec<_> = self
-                    .seeds
-                    .iter()
-                    .map(|seed| (seed.ip().to_string(), seed.port()))
-                    .chain(brokers)
-                    .collect();
+                let mut all: Vec<_> = self.seeds.iter().map(named).chain(brokers).collect();
                 let first = usize::try_from(state.admitted).unwrap_or_default() % all.len().max(1);
                 all.rotate_left(first);
                 all
@@ -204,28 +201,29 @@ impl Registry {
         }
     }
 
-    /// Notes a new connection; it is forgotten with the last clone of the ticket.
-    pub(super) fn admit(self: &Arc<Self>, door: Door, peer: SocketAddr) -> Ticket {
+    /// Notes a new connection; it is forgotten with the last clone of the ticket. None: the address was given up.
+    pub(super) fn admit(self: &Arc<Self>, address: SocketAddr, peer: SocketAddr) -> Option<Admitted> {
         let mut state = self.state();
+        let opened = state.doors.get(&address)?;
+        let (door, standing) = (opened.door, opened.standing());
         state.admitted += 1;
         let id = state.admitted;
-        let connection = Connection { door, peer, client_id: None, requests: BTreeMap::new() };
+        let (requests, first_answers) = (BTreeMap::new(), BTreeMap::new());
+        let connection = Connection { door, peer, client_id: None, requests, first_answers };
         state.connections.insert(id, connection);
         drop(state);
-        Ticket(Arc::new(Admission { id, registry: self.clone() }))
+        let ticket = Ticket(Arc::new(Admission { id, address, registry: self.clone() }));
+        Some(Admitted { ticket, door, standing })
     }
 
-    /// What becomes of a connection that comes in by `door` now, apart from what becomes of the door.
-    pub(super) fn standing(&self, door: Door) -> watch::Receiver<Gate> {
-        match door {
-            Door::Bootstrap => self.state().standing.subscribe(),
-            Door::Broker { .. } => watch::Sender::new(Gate::Open).subscribe(),
+    /// Has the connections that stand on these addresses end so, and none that comes later. Says how many.
+    pub(super) fn end_standing(&self, addresses: &[SocketAddr], how: Gate) -> usize {
+        let mut state = self.state();
+        let mut ended = 0;
+        for address in addresses {
+            ended += state.doors.get_mut(address).map_or(0, |opened| opened.end_standing(how));
         }
-    }
-
-    /// Ends the connections that stand on the bootstrap address, and none that comes later.
-    pub(super) fn end_standing(&self, how: Gate) {
-        std::mem::replace(&mut self.state().standing, watch::Sender::new(Gate::Open)).send_replace(how);
+        ended
     }
 
     pub(super) fn connections(&self) -> Vec<Connection> {
@@ -250,10 +248,31 @@ impl Registry {
         drop(tasks); // outside the lock: a task that ends takes it to strike its connection off
     }
 
+    /// Gives every broker of a cluster that is known already its address.
+    pub(super) fn know(self: &Arc<Self>, brokers: BTreeMap<i32, (String, u16)>) -> io::Result<()> {
+        brokers.into_iter().try_for_each(|(node, (host, port))| self.place(node, &host, port).map(drop))
+    }
+
     /// Learns brokers from the answer to a request that the proxy made itself.
     pub(super) fn learner(self: &Arc<Self>) -> impl FnMut(i32, &str, u16) -> io::Result<SocketAddr> {
         let registry = self.clone();
         move |node, host, port| registry.place(node, host, port)
+    }
+
+    /// Where answers that come by `address` say that `node` is. None: where its cluster says.
+    fn named_at(
+        self: &Arc<Self>,
+        address: SocketAddr,
+        node: i32,
+        host: &str,
+        port: u16,
+    ) -> io::Result<Option<SocketAddr>> {
+        let elsewhere = |opened: &Opened| matches!(opened.leads, Leads::Elsewhere(_));
+        if self.state().doors.get(&address).is_some_and(elsewhere) {
+            return Ok(None); // another cluster's brokers are none of ours
+        }
+        let now = self.place(node, host, port)?;
+        Ok(self.state().doors.get(&address).map_or(Some(now), |opened| opened.names(node, now)))
     }
 
     /// The address of `node` through the proxy; a node that was not known is given one.
@@ -271,8 +290,17 @@ impl Registry {
     }
 }
 
+/// A connection that was let in.
+pub(super) struct Admitted {
+    pub(super) ticket: Ticket,
+    pub(super) door: Door,
+    /// What becomes of it, apart from what becomes of the address.
+    pub(super) standing: watch::Receiver<Gate>,
+}
+
 struct Admission {
     id: u64,
+    address: SocketAddr,
     registry: Arc<Registry>,
 }
 
@@ -287,8 +315,8 @@ impl Drop for Admission {
 pub(super) struct Ticket(Arc<Admission>);
 
 impl Advertise for Ticket {
-    fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<SocketAddr> {
-        self.0.registry.place(node, host, port)
+    fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<Option<SocketAddr>> {
+        self.0.registry.named_at(self.0.address, node, host, port)
     }
 }
 
@@ -302,5 +330,11 @@ impl Exchange for Ticket {
         }
         let door = connection.door;
         *state.requests.entry(door).or_default().entry(api).or_default() += 1;
+    }
+
+    fn answered(&mut self, api: i16) {
+        let mut state = self.0.registry.state();
+        let Some(connection) = state.connections.get_mut(&self.0.id) else { return };
+        connection.first_answers.entry(api).or_insert_with(Instant::now);
     }
 }

@@ -19,6 +19,8 @@ const IN_FLIGHT_LIMIT: usize = 10_000;
 pub(super) trait Exchange: Advertise {
     /// A request of `api` has been seen.
     fn requested(&mut self, api: i16, client_id: Option<&str>);
+    /// An answer to a request of `api` was passed on.
+    fn answered(&mut self, api: i16);
 }
 
 #[derive(Clone, Copy)]
@@ -98,6 +100,7 @@ async fn answers(
             None => to.write_all(&frame).await?,
         }
         to.flush().await?;
+        exchange.answered(pending.api);
     }
     Ok(())
 }
@@ -133,8 +136,8 @@ mod tests {
     }
 
     impl Advertise for Script {
-        fn advertise(&mut self, node: i32, _: &str, _: u16) -> io::Result<SocketAddr> {
-            Ok(SocketAddr::from(([127, 0, 0, 1], 40_000 + u16::try_from(node).unwrap())))
+        fn advertise(&mut self, node: i32, _: &str, _: u16) -> io::Result<Option<SocketAddr>> {
+            Ok(Some(SocketAddr::from(([127, 0, 0, 1], 40_000 + u16::try_from(node).unwrap()))))
         }
     }
 
@@ -142,6 +145,8 @@ mod tests {
         fn requested(&mut self, api: i16, client_id: Option<&str>) {
             self.seen.lock().unwrap().push((api, client_id.unwrap_or_default().to_owned()));
         }
+
+        fn answered(&mut self, _: i16) {}
     }
 
     /// A client's and a broker's end of a relay, and what the relay saw. Its task ends with the test's runtime.

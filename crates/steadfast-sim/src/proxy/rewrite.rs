@@ -24,14 +24,15 @@ const NEWEST: [(ApiKey, i16); 6] = [
 const UNSUPPORTED_VERSION: i16 = 35;
 const CONTROLLER_ENDPOINTS: u8 = 2;
 
-/// Says where `node`, which the cluster advertises at the given host and port, is reached through the proxy.
+/// Says where `node`, which the cluster advertises at the given host and port, is reached through the proxy. None:
+/// where the cluster says.
 pub(super) trait Advertise {
-    fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<SocketAddr>;
+    fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<Option<SocketAddr>>;
 }
 
 impl<F: FnMut(i32, &str, u16) -> io::Result<SocketAddr>> Advertise for F {
-    fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<SocketAddr> {
-        self(node, host, port)
+    fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<Option<SocketAddr>> {
+        self(node, host, port).map(Some)
     }
 }
 
@@ -224,7 +225,7 @@ fn endpoint(walk: &mut Walk<'_>, to: &mut dyn Advertise) -> io::Result<()> {
     if node < 0 || host.is_empty() || port == 0 {
         return Ok(());
     }
-    let address = to.advertise(node, host, port)?;
+    let Some(address) = to.advertise(node, host, port)? else { return Ok(()) };
     let mut with = Vec::new();
     walk.put_string(&mut with, &address.ip().to_string());
     with.extend(i32::from(address.port()).to_be_bytes());

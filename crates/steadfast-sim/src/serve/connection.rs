@@ -176,6 +176,9 @@ impl<'a> Talk<'a> {
     }
 
     fn take(&mut self, frame: Bytes, link: &Link) {
+        /// The length in front of every frame.
+        const PREFIX: usize = 4;
+        let bytes = PREFIX + frame.len();
         let Read { head, client_id, request } = match request::read(frame) {
             Ok(read) => read,
             Err(error) => {
@@ -184,6 +187,7 @@ impl<'a> Talk<'a> {
                 return;
             }
         };
+        self.machine.served().came(head.key, bytes);
         let Some(request) = request else { return self.answer(head, request::unsupported(), link) };
         if *self.asker.client_id != client_id {
             self.asker.client_id = client_id.into();
@@ -230,6 +234,7 @@ impl<'a> Talk<'a> {
                 return;
             }
         }
+        self.machine.served().went(head.key, frame.len());
         self.outbox.push_back((Instant::now() + self.machine.delay(link), frame));
     }
 

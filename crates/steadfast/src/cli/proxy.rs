@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use steadfast_core::endpoints::view::Address;
 use steadfast_kafka::transport::{Resolver, SystemResolver};
 use steadfast_sim::proxy::{DriftProxy, Ports};
@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Exit, Mode, Output, duration};
+use super::{Exit, Output, duration};
 use order::Order;
 use session::Session;
 
@@ -44,6 +44,17 @@ pub struct ProxyArgs {
     /// How what happens is printed: text, or one JSON object a line.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// What becomes of old addresses, unless an order says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// They refuse, and standing connections are reset.
+    Refused,
+    /// They accept and stay silent, standing connections too.
+    Blackhole,
+    /// They answer no SYN, standing connections are silent. On Linux only.
+    Drop,
 }
 
 /// How long the resolver may take.

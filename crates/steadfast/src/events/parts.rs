@@ -63,24 +63,6 @@ impl fmt::Display for Server {
     }
 }
 
-/// A connection in whose place another one came, to the same address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Replaced {
-    /// The endpoint.
-    #[serde(flatten)]
-    pub server: Server,
-    /// The broker's id.
-    pub node: NodeId,
-    /// Which answer it owed, and for how long.
-    pub reason: String,
-}
-
-impl fmt::Display for Replaced {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the connection to {} is replaced: {}", self.server, self.reason)
-    }
-}
-
 /// A topic that was deleted and created again under its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Recreated {
@@ -96,6 +78,24 @@ pub struct Recreated {
 impl From<&cluster::Recreated> for Recreated {
     fn from(cluster::Recreated { topic, from, to }: &cluster::Recreated) -> Recreated {
         Recreated { topic: Arc::clone(topic), before: from.to_string(), after: to.to_string() }
+    }
+}
+
+/// A connection in whose place another one came, to the same address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// The endpoint.
+    #[serde(flatten)]
+    pub server: Server,
+    /// The broker's id.
+    pub node: NodeId,
+    /// Which answer it owed, and for how long.
+    pub reason: String,
+}
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the connection to {} is replaced: {}", self.server, self.reason)
     }
 }
 

@@ -9,23 +9,23 @@ use steadfast_tests::service::Service;
 use crate::rehearsal::{LIMIT, Opening, PARTITIONS, Rehearsal};
 
 /// A rehearsal whose service has several lives.
-pub(super) struct Lives {
-    pub(super) rehearsal: Rehearsal,
+pub(crate) struct Lives {
+    pub(crate) rehearsal: Rehearsal,
     ended: Vec<Service>,
 }
 
 impl Lives {
-    pub(super) fn begin(opening: Opening<'_>, cluster: &Cluster) -> Lives {
+    pub(crate) fn begin(opening: Opening<'_>, cluster: &Cluster) -> Lives {
         Lives { rehearsal: opening.begin(cluster), ended: Vec::new() }
     }
 
     /// Waits for the end of the current life; its exit code.
-    pub(super) fn await_end(&mut self) -> Option<i32> {
+    pub(crate) fn await_end(&mut self) -> Option<i32> {
         self.rehearsal.service.wait(LIMIT).unwrap().code()
     }
 
     /// The next life of the service: by steadfast's own binary, or by another one.
-    pub(super) fn next(&mut self, binary: Option<&str>) {
+    pub(crate) fn next(&mut self, binary: Option<&str>) {
         let workplace = &self.rehearsal.workplace;
         let next = match binary {
             Some(binary) => Service::start(Path::new(binary), workplace, &[]).unwrap(),
@@ -37,7 +37,7 @@ impl Lives {
     }
 
     /// Ends the load, waits until all of it came out of some life, ends the last life in order, and judges.
-    pub(super) fn finish(self) -> (Verdict, Service) {
+    pub(crate) fn finish(self) -> (Verdict, Service) {
         self.rehearsal.finish_after(&self.ended)
     }
 }

@@ -1,7 +1,7 @@
 //! Brokers die, the service dies, its actors panic: nothing is lost, and what came twice is what was reported.
 
 mod brokers;
-mod lives;
+pub(crate) mod lives;
 mod panics;
 mod recoveries;
 mod service;

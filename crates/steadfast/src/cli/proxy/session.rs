@@ -4,10 +4,10 @@ use std::io;
 
 use steadfast_sim::proxy::{DriftProxy, Old};
 
-use super::ProxyArgs;
 use super::order::{HELP, Order};
 use super::told::Told;
-use crate::cli::{Mode, Output};
+use super::{Mode, ProxyArgs};
+use crate::cli::Output;
 use crate::env::real;
 
 /// A proxy, and how it is told to go about its work.
@@ -23,6 +23,7 @@ impl Session {
         let usual = match args.mode {
             Mode::Refused => Old::Refuse,
             Mode::Blackhole => Old::BlackHole,
+            Mode::Drop => Old::Drop,
         };
         Session { proxy, usual, output: args.output }
     }
@@ -51,6 +52,8 @@ impl Session {
                 let moved = self.proxy.move_endpoints(nodes, old).await?;
                 Ok(Told::Moved { moved, old })
             }
+            Order::Swap(one, other) => self.proxy.swap(one, other).map(Told::Swapped),
+            Order::Silence(nodes) => self.proxy.silence(&nodes).map(Told::Silenced),
             Order::Old(old) => {
                 self.proxy.turn_old(old).await?;
                 self.usual = old;

@@ -24,6 +24,8 @@ pub(super) enum Told {
         moved: Moved,
         old: Old,
     },
+    Swapped(Moved),
+    Silenced(usize),
     Turned {
         old: Old,
         endpoints: OldEndpoints,
@@ -54,13 +56,12 @@ impl Told {
                 "{time}  give this to your client: bootstrap.servers={bootstrap}{}",
                 brokers(endpoints, upstream)
             ),
-            Told::Moved { moved, old } => {
-                let mut text = format!("{time}  moved; {}", becomes(*old));
-                for (node, to) in &moved.to {
-                    let from = moved.from.get(node).map(ToString::to_string).unwrap_or_default();
-                    line(&mut text, &format!("broker {node}"), &format!("{from} -> {to}"));
-                }
-                text
+            Told::Moved { moved, old } => format!("{time}  moved; {}{}", becomes(*old), journeys(moved)),
+            Told::Swapped(moved) => {
+                format!("{time}  swapped; connections that stood there are reset{}", journeys(moved))
+            }
+            Told::Silenced(connections) => {
+                format!("{time}  {connections} connections are open and silent; new ones work")
             }
             Told::Turned { old, endpoints } => format!("{time}  {}{}", becomes(*old), old_ones(endpoints)),
             Told::Healed { endpoints } => {
@@ -90,6 +91,10 @@ impl Told {
             Told::Moved { moved, old } => json!({
                 "told": "moved", "generation": moved.generation, "from": moved.from, "to": moved.to, "old": name(*old),
             }),
+            Told::Swapped(moved) => json!({
+                "told": "swapped", "generation": moved.generation, "from": moved.from, "to": moved.to,
+            }),
+            Told::Silenced(connections) => json!({"told": "silenced", "connections": connections}),
             Told::Turned { old, endpoints } => {
                 json!({"told": "turned", "old": name(*old), "old_endpoints": old_places(endpoints)})
             }
@@ -113,8 +118,13 @@ fn becomes(old: Old) -> String {
     match old {
         Old::Refuse => "old addresses refuse, standing connections are reset".to_owned(),
         Old::BlackHole => "old addresses and standing connections are open and silent".to_owned(),
+        Old::Drop => "old addresses answer no SYN, standing connections are open and silent".to_owned(),
         Old::Grace(time) => {
             format!("old addresses go on for {}, then they refuse", humantime::format_duration(time))
+        }
+        Old::Stale(time) => {
+            let time = humantime::format_duration(time);
+            format!("old addresses go on for {time} and name each other, then they refuse")
         }
     }
 }
@@ -123,16 +133,31 @@ fn name(old: Old) -> &'static str {
     match old {
         Old::Refuse => "refused",
         Old::BlackHole => "blackhole",
+        Old::Drop => "drop",
         Old::Grace(_) => "grace",
+        Old::Stale(_) => "stale",
     }
 }
 
 fn does(now: Now) -> &'static str {
     match now {
         Now::Leads => "leads to the cluster",
+        Now::Stale => "leads to the cluster, names the old addresses",
+        Now::Elsewhere => "leads to another cluster",
         Now::Silent => "silent",
+        Now::Drops => "answers no SYN",
         Now::Refuses => "refuses",
     }
+}
+
+/// Who went where.
+fn journeys(moved: &Moved) -> String {
+    let mut text = String::new();
+    for (node, to) in &moved.to {
+        let from = moved.from.get(node).map(ToString::to_string).unwrap_or_default();
+        line(&mut text, &format!("broker {node}"), &format!("{from} -> {to}"));
+    }
+    text
 }
 
 fn line(text: &mut String, what: &str, rest: &str) {
@@ -182,7 +207,10 @@ fn old_places(old: &OldEndpoints) -> Value {
     let one = |(at, (door, now)): (&SocketAddr, &(Door, Now))| {
         let now = match now {
             Now::Leads => "leads",
+            Now::Stale => "stale",
+            Now::Elsewhere => "elsewhere",
             Now::Silent => "silent",
+            Now::Drops => "drops",
             Now::Refuses => "refuses",
         };
         json!({"address": at, "door": door.to_string(), "now": now})
@@ -231,6 +259,7 @@ mod tests {
             peer: at(1),
             client_id: client.map(str::to_owned),
             requests: BTreeMap::new(),
+            first_answers: BTreeMap::new(),
         };
         let shown = Told::Shown {
             bootstrap: at(9000),

@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "the tests are clients: they dial the proxy themselves")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails its test")]
 
+mod ends;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -258,6 +260,21 @@ async fn requests_are_counted_by_door() {
     let first = connections.iter().find(|open| open.peer == client.local_addr().unwrap()).unwrap();
     assert_eq!((first.door, &first.requests), (door(0), &metadata(2)));
     assert_eq!(first.client_id.as_deref(), Some("a-client"));
+    let second = connections.iter().find(|open| open.door == door(1)).unwrap();
+    assert!(second.first_answers[&METADATA] > first.first_answers[&METADATA]);
+}
+
+#[tokio::test]
+async fn brokers_that_are_known_need_not_be_asked_for() {
+    let cluster = Cluster::of([1, 2]).await;
+    let at = (cluster.address.ip().to_string(), cluster.address.port());
+    let known = BTreeMap::from([(1, at.clone()), (2, at)]);
+    let proxy = DriftProxy::before(known, Ports::default()).unwrap();
+    assert_eq!(cluster.asked(), 0);
+    assert_eq!(proxy.endpoints().len(), 2);
+    for address in proxy.endpoints().values().chain([&proxy.bootstrap()]) {
+        assert_eq!(endpoints_at(*address).await.unwrap(), proxy.endpoints());
+    }
 }
 
 #[tokio::test]
