@@ -160,7 +160,12 @@ pub struct Cluster {
     rules: Rules,
     topics: BTreeMap<Arc<str>, Known>,
     errors: BTreeMap<Arc<str>, TopicError>,
+    /// What a topic has that nobody has said anything about: one value for all of them.
+    nobody: Arc<Witnesses>,
 }
+
+/// When each witness last said anything about a topic.
+type Witnesses = BTreeMap<Address, Tick>;
 
 /// How many replaced ids of a topic are remembered.
 const RETIRED: usize = 16;
@@ -170,8 +175,9 @@ struct Known {
     id: TopicId,
     retired: VecDeque<TopicId>,
     partitions: BTreeMap<i32, Held>,
-    /// When each witness last said anything about the topic.
-    witnesses: BTreeMap<Address, Tick>,
+    /// Shared by the topics that are always told together, so that a thousand brokers which tell of ten thousand topics
+    /// do not cost ten million entries.
+    witnesses: Arc<Witnesses>,
     /// That the topic is unknown.
     missing: Option<Standing>,
     /// That it has an id which was replaced.
@@ -199,17 +205,44 @@ struct Word<'a> {
     at: Tick,
 }
 
+/// Adds one witness to the topics that it tells of, in one go for those that share what they had.
+struct Hearing<'a> {
+    word: Word<'a>,
+    max_age: Duration,
+    /// The last that it was added to, before and after.
+    last: Option<(Arc<Witnesses>, Arc<Witnesses>)>,
+}
+
+impl Hearing<'_> {
+    fn hear(&mut self, witnesses: &mut Arc<Witnesses>) {
+        if let Some((before, after)) = &self.last
+            && Arc::ptr_eq(before, witnesses)
+        {
+            *witnesses = Arc::clone(after);
+            return;
+        }
+        let before = Arc::clone(witnesses);
+        let mut after = Witnesses::clone(witnesses);
+        after.insert(self.word.witness.clone(), self.word.at);
+        after.retain(|_, heard| self.word.at.since(*heard) <= self.max_age);
+        *witnesses = Arc::new(after);
+        self.last = Some((before, Arc::clone(witnesses)));
+    }
+}
+
 impl Cluster {
     /// Nothing is known yet.
     pub fn new(rules: Rules) -> Cluster {
-        Cluster { rules, topics: BTreeMap::new(), errors: BTreeMap::new() }
+        Cluster { rules, topics: BTreeMap::new(), errors: BTreeMap::new(), nobody: Arc::default() }
     }
 
     /// Takes in what the broker at `witness` reports.
     pub fn observe(&mut self, witness: &Address, topics: &Topics, now: Tick) -> Changes {
         let mut changes = Changes::default();
+        let mut hearing =
+            Hearing { word: Word { witness, at: now }, max_age: self.rules.max_age, last: None };
         for (name, topic) in topics {
-            self.observe_topic(name, topic, Word { witness, at: now }, &mut changes);
+            self.observe_topic(name, topic, &mut hearing, &mut changes);
         }
         changes
     }
@@ -270,7 +303,14 @@ impl Cluster {
         self.errors.get(topic).copied()
     }
 
-    fn observe_topic(&mut self, name: &Arc<str>, topic: &Topic, word: Word<'_>, changes: &mut Changes) {
+    fn observe_topic(
+        &mut self,
+        name: &Arc<str>,
+        topic: &Topic,
+        hearing: &mut Hearing<'_>,
+        changes: &mut Changes,
+    ) {
+        let word = hearing.word;
         match topic.error {
             Some(error) => self.errors.insert(Arc::clone(name), error),
             None => self.errors.remove(name),
@@ -278,16 +318,23 @@ impl Cluster {
         match (self.topics.get_mut(name), topic.error) {
             (None, None) => {
                 changes.appeared.push(Arc::clone(name));
-                let known = self.topics.entry(Arc::clone(name)).or_insert_with(|| Known::new(topic.id));
+                let witnesses = Arc::clone(&self.nobody);
+                let known = Known::new(topic.id, witnesses);
+                let known = self.topics.entry(Arc::clone(name)).or_insert(known);
+                hearing.hear(&mut known.witnesses);
                 known.observe(name, topic, word, self.rules, changes);
             }
             (Some(known), Some(TopicError::Unknown)) => {
+                hearing.hear(&mut known.witnesses);
                 if known.is_missed(word, self.rules) {
                     self.topics.remove(name);
                     changes.gone.push(Arc::clone(name));
                 }
             }
-            (Some(known), None) => known.observe(name, topic, word, self.rules, changes),
+            (Some(known), None) => {
+                hearing.hear(&mut known.witnesses);
+                known.observe(name, topic, word, self.rules, changes);
+            }
             (None, Some(_))
             | (
                 Some(_),
@@ -298,24 +345,18 @@ impl Cluster {
 }
 
 impl Known {
-    fn new(id: TopicId) -> Known {
+    fn new(id: TopicId, witnesses: Arc<Witnesses>) -> Known {
         Known {
             id,
             retired: VecDeque::new(),
             partitions: BTreeMap::new(),
-            witnesses: BTreeMap::new(),
+            witnesses,
             missing: None,
             returned: None,
         }
     }
 
-    fn hear(&mut self, word: Word<'_>, rules: Rules) {
-        self.witnesses.insert(word.witness.clone(), word.at);
-        self.witnesses.retain(|_, heard| word.at.since(*heard) <= rules.max_age);
-    }
-
     fn is_missed(&mut self, word: Word<'_>, rules: Rules) -> bool {
-        self.hear(word, rules);
         self.missing.get_or_insert_with(|| Standing::since(word.at)).holds(word, &self.witnesses, rules)
     }
 
@@ -327,7 +368,6 @@ impl Known {
         rules: Rules,
         changes: &mut Changes,
     ) {
-        self.hear(word, rules);
         self.missing = None;
         if !self.is_same(name, topic, word, rules, changes) {
             return;
@@ -383,8 +423,7 @@ impl Known {
         if retired.len() > RETIRED {
             retired.pop_front();
         }
-        let witnesses = std::mem::take(&mut self.witnesses);
-        *self = Known { retired, witnesses, ..Known::new(id) };
+        *self = Known { retired, ..Known::new(id, Arc::clone(&self.witnesses)) };
     }
 
     fn observe_leader(

@@ -7,4 +7,5 @@ pub mod budget;
 pub mod drift;
 pub mod race;
 pub mod respawn;
+pub mod supervised;
 pub mod view;

@@ -1,5 +1,6 @@
 //! One answer to "who is in the cluster", and who gave it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -95,8 +96,21 @@ impl PartialEq for Endpoint {
 
 impl Eq for Endpoint {}
 
-/// One answer to "who is in the cluster". Two views are equal when cluster id and `{node -> host, port}` are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+impl PartialOrd for Endpoint {
+    fn partial_cmp(&self, other: &Endpoint) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Endpoint {
+    fn cmp(&self, other: &Endpoint) -> Ordering {
+        self.address.cmp(&other.address)
+    }
+}
+
+/// One answer to "who is in the cluster". Two views are equal when cluster id and `{node -> host, port}` are; their
+/// order means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct View<N: Ord> {
     /// The cluster's identity; none when the witness reports none.
     pub cluster: Option<ClusterId>,

@@ -84,9 +84,49 @@ fn two_brokers_at_one_address_do_not_outvote_the_third() {
 fn a_broker_that_names_only_itself_is_no_majority_of_three() {
     let mut scene = Scene::using(OLD);
     scene.says("a", "1=a");
-    scene.settles("1=a", 2_000);
+    scene.after(10_000);
+    scene.is_undecided("b c", "b c");
     scene.all_say("b c", OLD);
     assert_eq!(scene.agrees_on(OLD).1, 2);
+}
+
+#[test]
+fn a_broker_that_names_itself_for_all_is_no_majority_of_three() {
+    let mut scene = Scene::using(OLD);
+    scene.says("a", "1=a 2=a 3=a");
+    scene.is_undecided("b c", "b c");
+    scene.all_say("b c", OLD);
+    assert_eq!(scene.agrees_on(OLD).1, 2);
+    // One proxy before all of them, in earnest: the others are silent, and it settles.
+    scene.silent("b c");
+    scene.settles("1=a 2=a 3=a", 2_000);
+}
+
+#[test]
+fn a_minority_does_not_settle_while_what_is_in_use_was_not_heard() {
+    let mut scene = Scene::using(OLD);
+    scene.says("a", "1=a 2=x 3=y");
+    scene.silent("x y");
+    scene.after(10_000);
+    scene.is_undecided("b c", "b c x y");
+    scene.silent("b c");
+    scene.agrees_on("1=a 2=x 3=y");
+}
+
+#[test]
+fn the_first_to_answer_that_knew_only_itself_is_outvoted_in_the_wider_circle() {
+    for alone in ["1=a", "1=a 2=a 3=a"] {
+        let mut scene = Scene::first_start();
+        scene.says("a", alone);
+        assert_eq!(scene.agrees_on(alone), (scene.nodes(alone), 1, 1));
+        scene.in_use = Some(view(alone));
+        scene.says("b", OLD);
+        scene.agrees_on(alone);
+        scene.says("c", OLD);
+        assert_eq!(scene.agrees_on(OLD).1, 2, "{alone}");
+        scene.in_use = Some(view(OLD));
+        assert_eq!(scene.agrees_on(OLD).1, 2, "it stays");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod agreement_laws;
+mod hours;
 mod race;
 mod race_laws;
 mod respawn;

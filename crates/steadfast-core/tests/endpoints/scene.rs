@@ -71,6 +71,10 @@ impl Scene {
         self.now = self.now + Duration::from_millis(millis);
     }
 
+    pub(crate) fn nodes(&self, endpoints: &str) -> Vec<i32> {
+        view(endpoints).endpoints.into_keys().collect()
+    }
+
     pub(crate) fn verdict(&mut self) -> Verdict<i32> {
         self.agreement.judge(self.in_use.as_ref(), self.now)
     }

@@ -4,4 +4,5 @@
 
 mod accept;
 mod look;
+mod migrating;
 mod place;

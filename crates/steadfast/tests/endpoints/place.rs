@@ -45,6 +45,13 @@ impl Place {
         self.configure_at(&cluster.bootstrap().to_string(), more);
     }
 
+    /// With probes answered at `address`.
+    pub(crate) fn configure_http(&self, address: &str) {
+        let config = std::fs::read_to_string(self.path("steadfast.toml")).unwrap();
+        let config = config.replace("listen = \"off\"", &format!("listen = \"{address}\""));
+        std::fs::write(self.path("steadfast.toml"), config).unwrap();
+    }
+
     pub(crate) fn configure_at(&self, bootstrap: &str, more: &str) {
         let config = format!(
             "topics = [\"orders\"]\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\"group.id\" = \"billing\"\n\
@@ -81,8 +88,13 @@ impl Place {
     }
 
     pub(crate) fn move_endpoints(&self, nodes: &Nodes) -> Moved {
+        self.end_old(nodes, Old::Refuse)
+    }
+
+    /// Moves endpoints, with the old ones to end so.
+    pub(crate) fn end_old(&self, nodes: &Nodes, old: Old) -> Moved {
         let _inside = self.runtime.enter();
-        self.cluster.move_endpoints(nodes, Old::Refuse).unwrap()
+        self.cluster.move_endpoints(nodes, old).unwrap()
     }
 
     /// Starts the service, and waits until it has stored a view.
