@@ -30,7 +30,7 @@ use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::{Event as Told, Failure};
-use crate::group::line::{Coordinator, Line};
+use crate::group::line::{Coordinator, Line, LineError};
 use crate::messages::{ConfigChanged, Crash, Flush, Ownership, OwnershipChanged, Released, Suspect};
 use crate::observers::Events;
 use crate::vitals::Vitals;
@@ -211,9 +211,12 @@ impl Checkpointer {
             match answer {
                 Ok(answer) => checkpointer.answered(&answer, membership.generation, took, ctx),
                 Err(error) => {
-                    let (node, address) = (Some(to.node), Some(to.address));
-                    let (reason, evidence) = (error.to_string(), error.evidence());
-                    drop(checkpointer.seat.suspect.send(Suspect { reason, evidence, node, address }));
+                    // Where a fresh connection works, the endpoint is well.
+                    if !matches!(error, LineError::Silent { .. }) {
+                        let (node, address) = (Some(to.node), Some(to.address));
+                        let (reason, evidence) = (error.to_string(), error.evidence());
+                        drop(checkpointer.seat.suspect.send(Suspect { reason, evidence, node, address }));
+                    }
                     checkpointer.settle(Event::Unknown, Some(Failure::new(error.class(), error)), ctx);
                 }
             }

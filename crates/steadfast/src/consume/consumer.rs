@@ -78,6 +78,8 @@ pub(crate) struct Consumer {
     awaited: BTreeMap<Partition, (AssignmentEpoch, Offset)>,
     gap: i64,
     watchdog: Watchdog,
+    /// The leaders, as we know them, that knew less than we do when they were asked.
+    behind: BTreeMap<Partition, Option<(NodeId, LeaderEpoch)>>,
 }
 
 /// A running loop: it ends with this value.
@@ -118,6 +120,7 @@ impl Consumer {
             awaited: BTreeMap::new(),
             gap: 0,
             watchdog,
+            behind: BTreeMap::new(),
         }
     }
 
