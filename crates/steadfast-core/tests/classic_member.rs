@@ -139,9 +139,15 @@ fn when_the_session_has_expired_the_partitions_are_lost_and_the_member_id_is_kep
 #[test]
 fn how_often_each_partition_was_lost_is_part_of_the_standing() {
     let mut scene = eager().stable(&[0]);
-    assert!(scene.member.standing().losses.is_empty());
+    let ours = Partition::new("t", 0);
+    assert!(scene.member.standing().still_holds(&ours, 0));
     scene.pass(Duration::from_secs(46));
-    assert_eq!(scene.member.standing().losses, [(Partition::new("t", 0), 1)].into());
+    assert_eq!(scene.member.standing().losses_of(&ours), 1);
+    scene.found();
+    scene.joined(2, "other", &[]);
+    scene.synced(&[0]);
+    assert!(!scene.member.standing().still_holds(&ours, 0), "it is another assignment of it");
+    assert!(scene.member.standing().still_holds(&ours, 1));
 }
 
 #[test]

@@ -43,6 +43,16 @@ impl Standing {
         Some(Membership { coordinator, member_id, generation, settled: self.settled })
     }
 
+    /// Whether the partition is ours, and was not lost since `losses` of it were counted.
+    pub fn still_holds(&self, partition: &Partition, losses: u64) -> bool {
+        self.owned.contains(partition) && self.losses_of(partition) == losses
+    }
+
+    /// How often the partition was lost.
+    pub fn losses_of(&self, partition: &Partition) -> u64 {
+        self.losses.get(partition).copied().unwrap_or_default()
+    }
+
     /// The partitions that are ours to keep.
     pub fn kept(&self) -> BTreeSet<Partition> {
         self.owned.difference(&self.releasing).cloned().collect()

@@ -65,18 +65,14 @@ impl Checkpointer {
 
     /// Whether the partition is not ours any more, or was lost and given to us again since it was assigned here.
     fn is_gone(&self, partition: &Partition, standing: &Standing) -> bool {
-        let before = self.losses().get(partition).copied();
-        !standing.owned.contains(partition) || before != standing.losses.get(partition).copied()
+        !standing.still_holds(partition, self.losses().get(partition).copied().unwrap_or_default())
     }
 
     fn note_losses(&self, partitions: &BTreeSet<Partition>) {
         let standing = self.seat.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut losses = self.losses();
         for partition in partitions {
-            match standing.losses.get(partition) {
-                Some(lost) => losses.insert(partition.clone(), *lost),
-                None => losses.remove(partition),
-            };
+            losses.insert(partition.clone(), standing.losses_of(partition));
         }
     }
 
