@@ -252,6 +252,7 @@ fn row(address: Address, witness: Witness, agreed: Option<&View<NodeId>>, pin: O
             Source::Bootstrap | Source::Configuration => "bootstrap",
             Source::LastKnownGood => "stored",
             Source::InUse => "baseline",
+            Source::Fed => "fed",
             Source::Proposed => "named",
         },
         peer: heard.as_ref().and_then(|heard| heard.peer),
