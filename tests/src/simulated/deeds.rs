@@ -131,9 +131,9 @@ pub(super) fn broken(faults: &[(Duration, Fault)]) -> Vec<Step> {
                 ended(&|later| heals(later, nodes))
             }
             Fault::ChangeDns { .. } => ended(&|later| matches!(later, Fault::RestoreDns { .. })),
-            Fault::CoordinatorUnavailable { during } | Fault::HangCommits { during, .. } => {
-                Some(*at + *during)
-            }
+            Fault::CoordinatorUnavailable { during }
+            | Fault::LagMetadata { during }
+            | Fault::HangCommits { during, .. } => Some(*at + *during),
             Fault::MoveEndpoints { old: Old::Stale(time) | Old::Grace(time), .. } => Some(*at + *time),
             Fault::MoveEndpoints { .. }
             | Fault::SwapAddresses { .. }

@@ -34,6 +34,7 @@ fn name(fault: &Fault) -> &'static str {
         Fault::AnswerAsOtherCluster { .. } => "AnswerAsOtherCluster",
         Fault::AnswerWithNoBrokers { .. } => "AnswerWithNoBrokers",
         Fault::AnswerWithHalfOfTheBrokers { .. } => "AnswerWithHalfOfTheBrokers",
+        Fault::LagMetadata { .. } => "LagMetadata",
         Fault::CoordinatorUnavailable { .. } => "CoordinatorUnavailable",
         Fault::MoveCoordinator => "MoveCoordinator",
         Fault::HangCommits { .. } => "HangCommits",
@@ -65,6 +66,7 @@ fn kinds() -> Vec<Fault> {
         Fault::AnswerAsOtherCluster { node },
         Fault::AnswerWithNoBrokers { nodes: nodes.clone() },
         Fault::AnswerWithHalfOfTheBrokers { nodes },
+        Fault::LagMetadata { during },
         Fault::CoordinatorUnavailable { during },
         Fault::MoveCoordinator,
         Fault::HangCommits { during, stored: true },
@@ -79,7 +81,7 @@ fn kinds() -> Vec<Fault> {
 }
 
 /// So many arms has [`name`].
-const KINDS: usize = 24;
+const KINDS: usize = 25;
 
 #[test]
 fn every_fault_is_specified() {
