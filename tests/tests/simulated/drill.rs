@@ -27,8 +27,7 @@ fn played(name: &str, policy: &Policy, seed: u64) -> (Row, Outcome) {
     expect_panics();
     let scenario = scenarios::named(name).unwrap();
     let outcome = scenario.play(policy, seed).unwrap();
-    let played = Ok(outcome);
-    (Row::of(scenario, &played), played.unwrap())
+    (Row::of(scenario, &outcome), outcome)
 }
 
 fn passes(name: &str, seeds: &[u64]) {

@@ -120,7 +120,10 @@ fn played(wanted: &[&Scenario], policy: &Policy, args: &DrillArgs, mut log: Opti
             eprintln!("{} cannot be written to: {error}", shown(args.log.as_deref()));
             log = None;
         }
-        let row = Row::of(scenario, &played);
+        let row = match &played {
+            Ok(outcome) => Row::of(scenario, outcome),
+            Err(error) => Row::of_unplayed(scenario, error),
+        };
         if aloud {
             print(&row.text());
         }

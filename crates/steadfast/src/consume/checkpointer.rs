@@ -165,7 +165,8 @@ impl Checkpointer {
     fn coordinator(&self, membership: &Membership) -> Option<Coordinator> {
         let node = membership.coordinator?;
         let cluster = self.seat.cluster.borrow();
-        Some(Coordinator { node, address: cluster.address(node)?.clone(), pin: cluster.pin.clone() })
+        let (address, pin) = (cluster.address(node)?.clone(), cluster.pin.clone());
+        Some(Coordinator { node, address, pin, resolution: cluster.resolution(node) })
     }
 
     /// What was acked of a topic that is gone says nothing about the one that has its name now.

@@ -53,9 +53,13 @@ pub enum Verdict {
 }
 
 impl Row {
-    /// The row of a scenario that was played, or could not be.
-    pub fn of(scenario: &Scenario, played: &Result<Outcome, WorldError>) -> Row {
-        let empty = Row {
+    /// The row of a scenario that could not be played.
+    pub fn of_unplayed(scenario: &Scenario, error: &WorldError) -> Row {
+        Row { why: vec![format!("it could not be played: {error}")], ..Row::empty(scenario) }
+    }
+
+    fn empty(scenario: &Scenario) -> Row {
+        Row {
             number: scenario.number,
             name: scenario.name,
             result: Verdict::Failed,
@@ -70,14 +74,11 @@ impl Row {
             adaptations: 0,
             rebalances: 0,
             discoveries: 0,
-        };
-        match played {
-            Err(error) => Row { why: vec![format!("it could not be played: {error}")], ..empty },
-            Ok(outcome) => empty.counted(outcome),
         }
     }
 
-    fn counted(self, outcome: &Outcome) -> Row {
+    /// The row of a scenario that was played.
+    pub fn of(scenario: &Scenario, outcome: &Outcome) -> Row {
         let Outcome { figures, tally, found, .. } = outcome;
         let records = |of: std::collections::BTreeMap<_, std::collections::BTreeSet<_>>| {
             of.values().map(|offsets| offsets.len() as u64).sum()
@@ -95,7 +96,7 @@ impl Row {
             adaptations: figures.adaptations,
             rebalances: figures.rebalances,
             discoveries: figures.discoveries.len() as u64,
-            ..self
+            ..Row::empty(scenario)
         }
     }
 

@@ -7,7 +7,7 @@ use steadfast_kafka::api::Api;
 use steadfast_kafka::connection::{CloseReason, Connection};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{CAME_TO_NOTHING, Coordinator, Line, LineError, Open, TRIED_AGAIN};
+use super::{CAME_TO_NOTHING, Coordinator, Line, LineError, Open, TRIED_AGAIN, Terms};
 use crate::events::{Event, Replaced};
 use crate::locked::locked;
 use crate::messages::Suspect;
@@ -91,9 +91,9 @@ impl Line {
     async fn fresh(&self, to: &Coordinator) -> Open {
         loop {
             let dialler = self.dialler.with_settings_of_now();
-            let security = dialler.security();
+            let terms = Terms { security: dialler.security(), resolution: to.resolution };
             if let Ok(connection) = dialler.open(to.address.clone(), Some(to.node), to.pin.clone()).await {
-                return Open::new(connection, security);
+                return Open::new(connection, terms);
             }
             sleep(TRIED_AGAIN).await;
         }
