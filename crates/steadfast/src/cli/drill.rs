@@ -1,5 +1,7 @@
 //! `steadfast drill`: the scenarios of the catalogue, played under the user's own policy.
 
+mod real;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,8 +20,10 @@ use crate::drill::scenarios::ALL;
 /// Arguments of `steadfast drill`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(
-    after_help = "Nothing is asked of your cluster: each scenario is played on one in memory, in virtual time, with \
-                        your timeouts, budgets and thresholds. It exits with 1 if a scenario fails."
+    after_help = "Without --real nothing is asked of your cluster: each scenario is played on one in memory, in virtual \
+                        time, with your timeouts, budgets and thresholds. With --real the cluster is yours: it is read by \
+                        a group of the drill's own, from the end, and nothing is written or committed. It exits with 1 if \
+                        a scenario fails."
 )]
 pub struct DrillArgs {
     /// The configuration file (TOML): its policy is drilled.
@@ -31,6 +35,9 @@ pub struct DrillArgs {
     /// Only this scenario; may be repeated.
     #[arg(long = "scenario", value_name = "NAME", value_parser = names())]
     pub scenarios: Vec<String>,
+    /// Play on your own cluster, what a proxy in front of it can do: its listener must be plain text.
+    #[arg(long, conflicts_with_all = ["list", "seed"])]
+    pub real: bool,
     /// Show the scenarios, and play none.
     #[arg(long)]
     pub list: bool,
@@ -56,13 +63,17 @@ pub fn drill(args: &DrillArgs) -> Exit {
         list(args.output, &wanted);
         return Exit::Fine;
     };
-    let policy = match load(&ConfigArgs { config, sets: args.sets.clone() }) {
-        Ok((config, _)) => Policy::new(config),
+    let config = match load(&ConfigArgs { config, sets: args.sets.clone() }) {
+        Ok((config, _)) => config,
         Err(error) => {
             eprintln!("{error}");
             return Exit::Configuration;
         }
     };
+    if args.real {
+        return real::drill(&config, args);
+    }
+    let policy = Policy::new(config);
     let log = match args.log.as_deref().map(File::create).transpose() {
         Ok(log) => log,
         Err(error) => {

@@ -20,6 +20,7 @@ pub mod letters;
 pub mod opening;
 mod plan;
 pub mod policy;
+pub mod real;
 pub mod rehearsal;
 pub mod row;
 mod said;
