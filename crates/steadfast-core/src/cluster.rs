@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use crate::endpoints::agreement::Rules;
 use crate::endpoints::view::Address;
 use crate::ids::{LeaderEpoch, NodeId, Partition, TopicId};
 use crate::tick::Tick;
@@ -63,22 +64,6 @@ pub struct Topic {
 
 /// The topics of one answer, by name. A topic that is not in it was not asked for, and is not gone.
 pub type Topics = BTreeMap<Arc<str>, Topic>;
-
-/// How contradictions are settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// How long every witness must show a step back before it is believed.
-    pub settle: Duration,
-    /// How long a witness that says nothing more is still waited for.
-    pub max_age: Duration,
-}
-
-impl Default for Rules {
-    /// Believed after 2 s; a witness is waited for for 30 s.
-    fn default() -> Rules {
-        Rules { settle: Duration::from_secs(2), max_age: Duration::from_secs(30) }
-    }
-}
 
 /// A partition has another leader, or the same one by another election.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,5 +1,6 @@
 //! Streams to brokers as a parameter: TCP in the field, in-memory pipes under test.
 
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,6 +34,12 @@ pub struct Stream {
 pub trait Transport: Send + Sync {
     /// Opens a stream to `to`. The error names what was tried.
     fn connect<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Stream>>;
+
+    /// What the host of `to` resolves to now, each with its port, in the order in which they would be tried. Nothing
+    /// where there are no names. It sets no deadline of its own: its caller does.
+    fn resolve<'a>(&'a self, _to: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
 }
 
 /// Turns a host's name into addresses. It sets no deadline of its own: its caller does.
@@ -83,11 +90,34 @@ impl<R: Resolver> Tcp<R> {
 impl<R: Resolver> Transport for Tcp<R> {
     fn connect<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Stream>> {
         Box::pin(async move {
-            let mut candidates = self.resolver.resolve(&to.host, to.port).await?;
-            candidates.truncate(MOST_CANDIDATES);
+            let candidates = self.resolve(to).await?;
             let (socket, peer) = first_to_answer(candidates, dial).await?;
             Ok(Stream { io: Box::new(socket), peer: Some(peer) })
         })
+    }
+
+    fn resolve<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move {
+            let mut candidates = interleaved(self.resolver.resolve(&to.host, to.port).await?);
+            candidates.truncate(MOST_CANDIDATES);
+            Ok(candidates)
+        })
+    }
+}
+
+/// The address families take turns, beginning with that of the first (RFC 8305, section 4): a family without a route
+/// costs one [`STAGGER`] and not one for each of its addresses.
+fn interleaved(resolved: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first = resolved.first().map(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) = resolved.into_iter().partition(|at| Some(at.is_ipv6()) == first);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut turns = Vec::with_capacity(one.len() + other.len());
+    loop {
+        let pair = [one.next(), other.next()];
+        if pair == [None, None] {
+            return turns;
+        }
+        turns.extend(pair.into_iter().flatten());
     }
 }
 
@@ -148,6 +178,39 @@ mod tests {
 
     fn candidates(count: u8) -> Vec<SocketAddr> {
         (1..=count).map(|last| SocketAddr::from(([10, 0, 0, last], 9092))).collect()
+    }
+
+    /// Resolves every name to the same addresses.
+    struct Names(Vec<SocketAddr>);
+
+    impl Resolver for Names {
+        fn resolve<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+            Box::pin(ready(Ok(self.0.clone())))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_without_a_route_costs_one_stagger() {
+        let v6 = |last: u16| SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, last], 9092));
+        let v4 = candidates(2);
+        let tcp = Tcp::new(Names(vec![v6(1), v6(2), v6(3), v4[0], v4[1]]));
+        let resolved = tcp.resolve(&Address::new("kafka", 9092)).await.unwrap();
+        assert_eq!(resolved, [v6(1), v4[0], v6(2), v4[1], v6(3)]);
+        let start = Instant::now();
+        let dial = |at: SocketAddr| async move {
+            if at.is_ipv6() {
+                sleep(Duration::from_secs(60)).await;
+            }
+            Ok(())
+        };
+        let ((), at) = first_to_answer(resolved, dial).await.unwrap();
+        assert_eq!((at, start.elapsed()), (v4[0], STAGGER));
+    }
+
+    #[tokio::test]
+    async fn of_too_many_addresses_the_first_are_tried() {
+        let tcp = Tcp::new(Names(candidates(200)));
+        assert_eq!(tcp.resolve(&Address::new("kafka", 9092)).await.unwrap().len(), MOST_CANDIDATES);
     }
 
     fn refused<T>() -> io::Result<T> {

@@ -93,6 +93,22 @@ pub enum Fault {
         /// To which brokers.
         nodes: Nodes,
     },
+    /// A broker's process stops and goes on: connections are made and stand, requests arrive, and nothing is answered
+    /// until it goes on where it stopped.
+    Pause {
+        /// Which one.
+        node: NodeId,
+        /// For how long.
+        during: Duration,
+    },
+    /// Brokers throttle their clients (KIP-219): an answer says for how long, is sent at once, and then the broker is
+    /// deaf on that connection for so long.
+    Throttle {
+        /// Which ones.
+        nodes: Nodes,
+        /// How long after each answer; nothing: no longer.
+        by: Duration,
+    },
     /// Each passage to and from a broker takes this long.
     Slow {
         /// Which one.

@@ -9,6 +9,7 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -89,6 +90,12 @@ impl Network {
         Err(failed)
     }
 
+    /// The IP addresses that the host of `to` resolves to now, in their order.
+    pub fn resolve(&self, to: &Address) -> Vec<SocketAddr> {
+        let hosts = self.with_names(|names| names.resolve(&to.host));
+        hosts.into_iter().filter_map(|host| ip(&Address::new(host, to.port))).collect()
+    }
+
     async fn dial(&self, to: Address) -> io::Result<Stream> {
         let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, format!("{to} refuses"));
         let hung = self.doors().get(&to).map(watch::Sender::subscribe).ok_or_else(refused)?;
@@ -96,17 +103,17 @@ impl Network {
         loop {
             match watch.knock() {
                 Entry::Refused => return Err(refused()),
-                Entry::Nowhere => return Ok(self.connected(None, watch)),
+                Entry::Nowhere => return Ok(self.connected(None, ip(&to), watch)),
                 Entry::Wait(machine) => watch.changed_or(machine.as_deref()).await,
                 Entry::To(machine) => {
                     let link = machine.link();
                     let round_trip = machine.delay(&link) + machine.delay(&link);
                     if round_trip.is_zero() {
-                        return Ok(self.connected(Some(machine), watch));
+                        return Ok(self.connected(Some(machine), ip(&to), watch));
                     }
                     tokio::time::sleep(round_trip).await;
                     if machine.link() == link && matches!(watch.standing(), Standing::Open(_)) {
-                        return Ok(self.connected(Some(machine), watch));
+                        return Ok(self.connected(Some(machine), ip(&to), watch));
                     }
                     watch.renew();
                 }
@@ -114,8 +121,8 @@ impl Network {
         }
     }
 
-    fn connected(&self, machine: Option<Arc<Machine>>, mut watch: Watch) -> Stream {
-        let (client, mut server, reset) = stream::pair();
+    fn connected(&self, machine: Option<Arc<Machine>>, peer: Option<SocketAddr>, mut watch: Watch) -> Stream {
+        let (client, mut server, reset) = stream::pair(peer);
         let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
         while connections.try_join_next().is_some() {}
         connections.spawn(async move {
@@ -129,6 +136,11 @@ impl Network {
     fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, watch::Sender<Hung>>> {
         self.0.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Hosts in memory may have other names than IP addresses.
+fn ip(at: &Address) -> Option<SocketAddr> {
+    Some(SocketAddr::new(at.host.parse().ok()?, at.port))
 }
 
 /// Serves a connection that was made through a door, to nobody if there is no machine, until it ends for its client.

@@ -47,6 +47,8 @@ pub enum Incident {
     Isolation,
     /// A broker is slow for a time.
     Slowness,
+    /// Connections to one or all brokers that stand fall silent.
+    Silence,
     /// A broker loses its leaders.
     Election,
     /// A broker is added, and removed later.
@@ -74,12 +76,13 @@ pub enum Incident {
 }
 
 /// How often each kind of incident is drawn, by default.
-const USUAL: [(Incident, u32); 17] = [
+const USUAL: [(Incident, u32); 18] = [
     (Incident::Move, 8),
     (Incident::Swap, 2),
     (Incident::Outage, 4),
     (Incident::Isolation, 4),
     (Incident::Slowness, 3),
+    (Incident::Silence, 2),
     (Incident::Election, 4),
     (Incident::Growth, 1),
     (Incident::Shrinkage, 1),
@@ -183,6 +186,10 @@ impl Draw<'_> {
                 let by = Duration::from_millis(dice.random_range(5..2_000));
                 (Fault::Slow { node, by }, Fault::Heal { nodes: Nodes::one(node) })
             }),
+            Incident::Silence => {
+                let nodes = if self.dice.random_bool(0.5) { Nodes::All } else { Nodes::one(self.idle(at)?) };
+                self.add(at, Fault::SilenceConnections { nodes })
+            }
             Incident::Election => {
                 let from = self.idle(at)?;
                 self.add(at, Fault::MoveLeaders { from })
@@ -351,7 +358,7 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_by_some_seed() {
         let drawn: BTreeSet<&str> = (0..20).flat_map(hour).map(|(_, fault)| fault.name()).collect();
-        assert_eq!(drawn.len(), 23, "{drawn:?}");
+        assert_eq!(drawn.len(), 24, "{drawn:?}");
     }
 
     #[test]

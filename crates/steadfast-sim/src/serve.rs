@@ -4,6 +4,7 @@ mod connection;
 mod frames;
 mod guard;
 mod request;
+mod throttle;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -50,7 +50,7 @@ async fn make(incarnation: ConsumerIncarnation, view: View<String>) -> Event<Str
 }
 
 /// Sends requests to one server after the other, without end, and hands the answers to `done`.
-pub async fn supervise(seeds: Vec<Address>, mut done: impl FnMut(&Address, io::Result<String>)) {
+pub(crate) async fn supervise(seeds: Vec<Address>, mut done: impl FnMut(&Address, io::Result<String>)) {
     let (began, mut turn) = (Instant::now(), interval(LIMIT / 50));
     let mut supervised = Supervised::new(Settings::default(), Respawn::<String>::usual_budget(), None);
     let mut doing: FuturesUnordered<BoxFuture<'static, Event<String>>> = FuturesUnordered::new();

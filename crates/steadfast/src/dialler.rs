@@ -1,6 +1,7 @@
 //! How steadfast connects: as whom, how secured, to which cluster, within which limits.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use steadfast_watch as watch;
 use crate::config::{Config, SecuritySettings};
 use crate::observers::Events;
 
+pub(crate) use peers::Peers;
 pub(crate) use refusals::Refusals;
 
+mod peers;
 mod refusals;
 
 /// Opens connections, each secured as the configuration says when it is opened. Cheap to clone.
@@ -75,7 +78,22 @@ impl Dialler {
         node: Option<NodeId>,
         pin: Option<ClusterId>,
     ) -> Result<Connection, ConnectError> {
-        let opened = Connection::open(&*self.transport, self.dial(address.clone(), node, pin)).await;
+        self.opened(self.dial(address, node, pin)).await
+    }
+
+    /// Opens a fresh connection to one of the addresses that `name` resolves to: the certificate has to be for the name.
+    pub(crate) async fn open_one_of(
+        &self,
+        name: &Address,
+        address: Address,
+    ) -> Result<Connection, ConnectError> {
+        let named = advertised_host(&self.config.borrow(), name).unwrap_or_else(|| name.host.as_str().into());
+        self.opened(Dial { server_name: Some(named), ..self.dial(address, None, None) }).await
+    }
+
+    async fn opened(&self, dial: Dial) -> Result<Connection, ConnectError> {
+        let address = dial.address.clone();
+        let opened = Connection::open(&*self.transport, dial).await;
         match &opened {
             Ok(_) => self.refusals.accepted(&address),
             Err(error) => self.refusals.failed(error),
@@ -119,6 +137,10 @@ impl Transport for WhileInForce {
         }
         let reason = "other security settings are in force by now: whoever is made with them takes over";
         std::future::ready(Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))).boxed()
+    }
+
+    fn resolve<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        self.transport.resolve(to)
     }
 }
 

@@ -177,7 +177,7 @@ pub enum Event {
     /// The agreed view differs from the endpoints in use.
     #[serde(rename = "endpoint.drifted")]
     EndpointDrifted {
-        /// What changed: objects with `kind` (`moved`, `gone`, `added`), `node`, `from` and `to`.
+        /// What changed: objects with `kind` (`moved`, `gone`, `added`, `resolved`), `node`, `from`, `to`.
         changes: Vec<Change<NodeId>>,
         /// The share of the endpoints in use that moved or are gone, from 0 to 1.
         score: f64,

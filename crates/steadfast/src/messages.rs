@@ -1,6 +1,7 @@
 //! What the actors tell each other. Types only: who handles a message says how.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix::Message;
@@ -50,10 +51,19 @@ pub enum Observed {
         observation: Observation<NodeId>,
         /// What it says of our topics; none if it was not asked.
         topics: Option<Topics>,
+        /// What this fresh connection leaves behind, if the witness's name leads elsewhere than it did.
+        resolved: Option<Resolved>,
     },
     /// A witness gave no answer.
     Failed {
         /// The address that was asked.
+        address: Address,
+        /// Why.
+        reason: String,
+    },
+    /// A broker of the view in use gave no answer when every one of them was asked.
+    Missed {
+        /// Its address.
         address: Address,
         /// Why.
         reason: String,
@@ -75,6 +85,17 @@ pub enum Observed {
         /// What is missing.
         missing: Vec<String>,
     },
+}
+
+/// Connections to an endpoint are made to something else than its name resolves to by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The endpoint.
+    pub address: Address,
+    /// What connections that stand are made to.
+    pub from: IpAddr,
+    /// What its name says now.
+    pub to: IpAddr,
 }
 
 /// EndpointDiffer to MetadataPoller: a view is agreed.

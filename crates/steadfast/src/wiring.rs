@@ -37,8 +37,9 @@ use crate::consume::consumer;
 use crate::consume::handlers::{self, HandlerRoutes, Handlers, StartHandler};
 use crate::consume::letter::DeadLetters;
 use crate::consume::progress::ProgressTable;
-use crate::dialler::{Dialler, Refusals};
+use crate::dialler::{Dialler, Peers, Refusals};
 use crate::drift::endpoint_differ::{self, EndpointDiffer, LastKnownGood};
+use crate::drift::fed::Fed;
 use crate::drift::metadata_poller::{self, MetadataPoller};
 use crate::drift::published::Cluster;
 use crate::drift::slot::ConsumerSlot;
@@ -132,8 +133,9 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let (membership, membership_view) = watch::channel(None);
     let config_view = configured.subscribe();
     let (end, ends) = mpsc::unbounded_channel();
+    let (peers, (fed, fed_view)) = (Peers::default(), watch::channel(Fed::default()));
     let dialler = Dialler {
-        transport: Arc::clone(&env.transport),
+        transport: peers.observe(Arc::clone(&env.transport)),
         client_id: Arc::from(config.kafka.client_id.as_str()),
         config: config_view.clone(),
         settled: None,
@@ -265,6 +267,8 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let poller_seat = Arc::new(metadata_poller::Seat {
         env: env.clone(),
         dialler,
+        peers,
+        fed: fed_view,
         topics: config.topics.clone(),
         config: config_view,
         cluster: cluster_view.clone(),
@@ -367,6 +371,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         supervisors: supervisors.clone(),
         reload: reload.clone(),
         release,
+        fed,
         env: env.clone(),
         vitals,
     };

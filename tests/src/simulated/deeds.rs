@@ -127,13 +127,13 @@ pub(super) fn broken(faults: &[(Duration, Fault)]) -> Vec<Step> {
             Fault::Isolate { node, .. } | Fault::Slow { node, .. } | Fault::AnswerAsOtherCluster { node } => {
                 ended(&|later| heals(later, &Nodes::one(*node)))
             }
-            Fault::AnswerWithNoBrokers { nodes } | Fault::AnswerWithHalfOfTheBrokers { nodes } => {
-                ended(&|later| heals(later, nodes))
-            }
+            Fault::Throttle { nodes, .. }
+            | Fault::AnswerWithNoBrokers { nodes }
+            | Fault::AnswerWithHalfOfTheBrokers { nodes } => ended(&|later| heals(later, nodes)),
             Fault::ChangeDns { .. } => ended(&|later| matches!(later, Fault::RestoreDns { .. })),
-            Fault::CoordinatorUnavailable { during } | Fault::HangCommits { during, .. } => {
-                Some(*at + *during)
-            }
+            Fault::CoordinatorUnavailable { during }
+            | Fault::HangCommits { during, .. }
+            | Fault::Pause { during, .. } => Some(*at + *during),
             Fault::MoveEndpoints { old: Old::Stale(time) | Old::Grace(time), .. } => Some(*at + *time),
             Fault::MoveEndpoints { .. }
             | Fault::SwapAddresses { .. }

@@ -223,7 +223,7 @@ fn steadfast(arguments: &[&str], state: &Workplace) -> Output {
 }
 
 /// The exit code, standard output and standard error.
-fn told(arguments: &[&str], workplace: &Workplace) -> (i32, String, String) {
+pub(crate) fn told(arguments: &[&str], workplace: &Workplace) -> (i32, String, String) {
     let output = steadfast(arguments, workplace);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))

@@ -6,6 +6,7 @@
 mod bad_records;
 mod cli;
 mod drift;
+mod endpoints;
 mod faults;
 mod fixture;
 mod http;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         bad_records::trials(&stage),
         offsets::trials(&stage),
         cli::trials(&stage),
+        endpoints::trials(&stage),
         members::trials(&stage),
         http::trials(&stage),
         own_actors::trials(&stage),

@@ -8,11 +8,12 @@ use steadfast_core::ids::NodeId;
 use steadfast_sim::faults::{Fault, Nodes, Old, Way};
 
 /// The rooms in which faults happen.
-const ROOMS: [&str; 6] = [
+const ROOMS: [&str; 7] = [
     include_str!("brokers.rs"),
     include_str!("coordinators.rs"),
     include_str!("endpoints.rs"),
     include_str!("frames.rs"),
+    include_str!("pauses.rs"),
     include_str!("silence.rs"),
     include_str!("views.rs"),
 ];
@@ -26,6 +27,8 @@ fn name(fault: &Fault) -> &'static str {
         Fault::Restart { .. } => "Restart",
         Fault::Isolate { .. } => "Isolate",
         Fault::SilenceConnections { .. } => "SilenceConnections",
+        Fault::Pause { .. } => "Pause",
+        Fault::Throttle { .. } => "Throttle",
         Fault::Slow { .. } => "Slow",
         Fault::Heal { .. } => "Heal",
         Fault::MoveLeaders { .. } => "MoveLeaders",
@@ -57,6 +60,8 @@ fn kinds() -> Vec<Fault> {
         Fault::Restart { node },
         Fault::Isolate { node, way: Way::Both },
         Fault::SilenceConnections { nodes: nodes.clone() },
+        Fault::Pause { node, during },
+        Fault::Throttle { nodes: nodes.clone(), by: during },
         Fault::Slow { node, by: during },
         Fault::Heal { nodes: nodes.clone() },
         Fault::MoveLeaders { from: node },
@@ -79,7 +84,7 @@ fn kinds() -> Vec<Fault> {
 }
 
 /// So many arms has [`name`].
-const KINDS: usize = 24;
+const KINDS: usize = 26;
 
 #[test]
 fn every_fault_is_specified() {

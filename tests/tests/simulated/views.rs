@@ -37,6 +37,29 @@ fn when_no_broker_names_any_broker_all_goes_on_as_it_is() {
 }
 
 #[test]
+fn when_all_brokers_come_to_be_another_cluster_s_the_old_consumer_stays_and_says_what_a_person_may_do() {
+    let advice = "steadfast endpoints --accept-cluster another-cluster";
+    let story = play(Plan::new(306), async |world| {
+        for number in 1..=3 {
+            befall(world, Fault::AnswerAsOtherCluster { node: node(number) });
+        }
+        world.elapse(30 * SECOND).await;
+        let control = world.services().remove(&1).flatten().unwrap();
+        let reading = control.vitals().read(world.now());
+        let failed = reading.failed().map(|check| check.message.clone()).collect::<Vec<_>>().join("; ");
+        assert!(failed.contains(advice), "not ready: {failed}");
+        befall(world, Fault::Heal { nodes: all() });
+        world.elapse(15 * SECOND).await;
+        assert_eq!(control.vitals().read(world.now()).failed().count(), 0);
+    });
+    story.is_clean(ms(10)).cost(0, 0);
+    let degraded = story.events("service.degraded");
+    assert_eq!(degraded.len(), 1, "{}", story.told());
+    assert!(degraded[0].1["missing"][0].as_str().unwrap().contains(advice), "{}", story.told());
+    assert_eq!(story.times("service.recovered").len(), 1, "{}", story.told());
+}
+
+#[test]
 fn half_of_the_brokers_named_by_one_of_three_change_nothing() {
     let story = under(304, Fault::AnswerWithHalfOfTheBrokers { nodes: only(2) });
     story.is_clean(ms(10)).cost(0, 0);

@@ -14,10 +14,10 @@ use ballots::{Ballots, Proposal};
 
 mod ballots;
 
-/// The limits of the judgement.
+/// The limits of the judgement: of views, and of what witnesses say of leaders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// How long a view without a majority must have stood unopposed.
+    /// How long something doubtful must have stood unopposed: a view without a majority, a leader epoch that went back.
     pub settle: Duration,
     /// How old an answer, or a silence, may be and still count.
     pub max_age: Duration,

@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod budget;
 pub mod drift;
 pub mod race;
+pub mod resolution;
 pub mod respawn;
 pub mod supervised;
 pub mod view;

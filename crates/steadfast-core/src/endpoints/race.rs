@@ -31,10 +31,12 @@ pub enum Source {
     InUse,
     /// The view that last worked, kept on disk, names it.
     LastKnownGood,
-    /// It was a bootstrap address at start.
+    /// A bootstrap name resolves to it, one of several.
     Bootstrap,
     /// The configuration as it is now names it.
     Configuration,
+    /// A source of the user's own names it.
+    Fed,
     /// An answer in this discovery names it.
     Proposed,
 }
@@ -422,8 +424,14 @@ impl Race {
 }
 
 impl Source {
-    const ALL: [Source; 5] =
-        [Source::InUse, Source::LastKnownGood, Source::Bootstrap, Source::Configuration, Source::Proposed];
+    const ALL: [Source; 6] = [
+        Source::InUse,
+        Source::LastKnownGood,
+        Source::Bootstrap,
+        Source::Configuration,
+        Source::Fed,
+        Source::Proposed,
+    ];
 }
 
 impl Asked {

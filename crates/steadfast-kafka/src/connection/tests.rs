@@ -1,6 +1,6 @@
 use std::io;
 
-use kafka_protocol::messages::ApiVersionsResponse;
+use kafka_protocol::messages::{ApiVersionsResponse, HeartbeatResponse};
 use steadfast_core::ids::{ClusterId, GroupGeneration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
@@ -313,4 +313,39 @@ async fn a_raw_answer_is_decoded_from_the_bytes_that_it_was_wrapped_in() {
     broker.answer_heartbeat(&asked, 22).await;
     let raw = pending.raw().await.unwrap().wrapped(|body| Bytes::from_owner(body.to_vec()));
     assert_eq!((raw.version(), mark(raw.decode())), (4, 22));
+}
+
+/// Asks, and has the broker answer after `late` that it holds back `throttle_ms`.
+async fn asked_and_answered(
+    connection: &Connection,
+    script: &mut Script,
+    late: Duration,
+    throttle_ms: i32,
+) -> Result<HeartbeatAnswer, CallError> {
+    let answering = async {
+        let asked = script.asked().await;
+        sleep(late).await;
+        script.answer(&asked, &HeartbeatResponse::default().with_throttle_time_ms(throttle_ms)).await;
+    };
+    tokio::join!(connection.call(heartbeat(), SECOND), answering).0
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_any_answer_says_is_held_back_makes_the_next_limits_longer() {
+    let (connection, mut script) = opened().await;
+    assert_eq!(connection.held_back(), Duration::ZERO);
+    asked_and_answered(&connection, &mut script, Duration::ZERO, 3000).await.unwrap();
+    assert_eq!(connection.held_back(), 3 * SECOND);
+    sleep(SECOND).await;
+    asked_and_answered(&connection, &mut script, 5 * SECOND / 2, 0).await.unwrap();
+    assert_eq!(connection.held_back(), Duration::ZERO);
+    let failure = asked_and_answered(&connection, &mut script, 5 * SECOND / 2, 0).await.unwrap_err().failure;
+    assert_eq!(failure, CallFailure::Timeout { limit: SECOND });
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_broker_is_believed_that_it_holds_back_answers_for_ever() {
+    let (connection, mut script) = opened().await;
+    asked_and_answered(&connection, &mut script, Duration::ZERO, i32::MAX).await.unwrap();
+    assert_eq!(connection.held_back(), 30 * SECOND);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::ids::{ClusterId, NodeId, Partition};
+use tokio::time::Instant;
 
 use super::{Fault, Nodes, Way};
 use crate::batch::NewRecord;
@@ -33,6 +34,8 @@ impl Embedded {
             Fault::Restart { node } => self.restart(*node),
             Fault::Isolate { node, way } => self.isolate(*node, *way),
             Fault::SilenceConnections { nodes } => self.silence(nodes),
+            Fault::Pause { node, during } => self.pause(*node, *during),
+            Fault::Throttle { nodes, by } => self.throttle(nodes, *by),
             Fault::Slow { node, by } => self.slow(*node, *by),
             Fault::Heal { nodes } => self.heal(nodes),
             Fault::MoveLeaders { from } => self.move_leaders(*from),
@@ -111,6 +114,19 @@ impl Embedded {
         Ok(())
     }
 
+    fn pause(&self, node: NodeId, during: Duration) -> Result<(), CommandError> {
+        let until = Instant::now() + during;
+        self.machine(node)?.change_link(|link| link.paused_until = Some(until));
+        Ok(())
+    }
+
+    fn throttle(&self, nodes: &Nodes, by: Duration) -> Result<(), CommandError> {
+        for machine in self.meant(nodes)? {
+            machine.change_link(|link| link.throttle = by);
+        }
+        Ok(())
+    }
+
     fn slow(&self, node: NodeId, by: Duration) -> Result<(), CommandError> {
         self.machine(node)?.change_link(|link| link.latency = by);
         Ok(())
@@ -123,6 +139,7 @@ impl Embedded {
             machine.change_link(|link| {
                 (link.requests, link.answers, link.guise) = (true, true, None);
                 (link.latency, link.jitter) = (latency, jitter);
+                (link.paused_until, link.throttle) = (None, Duration::ZERO);
             });
         }
         Ok(())

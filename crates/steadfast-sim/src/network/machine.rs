@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use steadfast_core::ids::NodeId;
 use steadfast_watch as watch;
+use tokio::time::Instant;
 
 use crate::guise::Guise;
 use crate::serve::Served;
@@ -30,6 +31,10 @@ pub struct Link {
     pub answers: bool,
     /// What the broker says instead of the truth, if it does.
     pub guise: Option<Arc<Guise>>,
+    /// Until when the process stands still: connections are made and requests arrive, and nothing is answered.
+    pub paused_until: Option<Instant>,
+    /// For how long the broker is deaf on a connection after each answer, and says so in it (KIP-219).
+    pub throttle: Duration,
     /// How often the process was stopped: no connection outlives that.
     pub(crate) life: u64,
     /// How often the connections that stood were silenced.
@@ -46,9 +51,16 @@ impl Link {
             requests: true,
             answers: true,
             guise: None,
+            paused_until: None,
+            throttle: Duration::ZERO,
             life: 0,
             silences: 0,
         }
+    }
+
+    /// Whether the broker's process stands still.
+    pub(crate) fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
     }
 
     /// Whether both ways are open: only then can a connection be made.

@@ -1,6 +1,7 @@
 //! One end of an in-memory connection, which can be reset as TCP's can.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ const WINDOW: usize = 256 << 10;
 pub struct Stream {
     io: DuplexStream,
     reset: Arc<AtomicBool>,
+    peer: Option<SocketAddr>,
 }
 
 /// Resets the client's end, which sees it when the server's end is dropped.
@@ -29,13 +31,18 @@ impl Reset {
 }
 
 /// A client's end, a server's end, and the means to reset.
-pub(super) fn pair() -> (Stream, DuplexStream, Reset) {
+pub(super) fn pair(peer: Option<SocketAddr>) -> (Stream, DuplexStream, Reset) {
     let (io, server) = tokio::io::duplex(WINDOW);
     let reset = Arc::new(AtomicBool::new(false));
-    (Stream { io, reset: reset.clone() }, server, Reset(reset))
+    (Stream { io, reset: reset.clone(), peer }, server, Reset(reset))
 }
 
 impl Stream {
+    /// The IP address at the other end, if a name resolved to one or one was dialled.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.reset.load(Ordering::Acquire) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }

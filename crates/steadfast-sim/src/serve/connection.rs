@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::ResponseKind;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::frames::Frames;
 use super::request::{self, Head, Read};
+use super::throttle::throttled;
 use super::{Asker, Outcome};
 use crate::call::Ticket;
 use crate::guise::Guise;
@@ -68,11 +70,12 @@ where
         let wake = talk.wake(&link, now);
         let Talk { parked, outbox, frames, .. } = &mut talk;
         let due = outbox.front_mut().filter(|(due, _)| link.answers && *due <= now);
+        let stands_still = link.is_paused(now);
         tokio::select! {
             biased;
             () = watch.changed() => {}
             () = change(&mut watched) => {}
-            answer = answered(parked) => talk.unpark(answer, &link),
+            answer = answered(parked), if !stands_still => talk.unpark(answer, &link),
             sent = send(&mut to, due) => talk.sent(sent),
             () = until(wake) => {}
             read = frames.fill(&mut from), if reads => talk.arrived(read, &link),
@@ -134,6 +137,8 @@ struct Talk<'a> {
     outbox: VecDeque<(Instant, Bytes)>,
     /// The client sends nothing more.
     hung_up: bool,
+    /// Until when the broker is deaf here, having throttled the client.
+    muted_until: Option<Instant>,
     /// How it ends once the outbox is empty; nothing more is taken.
     ending: Option<Ending>,
 }
@@ -157,6 +162,7 @@ impl<'a> Talk<'a> {
             inbox: VecDeque::new(),
             parked: None,
             outbox: VecDeque::new(),
+            muted_until: None,
             hung_up: false,
             ending: None,
         }
@@ -164,7 +170,11 @@ impl<'a> Talk<'a> {
 
     /// Takes the requests that have come to the broker, until one has to wait.
     fn go_on(&mut self, link: &Link, now: Instant) {
-        while self.parked.is_none() && self.ending.is_none() && room(&self.outbox) {
+        while self.parked.is_none()
+            && self.ending.is_none()
+            && room(&self.outbox)
+            && self.deaf_until(link, now).is_none()
+        {
             match self.inbox.front() {
                 Some((due, _)) if *due <= now => {}
                 _ => return,
@@ -173,6 +183,11 @@ impl<'a> Talk<'a> {
                 self.take(frame, link);
             }
         }
+    }
+
+    /// Until when no request is taken, if that is so.
+    fn deaf_until(&self, link: &Link, now: Instant) -> Option<Instant> {
+        self.muted_until.max(link.paused_until).filter(|until| now < *until)
     }
 
     fn take(&mut self, frame: Bytes, link: &Link) {
@@ -214,6 +229,7 @@ impl<'a> Talk<'a> {
             Some(guise) => guise.apply(answer),
             None => answer,
         };
+        let answer = self.throttle(answer, link.throttle);
         let Some(mut frame) = request::write(head, &answer) else {
             self.ending = Some(Ending::Closed);
             return;
@@ -236,6 +252,14 @@ impl<'a> Talk<'a> {
         }
         self.machine.served().went(head.key, frame.len());
         self.outbox.push_back((Instant::now() + self.machine.delay(link), frame));
+    }
+
+    fn throttle(&mut self, answer: ResponseKind, by: Duration) -> ResponseKind {
+        if by.is_zero() {
+            return answer;
+        }
+        self.muted_until = Some(Instant::now() + by);
+        throttled(answer, by)
     }
 
     fn corrupt(&self, frame: &[u8]) -> Bytes {
@@ -297,7 +321,9 @@ impl<'a> Talk<'a> {
     fn wake(&self, link: &Link, now: Instant) -> Option<Instant> {
         let takes = self.parked.is_none() && self.ending.is_none() && room(&self.outbox);
         let request = self.inbox.front().map(|(due, _)| *due).filter(|_| takes);
+        let request = request.map(|due| due.max(self.deaf_until(link, now).unwrap_or(due)));
+        let goes_on = link.paused_until.filter(|until| now < *until && self.parked.is_some());
         let answer = self.outbox.front().map(|(due, _)| *due).filter(|due| link.answers && *due > now);
-        request.into_iter().chain(answer).min()
+        request.into_iter().chain(answer).chain(goes_on).min()
     }
 }

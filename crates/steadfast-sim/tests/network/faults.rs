@@ -137,6 +137,41 @@ async fn silenced_connections_stay_open_and_silent_while_new_ones_work() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_paused_broker_lets_clients_connect_and_answers_when_it_goes_on() {
+    let cluster = started();
+    let (at, mut standing) = at_node_1(&cluster).await;
+    inject(&cluster, "pause node=1 during=2000ms");
+    let begun = Instant::now();
+    let mut fresh = cluster.connect(&at).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(ask(&mut fresh).await.unwrap() && ask(&mut standing).await.unwrap());
+    assert_eq!(begun.elapsed().as_millis(), 2_000);
+
+    inject(&cluster, "pause node=1 during=2000ms");
+    inject(&cluster, "heal nodes=1");
+    assert!(ask(&mut standing).await.unwrap());
+    assert_eq!(begun.elapsed().as_millis(), 2_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_throttles_answers_says_so_and_is_deaf_on_that_connection_for_so_long() {
+    let cluster = started();
+    let (at, mut standing) = at_node_1(&cluster).await;
+    inject(&cluster, "throttle nodes=1 by=300ms");
+    let begun = Instant::now();
+    assert_eq!(metadata(&cluster, &at).await.throttle_time_ms, 300);
+    for expected in [0, 300, 600] {
+        assert!(ask(&mut standing).await.unwrap());
+        assert_eq!(begun.elapsed().as_millis(), expected);
+    }
+    inject(&cluster, "throttle nodes=1 by=0ms");
+    for _ in 0..2 {
+        assert!(ask(&mut standing).await.unwrap());
+        assert_eq!(begun.elapsed().as_millis(), 900, "what was promised is kept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_broker_takes_its_time_until_it_is_healed() {
     let cluster = started();
     cluster.set_latency(Duration::from_millis(2), Duration::ZERO);

@@ -30,7 +30,7 @@ use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::{Event as Told, Failure};
-use crate::group::line::{Coordinator, Line};
+use crate::group::line::{Coordinator, Line, LineError};
 use crate::messages::{ConfigChanged, Crash, Flush, Ownership, OwnershipChanged, Released, Suspect};
 use crate::observers::Events;
 use crate::vitals::Vitals;
@@ -165,7 +165,8 @@ impl Checkpointer {
     fn coordinator(&self, membership: &Membership) -> Option<Coordinator> {
         let node = membership.coordinator?;
         let cluster = self.seat.cluster.borrow();
-        Some(Coordinator { node, address: cluster.address(node)?.clone(), pin: cluster.pin.clone() })
+        let (address, pin) = (cluster.address(node)?.clone(), cluster.pin.clone());
+        Some(Coordinator { node, address, pin, resolution: cluster.resolution(node) })
     }
 
     /// What was acked of a topic that is gone says nothing about the one that has its name now.
@@ -210,9 +211,12 @@ impl Checkpointer {
             match answer {
                 Ok(answer) => checkpointer.answered(&answer, membership.generation, took, ctx),
                 Err(error) => {
-                    let (node, address) = (Some(to.node), Some(to.address));
-                    let (reason, evidence) = (error.to_string(), error.evidence());
-                    drop(checkpointer.seat.suspect.send(Suspect { reason, evidence, node, address }));
+                    // Where a fresh connection works, the endpoint is well.
+                    if !matches!(error, LineError::Silent { .. }) {
+                        let (node, address) = (Some(to.node), Some(to.address));
+                        let (reason, evidence) = (error.to_string(), error.evidence());
+                        drop(checkpointer.seat.suspect.send(Suspect { reason, evidence, node, address }));
+                    }
                     checkpointer.settle(Event::Unknown, Some(Failure::new(error.class(), error)), ctx);
                 }
             }

@@ -78,11 +78,15 @@ pub(crate) struct Consumer {
     awaited: BTreeMap<Partition, (AssignmentEpoch, Offset)>,
     gap: i64,
     watchdog: Watchdog,
+    /// The leaders, as we know them, that knew less than we do when they were asked.
+    behind: BTreeMap<Partition, Option<(NodeId, LeaderEpoch)>>,
 }
 
 /// A running loop: it ends with this value.
 struct Loop {
     address: Address,
+    /// The broker's resolution when it began: see [`Cluster::resolution`].
+    resolution: u64,
     led: watch::Sender<Led>,
     task: AbortHandle,
 }
@@ -116,6 +120,7 @@ impl Consumer {
             awaited: BTreeMap::new(),
             gap: 0,
             watchdog,
+            behind: BTreeMap::new(),
         }
     }
 
@@ -183,7 +188,10 @@ impl Consumer {
         let addresses: BTreeMap<NodeId, Address> =
             desired.keys().filter_map(|node| Some((*node, self.address(*node)?))).collect();
         desired.retain(|node, _| addresses.contains_key(node));
-        self.loops.retain(|node, running| addresses.get(node) == Some(&running.address));
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        self.loops.retain(|node, running| {
+            addresses.get(node) == Some(&running.address) && cluster.resolution(*node) == running.resolution
+        });
         for (node, led) in desired {
             match self.loops.get(&node) {
                 Some(running) => {
@@ -242,7 +250,8 @@ impl Consumer {
         };
         let ready = self.ready.remove(&node).filter(|connection| *connection.address() == address);
         let task = seat.env.placement.io.spawn(fetching.run(ready));
-        self.loops.insert(node, Loop { address, led: sender, task: task.abort_handle() });
+        let resolution = seat.cluster.borrow().resolution(node);
+        self.loops.insert(node, Loop { address, resolution, led: sender, task: task.abort_handle() });
         // A panic in the loop is this actor's panic: it ends, and the respawn machine makes another one.
         let ended = task.into_actor(self).map(|outcome, _, _| match outcome {
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),

@@ -9,6 +9,7 @@ use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
 use serde::{Deserialize, Serialize};
 use steadfast_core::cluster::{Changes, Topics};
 use steadfast_core::endpoints::agreement::{Agreement, FailedWitness, Rules, Verdict};
+use steadfast_core::endpoints::drift::Drift;
 use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::drift::published::Cluster;
 use crate::env::{Env, Store};
 use crate::events::{Event, Failure, Place};
-use crate::messages::{Crash, Drifted, InUse, Observed, Settled};
+use crate::messages::{Crash, Drifted, InUse, Observed, Resolved, Settled};
 use crate::observers::Events;
 use crate::vitals::{Part, Vitals};
 
@@ -52,8 +53,12 @@ pub(crate) struct EndpointDiffer {
     told: Option<Drifted>,
     failed: BTreeMap<Address, FailedWitness>,
     degraded_since: Option<Tick>,
+    /// The other cluster that all witnesses belonged to when nothing was agreed last.
+    elsewhere: Option<ClusterId>,
     timer: Option<SpawnHandle>,
     telling: Option<SpawnHandle>,
+    /// Endpoints whose names lead elsewhere than connections to them: until the broker there is verified.
+    resolved: BTreeMap<Address, Resolved>,
 }
 
 /// The state file: the pinned cluster and the endpoints that worked last.
@@ -98,17 +103,28 @@ impl EndpointDiffer {
             told: None,
             failed: BTreeMap::new(),
             degraded_since: None,
+            elsewhere: None,
             timer: None,
             telling: None,
+            resolved: BTreeMap::new(),
         }
     }
 
-    fn answered(&mut self, observation: Observation<NodeId>, topics: Option<Topics>, now: Tick) {
+    fn answered(
+        &mut self,
+        observation: Observation<NodeId>,
+        topics: Option<Topics>,
+        resolved: Option<Resolved>,
+        now: Tick,
+    ) {
         let witness = observation.witness.clone();
         if let Some(fault) = self.agreement.answered(observation.clone(), now) {
             return self.failed(witness, fault);
         }
         self.failed.remove(&witness);
+        if let Some(resolved) = resolved {
+            self.resolved.insert(witness.clone(), resolved);
+        }
         let Some(topics) = topics else { return };
         if self.seat.cluster.borrow().view.is_some() {
             self.observe(&witness, &topics, now);
@@ -193,15 +209,17 @@ impl EndpointDiffer {
         let fresh = published.view.as_deref() != Some(&view);
         let view =
             if fresh { Arc::new(view) } else { published.view.clone().unwrap_or_else(|| Arc::new(view)) };
+        let resolved = self.take_resolved(&view, &verified);
         // What a broker has confirmed of itself stays confirmed while nothing else is said of it.
         let stands =
             |node: &&NodeId| published.address(**node).is_some_and(|at| view.address(node) == Some(at));
         let verified: BTreeSet<NodeId> =
             verified.iter().chain(published.verified.iter().filter(stands)).copied().collect();
-        let found = fresh || published.verified != verified;
+        let found = fresh || published.verified != verified || !resolved.is_empty();
         if found {
-            self.publish(&view, verified.clone());
+            self.publish(&view, verified.clone(), resolved.keys());
         }
+        self.tell_resolved(resolved);
         if fresh {
             self.seat.events.emit(Event::ViewAgreed {
                 cluster: view.cluster.clone(),
@@ -213,6 +231,7 @@ impl EndpointDiffer {
         }
         self.learn_topics(now);
         self.seat.vitals.recovered(Part::View);
+        self.elsewhere = None;
         if let Some(since) = self.degraded_since.take() {
             let degraded_ms = now.since(since).as_secs_f64() * 1e3;
             self.seat.events.emit(Event::ServiceRecovered { degraded_ms });
@@ -223,6 +242,35 @@ impl EndpointDiffer {
         let timeline =
             Timeline { alive_at: self.suspected_at, suspected_at: self.began_at, discovered_at: now };
         self.tell_drift(Drifted { view, timeline }, ctx);
+    }
+
+    /// Those of the resolved endpoints whose brokers, asked there, are who the view says.
+    fn take_resolved(
+        &mut self,
+        view: &View<NodeId>,
+        verified: &BTreeSet<NodeId>,
+    ) -> BTreeMap<NodeId, Resolved> {
+        let at = |node: &NodeId| Some((*node, self.resolved.get(view.address(node)?)?.clone()));
+        let taken: BTreeMap<NodeId, Resolved> = verified.iter().filter_map(at).collect();
+        self.resolved.retain(|address, _| taken.values().all(|resolved| resolved.address != *address));
+        taken
+    }
+
+    /// It takes part in no score: connections are made anew, nothing more.
+    fn tell_resolved(&self, resolved: BTreeMap<NodeId, Resolved>) {
+        if resolved.is_empty() {
+            return;
+        }
+        let mut drift = Drift { changes: Vec::new(), score: 0.0 };
+        for (node, Resolved { address, from, to }) in resolved {
+            drift.resolved(node, address, from, to);
+        }
+        self.seat.events.emit(Event::EndpointDrifted {
+            changes: drift.changes,
+            score: drift.score,
+            threshold: self.seat.config.borrow().drift.threshold.into(),
+            action: "adapt",
+        });
     }
 
     /// Each newly agreed view is told, also one that equals the view in use: it may end what another began.
@@ -254,10 +302,16 @@ impl EndpointDiffer {
         self.confirmed && told == self.in_use.as_ref()
     }
 
-    fn publish(&mut self, view: &Arc<View<NodeId>>, verified: BTreeSet<NodeId>) {
+    fn publish<'a>(
+        &mut self,
+        view: &Arc<View<NodeId>>,
+        verified: BTreeSet<NodeId>,
+        resolved: impl Iterator<Item = &'a NodeId>,
+    ) {
         let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
         cluster.view = Some(Arc::clone(view));
         cluster.verified = verified;
+        resolved.for_each(|node| *cluster.resolutions.entry(*node).or_default() += 1);
         if cluster.pin.is_none()
             && let Some(id) = &view.cluster
         {
@@ -285,12 +339,37 @@ impl EndpointDiffer {
         }
     }
 
-    fn unsettled(&mut self, missing: Vec<String>, now: Tick) {
+    fn unsettled(&mut self, mut missing: Vec<String>, now: Tick) {
+        let elsewhere = self.elsewhere(now);
+        if let (Some(found), Some(expected)) = (&elsewhere, self.agreement.pinned()) {
+            let advice = format!(
+                "whoever answers is of cluster {found}, not of {expected}: if the change is meant, stop the service \
+                 and take it over with `steadfast endpoints --accept-cluster {found}`"
+            );
+            missing.insert(0, advice);
+        }
         self.seat.vitals.degraded(Part::View, missing.clone(), now);
-        if self.degraded_since.is_none() {
-            self.degraded_since = Some(now);
+        let news = self.elsewhere != elsewhere && elsewhere.is_some();
+        self.elsewhere = elsewhere;
+        if self.degraded_since.is_none() || news {
+            self.degraded_since.get_or_insert(now);
             self.seat.events.emit(Event::ServiceDegraded { missing });
         }
+    }
+
+    /// The one other cluster that everybody belongs to who answers: a change that only a person can call meant.
+    fn elsewhere(&mut self, now: Tick) -> Option<ClusterId> {
+        let alone = match self.agreement.judge(self.in_use.as_deref(), now) {
+            Verdict::Undecided { missing, .. } => missing.is_empty(),
+            Verdict::Agreed { .. } | Verdict::Settling { .. } => false,
+        };
+        let found = |fault: FailedWitness| match fault {
+            FailedWitness::OtherCluster { found, .. } => Some(found),
+            FailedWitness::Silent { .. } | FailedWitness::Empty => None,
+        };
+        let mut found = self.agreement.failed_witnesses().into_values().filter_map(found);
+        let first = found.next().flatten()?;
+        (alone && found.all(|other| other.as_ref() == Some(&first))).then_some(first)
     }
 }
 
@@ -316,14 +395,18 @@ impl Handler<Observed> for EndpointDiffer {
                 self.suspected_at = suspected_at;
                 self.began_at = now;
                 self.agreement.begin();
+                self.resolved.clear();
                 return;
             }
-            Observed::Answered { discovery, observation, topics } => {
+            Observed::Answered { discovery, observation, topics, resolved } => {
                 // After a crash of this actor it has not heard of the beginning.
                 self.discovery = discovery;
-                self.answered(observation, topics, now);
+                self.answered(observation, topics, resolved, now);
             }
             Observed::Failed { address, reason } => self.agreement.failed(address, reason, now),
+            Observed::Missed { address, reason } => {
+                return self.failed(address, FailedWitness::Silent { reason });
+            }
             Observed::LeaderNamed { partition, topic, node, epoch } => {
                 return self.learn(&partition, topic, node, epoch);
             }

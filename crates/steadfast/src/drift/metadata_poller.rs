@@ -4,41 +4,55 @@
 //! address that may know better is asked at once, each on a fresh connection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
-use steadfast_core::cluster::{Leader, Topic, TopicError, Topics};
+use steadfast_core::cluster::Topics;
 use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::race::{Action, Event, Evidence, Limits, Race, Rate, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
-use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_core::ids::NodeId;
 use steadfast_kafka::api::ErrorCode;
-use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, PartitionMetadata, TopicMetadata};
-use steadfast_kafka::connection::{ConnectError, ConnectFailure, Connection};
+use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer};
+use steadfast_kafka::connection::Connection;
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
 
 use crate::config::{Config, SecuritySettings};
-use crate::dialler::Dialler;
+use crate::dialler::{Dialler, Peers};
+use crate::drift::fed::Fed;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::Event as Told;
-use crate::messages::{ConfigChanged, CountTopics, Crash, Observed, Settled, Suspect};
+use crate::messages::{ConfigChanged, CountTopics, Crash, Observed, Resolved, Settled, Suspect};
 use crate::observers::Events;
 use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
+
+use names::{Names, is_name, resolve};
+use question::{ANSWER_LIMIT, Answered, Question, topics_of};
+
+mod names;
+mod question;
+mod sources;
+mod sweep;
 
 /// What a poller is given by wiring.
 pub(crate) struct Seat {
     pub(crate) env: Env,
     pub(crate) dialler: Dialler,
+    /// What the connections that stand are connected to.
+    pub(crate) peers: Peers,
     pub(crate) config: watch::Receiver<Arc<Config>>,
     /// The topics that are consumed: they change at start only.
     pub(crate) topics: Vec<Arc<str>>,
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
     /// The endpoints that worked last, as they were stored.
     pub(crate) last_known_good: BTreeSet<Address>,
+    /// What the user's own actors propose.
+    pub(crate) fed: watch::Receiver<Fed>,
     /// Topics of other members that the group's leader has to know: it says so once, so they survive a crash of
     /// the actor.
     pub(crate) counted: Mutex<BTreeSet<Arc<str>>>,
@@ -55,14 +69,25 @@ pub(crate) struct MetadataPoller {
     discovery: u64,
     timer: Option<SpawnHandle>,
     /// The connection that the timer asks over.
-    standing: Option<(Connection, SecuritySettings)>,
+    standing: Option<Standing>,
     turn: usize,
     /// Suspicions that were told of late, so that many connections that break at once make one line.
     told: BTreeMap<(Option<NodeId>, String), steadfast_core::tick::Tick>,
+    /// The names of the endpoints in use, and whether they are being resolved.
+    names: Names,
+    resolving: bool,
+    /// What the bootstrap names resolved to last, and which of them.
+    bootstrap: BTreeMap<Address, Address>,
 }
 
-/// One answer of a witness.
-const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// A connection that stands, and what it was opened with.
+struct Standing {
+    connection: Connection,
+    security: SecuritySettings,
+    /// The broker's resolution (see [`Cluster::resolution`]).
+    resolution: u64,
+}
+
 /// The same suspicion is told once in this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
@@ -70,6 +95,7 @@ impl MetadataPoller {
     /// A poller that has not asked anybody yet.
     pub(crate) fn new(seat: Arc<Seat>) -> MetadataPoller {
         let pin = seat.cluster.borrow().pin.clone();
+        let names = Names::new(seat.config.borrow().drift.settle);
         let race = Race::new(Limits::default(), Rate::default(), pin);
         MetadataPoller {
             seat,
@@ -79,6 +105,9 @@ impl MetadataPoller {
             standing: None,
             turn: 0,
             told: BTreeMap::new(),
+            names,
+            resolving: false,
+            bootstrap: BTreeMap::new(),
         }
     }
 
@@ -99,15 +128,17 @@ impl MetadataPoller {
                 Action::Begin { suspected_at } => {
                     self.discovery += 1;
                     let discovery = self.discovery;
-                    drop(self.seat.differ.send(Observed::Begin { suspected_at, discovery }))
+                    drop(self.seat.differ.send(Observed::Begin { suspected_at, discovery }));
+                    self.resolve_bootstrap(ctx);
                 }
-                Action::Ask { address, .. } => self.ask(address, ctx),
+                Action::Ask { address, source } => self.ask(address, source, ctx),
                 Action::Limited { until } => {
                     tracing::debug!(%until, "too many discoveries: the next one waits")
                 }
                 Action::Unsettled { failed, .. } => {
                     let missing = failed.into_iter().map(|(at, reason)| format!("{at}: {reason}")).collect();
                     drop(self.seat.differ.send(Observed::Unsettled { missing }));
+                    self.resolve_bootstrap(ctx);
                 }
             }
         }
@@ -130,35 +161,11 @@ impl MetadataPoller {
         Jitter::new(self.seat.env.dice.fraction())
     }
 
-    /// Every address that may know better: in use, stored, configured.
-    fn sources(&self) -> Vec<(Address, Source)> {
-        let config = self.config();
-        let cluster = Arc::clone(&self.seat.cluster.borrow());
-        let in_use = cluster.view.iter().flat_map(|view| view.endpoints.values());
-        let in_use = in_use.map(|endpoint| (endpoint.address.clone(), Source::InUse));
-        let stored = self.seat.last_known_good.iter().map(|at| (at.clone(), Source::LastKnownGood));
-        let configured = config.kafka.bootstrap_servers.iter().map(|at| (at.clone(), Source::Configuration));
-        in_use.chain(stored).chain(configured).collect()
-    }
-
-    /// One question to one witness on a fresh connection. Another cluster's answer is an answer: who judges will
-    /// see it, and nothing but Metadata is asked here.
-    fn ask(&mut self, address: Address, ctx: &mut Context<Self>) {
-        let (dialler, topics) = (self.seat.dialler.clone(), self.topics());
-        let to = address.clone();
-        let question = async move {
-            let connection = match dialler.open(to, None, None).await {
-                Ok(connection) => connection,
-                // An answer too: who judges says that it is none to be believed.
-                Err(ConnectError { failure: ConnectFailure::NoBrokers { cluster }, .. }) => {
-                    return Ok(nobody(cluster));
-                }
-                Err(error) => return Err(error.failure.to_string()),
-            };
-            let question = Metadata { topics: Some(topics) };
-            connection.call(question, ANSWER_LIMIT).await.map_err(|error| error.failure.to_string())
-        };
-        let question = self.seat.env.placement.io.spawn(question);
+    /// One question to one witness on a fresh connection.
+    fn ask(&mut self, address: Address, source: Source, ctx: &mut Context<Self>) {
+        let name = self.bootstrap.get(&address).filter(|_| source == Source::Bootstrap).cloned();
+        let (dialler, to, topics) = (self.seat.dialler.clone(), address.clone(), self.topics());
+        let question = self.seat.env.placement.io.spawn(Question { dialler, to, name, topics }.ask());
         let done = question.into_actor(self).map(move |answer, poller, ctx| {
             let answer = answer.unwrap_or_else(|error| Err(error.to_string()));
             poller.answered(address, answer, ctx);
@@ -166,22 +173,18 @@ impl MetadataPoller {
         ctx.spawn(done);
     }
 
-    fn answered(
-        &mut self,
-        address: Address,
-        answer: Result<MetadataAnswer, String>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn answered(&mut self, address: Address, answer: Result<Answered, String>, ctx: &mut Context<Self>) {
         let jitter = self.jitter();
         match answer {
-            Ok(answer) if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED => {
+            Ok((answer, _)) if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED => {
                 let reason = "the broker asks for a new bootstrap (KIP-1102)".to_owned();
                 self.tell(Event::Failed { address, reason, jitter }, ctx);
             }
-            Ok(answer) => {
+            Ok((answer, peer)) => {
+                let left = self.names.left_behind(&address, peer);
                 let observation = self.observation(address, &answer);
                 let topics = Some(topics_of(&answer.topics));
-                self.observed(observation.clone(), topics);
+                self.observed(observation.clone(), topics, left);
                 self.tell(Event::Answered { observation, jitter }, ctx);
             }
             Err(reason) => {
@@ -193,10 +196,10 @@ impl MetadataPoller {
         }
     }
 
-    fn observed(&self, observation: Observation<NodeId>, topics: Option<Topics>) {
+    fn observed(&self, observation: Observation<NodeId>, topics: Option<Topics>, resolved: Option<Resolved>) {
         self.note_answer(&observation.view);
         let discovery = self.discovery;
-        drop(self.seat.differ.send(Observed::Answered { discovery, observation, topics }));
+        drop(self.seat.differ.send(Observed::Answered { discovery, observation, topics, resolved }));
     }
 
     /// What is no answer about our cluster is no sign of life.
@@ -243,9 +246,42 @@ impl MetadataPoller {
         ctx.run_later(wait, |poller, ctx| poller.poll(ctx));
     }
 
+    /// Resolves the names of the endpoints in use beside the poll, which does not wait for it.
+    fn resolve_names(&mut self, cluster: &Cluster, ctx: &mut Context<Self>) {
+        let in_use = cluster.view.iter().flat_map(|view| view.endpoints.values());
+        let names: BTreeSet<Address> = in_use.map(|at| at.address.clone()).filter(is_name).collect();
+        if names.is_empty() || std::mem::replace(&mut self.resolving, true) {
+            return;
+        }
+        let transport = Arc::clone(&self.seat.dialler.transport);
+        let resolved = self.seat.env.placement.io.spawn(resolve(transport, names.clone()));
+        let done = resolved.into_actor(self).map(move |resolved, poller, ctx| {
+            poller.resolving = false;
+            poller.resolved(&resolved.unwrap_or_default(), &names, ctx);
+        });
+        ctx.spawn(done);
+    }
+
+    fn resolved(
+        &mut self,
+        resolved: &BTreeMap<Address, Vec<SocketAddr>>,
+        names: &BTreeSet<Address>,
+        ctx: &mut Context<Self>,
+    ) {
+        let now = self.seat.env.now();
+        for Resolved { address, from, to } in self.names.resolved(resolved, names, &self.seat.peers, now) {
+            let reason = format!("the name resolves to {to} and no longer to {from}");
+            self.suspect(
+                Suspect { reason, evidence: Evidence::Broken, node: None, address: Some(address) },
+                ctx,
+            );
+        }
+    }
+
     /// Asks the next verified broker whether anything is new.
     fn poll(&mut self, ctx: &mut Context<Self>) {
         let cluster = Arc::clone(&self.seat.cluster.borrow());
+        self.resolve_names(&cluster, ctx);
         self.turn = self.turn.wrapping_add(1);
         let verified = cluster.verified();
         let Some((node, address)) = verified.iter().nth(self.turn % verified.len().max(1)) else {
@@ -253,16 +289,15 @@ impl MetadataPoller {
             return self.sleep_until_poll(ctx);
         };
         let (node, address) = (*node, address.clone());
-        let security = self.seat.dialler.security();
-        let standing = self
-            .standing
-            .take()
-            .filter(|(open, with)| open.address() == &address && !open.is_closed() && *with == security);
+        let (security, resolution) = (self.seat.dialler.security(), cluster.resolution(node));
+        let standing = self.standing.take().filter(|standing| {
+            standing.leads_to(&address) && standing.security == security && standing.resolution == resolution
+        });
         let (dialler, pin, topics) = (self.seat.dialler.clone(), cluster.pin.clone(), self.topics());
         let to = address.clone();
         let question = self.seat.env.placement.io.spawn(async move {
             let connection = match standing {
-                Some((connection, _)) => connection,
+                Some(standing) => standing.connection,
                 None => {
                     let opened = dialler.open(to, Some(node), pin).await;
                     opened.map_err(|error| (error.evidence(), error.to_string()))?
@@ -275,7 +310,7 @@ impl MetadataPoller {
         let done = question.into_actor(self).map(move |outcome, poller, ctx| {
             match outcome.unwrap_or_else(|error| Err((Evidence::Broken, error.to_string()))) {
                 Ok((connection, answer)) => {
-                    poller.standing = Some((connection, security));
+                    poller.standing = Some(Standing { connection, security, resolution });
                     poller.polled(node, address, &answer, ctx);
                 }
                 Err((evidence, reason)) => {
@@ -295,7 +330,7 @@ impl MetadataPoller {
         let differs = self.seat.cluster.borrow().view.as_deref() != Some(&observation.view);
         let asked_to = answer.error == ErrorCode::REBOOTSTRAP_REQUIRED;
         let topics = Some(topics_of(&answer.topics));
-        self.observed(observation, topics);
+        self.observed(observation, topics, None);
         if differs || asked_to {
             let reason =
                 if asked_to { "the broker asks for a new bootstrap" } else { "a broker gives another view" };
@@ -303,36 +338,12 @@ impl MetadataPoller {
             self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
         }
     }
-
-    fn sweep(&mut self, ctx: &mut Context<Self>) {
-        self.discover(Evidence::Broken, ctx);
-        let wait = self.config().drift.sweep_interval;
-        ctx.run_later(wait, |poller, ctx| poller.sweep(ctx));
-    }
 }
 
-/// What a broker of this cluster says that names no brokers.
-fn nobody(cluster: Option<ClusterId>) -> MetadataAnswer {
-    MetadataAnswer {
-        error: ErrorCode::NONE,
-        throttle: Duration::ZERO,
-        view: View::new(cluster, []),
-        controller: None,
-        topics: Vec::new(),
+impl Standing {
+    fn leads_to(&self, address: &Address) -> bool {
+        self.connection.address() == address && !self.connection.is_closed()
     }
-}
-
-/// Topics as core knows them.
-fn topics_of(topics: &[TopicMetadata]) -> Topics {
-    let leader = |partition: &PartitionMetadata| {
-        (partition.index, Leader { node: partition.leader, epoch: partition.leader_epoch })
-    };
-    let known = |topic: &TopicMetadata| {
-        let partitions = topic.partitions.iter().map(leader).collect();
-        let known = Topic { id: topic.id, error: TopicError::from_code(topic.error.0), partitions };
-        (Arc::clone(&topic.name), known)
-    };
-    topics.iter().map(known).collect()
 }
 
 impl Actor for MetadataPoller {
@@ -340,6 +351,7 @@ impl Actor for MetadataPoller {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.add_stream(changes(self.seat.cluster.clone()));
+        ctx.add_stream(changes(self.seat.fed.clone()));
         self.sweep(ctx);
         self.sleep_until_poll(ctx);
     }
@@ -347,12 +359,22 @@ impl Actor for MetadataPoller {
 
 impl StreamHandler<Changed<Arc<Cluster>>> for MetadataPoller {
     fn handle(&mut self, _: Changed<Arc<Cluster>>, ctx: &mut Context<Self>) {
-        let pin: Option<ClusterId> = self.seat.cluster.borrow().pin.clone();
-        if let Some(pin) = pin {
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        if let Some(pin) = cluster.pin.clone() {
             self.race.pin(pin);
         }
+        self.names.follow(&cluster);
         let sources = self.sources();
         self.tell(Event::Sources(sources), ctx);
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl StreamHandler<Changed<Fed>> for MetadataPoller {
+    fn handle(&mut self, _: Changed<Fed>, ctx: &mut Context<Self>) {
+        let reason = "a source of endpoints says something else".to_owned();
+        self.suspect(Suspect { reason, evidence: Evidence::Broken, node: None, address: None }, ctx);
     }
 
     fn finished(&mut self, _: &mut Context<Self>) {}

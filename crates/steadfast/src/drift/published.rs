@@ -16,6 +16,9 @@ pub struct Cluster {
     pub verified: BTreeSet<NodeId>,
     /// The cluster that everything has to belong to.
     pub pin: Option<ClusterId>,
+    /// How often each broker was verified at another resolved address than connections to it were made to, its
+    /// endpoint being the same.
+    pub resolutions: BTreeMap<NodeId, u64>,
     /// Topics, leaders and their epochs.
     pub leaders: Leaders,
 }
@@ -23,7 +26,8 @@ pub struct Cluster {
 impl Cluster {
     /// Nothing is known but, perhaps, which cluster it has to be.
     pub fn unknown(pin: Option<ClusterId>, rules: Rules) -> Cluster {
-        Cluster { view: None, verified: BTreeSet::new(), pin, leaders: Leaders::new(rules) }
+        let (verified, resolutions) = (BTreeSet::new(), BTreeMap::new());
+        Cluster { view: None, verified, pin, resolutions, leaders: Leaders::new(rules) }
     }
 
     /// Where a verified broker is reached.
@@ -35,6 +39,12 @@ impl Cluster {
     pub fn verified(&self) -> BTreeMap<NodeId, Address> {
         let address = |node: &NodeId| Some((*node, self.address(*node)?.clone()));
         self.verified.iter().filter_map(address).collect()
+    }
+
+    /// What a connection to the broker was made under: with another one it leads elsewhere by now, and is to be
+    /// replaced.
+    pub fn resolution(&self, node: NodeId) -> u64 {
+        self.resolutions.get(&node).copied().unwrap_or(0)
     }
 
     /// The topic's identity, as far as it is known.

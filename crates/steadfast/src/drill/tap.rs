@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -126,6 +127,13 @@ impl Transport for Tap {
                 answers: Answers::default(),
             };
             Ok(Stream { io: Box::new(tapped), peer })
+        })
+    }
+
+    fn resolve<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move {
+            poll_fn(|context| self.cable.poll(context)).await;
+            self.inner.resolve(to).await
         })
     }
 }

@@ -1,6 +1,7 @@
 //! A world: a cluster in memory, services that consume from it, a load, faults; one seed, one thread, no real time.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -385,7 +386,16 @@ struct InMemory(Embedded);
 
 impl Transport for InMemory {
     fn connect<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, std::io::Result<Stream>> {
-        Box::pin(async move { Ok(Stream { io: Box::new(self.0.connect(to).await?), peer: None }) })
+        Box::pin(async move {
+            let stream = self.0.connect(to).await?;
+            let peer = stream.peer();
+            Ok(Stream { io: Box::new(stream), peer })
+        })
+    }
+
+    fn resolve<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, std::io::Result<Vec<SocketAddr>>> {
+        let resolved = self.0.network().map_or_else(Vec::new, |network| network.resolve(to));
+        Box::pin(std::future::ready(Ok(resolved)))
     }
 }
 

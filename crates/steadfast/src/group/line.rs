@@ -29,6 +29,8 @@ pub(crate) struct Coordinator {
     pub(crate) node: NodeId,
     pub(crate) address: Address,
     pub(crate) pin: Option<ClusterId>,
+    /// See [`Cluster::resolution`].
+    pub(crate) resolution: u64,
 }
 
 /// One connection, shared by the requests that go through it. A clone is the same line.
@@ -44,18 +46,24 @@ pub(crate) struct Line {
 
 struct Open {
     connection: Connection,
-    /// What it was opened with.
-    security: SecuritySettings,
-    /// A connection with other settings that is being opened beside it.
+    terms: Terms,
+    /// A connection under other terms that is being opened beside it.
     attempt: Option<Attempt>,
-    /// When other settings were last tried in vain.
+    /// When other terms were last tried in vain.
     tried: Option<Instant>,
+}
+
+/// What a connection is opened under.
+#[derive(Clone, PartialEq)]
+struct Terms {
+    security: SecuritySettings,
+    /// What the broker's name led to: see [`Cluster::resolution`].
+    resolution: u64,
 }
 
 /// The opening of a connection: it ends with this value.
 struct Attempt {
-    /// What it is opened with.
-    security: SecuritySettings,
+    terms: Terms,
     task: JoinHandle<Result<Connection, ConnectError>>,
 }
 
@@ -111,7 +119,7 @@ const OVERDUE_LIMIT: Duration = Duration::from_secs(30);
 /// How long a coordinator may stay unverified before it is asked for again.
 const VERIFIED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What was tried in vain, other security settings or a fresh connection, is not tried again for so long.
+/// What was tried in vain, other terms or a fresh connection, is not tried again for so long.
 const TRIED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where `node` is reached: as soon as it is a verified broker of the agreed view. At start-up the answer that
@@ -127,7 +135,8 @@ pub(crate) async fn locate(
         Ok(Err(_)) | Err(_) => return Err(LineError::Unverified(node)),
     };
     let address = cluster.address(node).cloned().ok_or(LineError::Unverified(node))?;
-    Ok(Coordinator { node, address, pin: cluster.pin.clone() })
+    let resolution = cluster.resolution(node);
+    Ok(Coordinator { node, address, pin: cluster.pin.clone(), resolution })
 }
 
 impl Line {
@@ -153,47 +162,48 @@ impl Line {
         Ok(answer?)
     }
 
-    /// The standing connection is left when other security settings are in force and a connection with them is
-    /// ready, not before: a broker may know a new password later than we do, a token may be long in coming, and an
-    /// endpoint that listens no longer as it did is left when the agreed view names another.
+    /// The standing connection is left when other security settings are in force, or the broker's name leads
+    /// elsewhere, and a connection under these terms is ready, not before: a broker may know a new password later than
+    /// we do, a token may be long in coming, and an endpoint that listens no longer as it did is left when the agreed
+    /// view names another.
     async fn connection(&self, to: &Coordinator) -> Result<Connection, ConnectError> {
         let mut open = self.open.lock().await;
         let dialler = self.dialler.with_settings_of_now();
-        let security = dialler.security();
+        let terms = Terms { security: dialler.security(), resolution: to.resolution };
         if let Some(open) = open.as_mut() {
-            open.settle(&security).await;
+            open.settle(&terms).await;
             if open.leads_to(&to.address) {
-                if open.wants(&security) {
-                    open.attempt = Some(Attempt::begin(dialler, security, to));
+                if open.wants(&terms) {
+                    open.attempt = Some(Attempt::begin(dialler, terms, to));
                 }
                 return Ok(open.connection.clone());
             }
             open.attempt = None;
         }
         let connection = dialler.open(to.address.clone(), Some(to.node), to.pin.clone()).await?;
-        *open = Some(Open::new(connection.clone(), security));
+        *open = Some(Open::new(connection.clone(), terms));
         Ok(connection)
     }
 }
 
 impl Open {
-    fn new(connection: Connection, security: SecuritySettings) -> Open {
-        Open { connection, security, attempt: None, tried: None }
+    fn new(connection: Connection, terms: Terms) -> Open {
+        Open { connection, terms, attempt: None, tried: None }
     }
 
     fn leads_to(&self, address: &Address) -> bool {
         self.connection.address() == address && !self.connection.is_closed()
     }
 
-    /// Changes over to the connection that was opened beside this one, if it is ready. An attempt with settings
-    /// that are no longer in force is given up.
-    async fn settle(&mut self, security: &SecuritySettings) {
-        drop(self.attempt.take_if(|attempt| attempt.security != *security));
+    /// Changes over to the connection that was opened beside this one, if it is ready. An attempt under terms that
+    /// are no longer in force is given up.
+    async fn settle(&mut self, terms: &Terms) {
+        drop(self.attempt.take_if(|attempt| attempt.terms != *terms));
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.task.is_finished()) else {
             return;
         };
         match (&mut attempt.task).await {
-            Ok(Ok(connection)) if !connection.is_closed() => *self = Open::new(connection, security.clone()),
+            Ok(Ok(connection)) if !connection.is_closed() => *self = Open::new(connection, terms.clone()),
             Ok(_) | Err(_) => {
                 self.attempt = None;
                 self.tried = Some(Instant::now());
@@ -201,19 +211,19 @@ impl Open {
         }
     }
 
-    /// Whether other settings are in force, and are neither being tried nor were just now.
-    fn wants(&self, security: &SecuritySettings) -> bool {
-        self.security != *security
+    /// Whether other terms are in force, and are neither being tried nor were just now.
+    fn wants(&self, terms: &Terms) -> bool {
+        self.terms != *terms
             && self.attempt.is_none()
             && self.tried.is_none_or(|tried| tried.elapsed() >= TRIED_AGAIN)
     }
 }
 
 impl Attempt {
-    fn begin(dialler: Dialler, security: SecuritySettings, to: &Coordinator) -> Attempt {
+    fn begin(dialler: Dialler, terms: Terms, to: &Coordinator) -> Attempt {
         let (address, node, pin) = (to.address.clone(), to.node, to.pin.clone());
         let task = tokio::spawn(async move { dialler.open(address, Some(node), pin).await });
-        Attempt { security, task }
+        Attempt { terms, task }
     }
 }
 
@@ -309,7 +319,13 @@ mod tests {
                 refusals: Arc::new(Refusals::new(events.clone())),
             };
             let line = Line::new(dialler, Route::channel().1, events);
-            Setting { wire, machine, configured, line, to: Coordinator { node: NODE, address, pin: None } }
+            Setting {
+                wire,
+                machine,
+                configured,
+                line,
+                to: Coordinator { node: NODE, address, pin: None, resolution: 0 },
+            }
         }
 
         /// Whether a request is answered, which has to be soon.
@@ -353,7 +369,7 @@ mod tests {
         }
         assert_eq!(setting.wire.begun(), tries + 1, "changed over, and it is not tried any more");
         let open = setting.line.open.lock().await;
-        assert!(open.as_ref().unwrap().security == config("20s").kafka.security);
+        assert!(open.as_ref().unwrap().terms.security == config("20s").kafka.security);
     }
 
     #[tokio::test(start_paused = true)]
@@ -373,6 +389,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_name_that_leads_elsewhere_is_followed_without_a_request_that_waits() {
+        let mut setting = Setting::new();
+        let standing = setting.connection().await;
+        setting.to.resolution += 1;
+        assert!(setting.is_answered().await);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(setting.is_answered().await && setting.is_answered().await);
+        assert_eq!(setting.wire.begun(), 2);
+        assert!(!standing.is_closed(), "whoever still waits for an answer there gets it");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn without_a_connection_that_works_the_settings_in_force_are_waited_for() {
         let setting = Setting::new();
         let standing = setting.connection().await;
@@ -380,7 +408,7 @@ mod tests {
         standing.close(steadfast_kafka::connection::CloseReason::Dropped);
         assert!(setting.is_answered().await);
         let open = setting.line.open.lock().await;
-        assert!(open.as_ref().unwrap().security == config("20s").kafka.security);
+        assert!(open.as_ref().unwrap().terms.security == config("20s").kafka.security);
     }
 
     const QUESTION_LIMIT: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use steadfast_core::endpoints::view::Address;
 use steadfast_core::group::standing::Standing;
 use steadfast_core::ids::Partition;
 use steadfast_core::progress::{Progress, State};
@@ -11,6 +12,7 @@ use steadfast_watch as watch;
 
 use crate::config::watcher::Reload;
 use crate::consume::progress::{Away, ProgressTable, Quarantined};
+use crate::drift::fed::{Fed, FeedError, feed};
 use crate::drift::published::Cluster;
 use crate::drift::supervisor;
 use crate::env::Env;
@@ -29,6 +31,7 @@ pub struct Control {
     pub(super) supervisors: [SupervisorHandle; 2],
     pub(super) reload: Route<Reload>,
     pub(super) release: Route<Release>,
+    pub(super) fed: watch::Sender<Fed>,
     pub(crate) env: Env,
     pub(super) vitals: Vitals,
 }
@@ -84,6 +87,21 @@ impl Control {
     /// The partitions whose target is away, be it that of the records or that of the bad ones.
     pub fn away(&self) -> BTreeMap<Partition, Away> {
         self.table.away()
+    }
+
+    /// What a source of endpoints of your own says: a service registry, an operator's note, another zone. The addresses
+    /// are asked in every discovery from now on, beside those that steadfast knows; they propose, and what they say
+    /// counts as little as a bootstrap address's word. What `source` said before is replaced; an empty list withdraws it.
+    /// Something new begins a discovery; says whether it was new.
+    ///
+    /// # Errors
+    /// There are too many sources, or this one names too many addresses.
+    pub fn propose_endpoints(
+        &self,
+        source: &str,
+        addresses: impl IntoIterator<Item = Address>,
+    ) -> Result<bool, FeedError> {
+        feed(&self.fed, source, addresses)
     }
 
     /// Ends the consumer and its successor, if there is one.

@@ -26,7 +26,8 @@ fn walk() -> BTreeMap<String, Vec<Step>> {
             heading = next.to_owned();
         }
         if let Some(command) = line.strip_prefix("$ ") {
-            let (command, code) = command.split_once('#').unwrap_or_else(|| panic!("{command}: which exit code?"));
+            let (command, code) =
+                command.split_once('#').unwrap_or_else(|| panic!("{command}: which exit code?"));
             let mut words = command.split_whitespace().map(str::to_owned);
             assert_eq!(words.next().as_deref(), Some("steadfast"), "{command}");
             let step = Step { arguments: words.collect(), code: code.trim().parse().unwrap() };

@@ -15,6 +15,7 @@ pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.trial("faults::a_broker_that_is_killed_costs_nothing_but_its_election", leader),
         stage.trial("faults::a_coordinator_that_is_killed_costs_no_rebalance", coordinator),
+        stage.trial("faults::a_leader_that_is_elected_is_followed_without_asking_everybody", elected),
     ]
 }
 
@@ -32,6 +33,20 @@ fn coordinator(cluster: &mut Cluster) {
     let coordinator = coordinator_of(cluster, "faults-coordinator");
     killed(cluster, rehearsal, coordinator);
     assert_ne!(coordinator_of(cluster, "faults-coordinator"), coordinator);
+}
+
+/// The old leader names the new one (KIP-951).
+fn elected(cluster: &mut Cluster) {
+    let rehearsal = Opening::new("faults-elected").with(OFTEN).begin(cluster);
+    for node in cluster.addresses().into_keys() {
+        cluster.brokers().move_leader("faults-elected", 0, node).unwrap();
+        rehearsal.await_flow(SystemTime::now());
+    }
+    let suspected = rehearsal.service.events_named("endpoint.suspected");
+    let asked = suspected.iter().filter(|event| event.json["reason"].to_string().contains("NOT_LEADER"));
+    assert_eq!(asked.count(), 0, "{}", rehearsal.service.story());
+    let (verdict, service) = rehearsal.finish();
+    expect_clean(&verdict, &service);
 }
 
 fn killed(cluster: &mut Cluster, rehearsal: Rehearsal, broker: i32) {

@@ -4,14 +4,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kafka_protocol::messages::FetchResponse;
+use kafka_protocol::messages::fetch_response::{LeaderIdAndEpoch, NodeEndpoint};
+use kafka_protocol::protocol::StrBytes;
 use steadfast_core::acked::Span;
-use steadfast_core::ids::{Offset, Partition};
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition};
 use tokio::time::{Instant, sleep};
 
-use super::broker::{batch, batch_of, brought, part, refusal};
-use super::stage::{Setting, partition, settle};
+use super::broker::{batch, batch_of, brought, brought_by_id, part, refusal};
+use super::stage::{Setting, TOPIC_ID, partition, settle};
 use crate::api::ErrorCode;
-use crate::fetch::intake::Note;
+use crate::fetch::intake::{NamedLeader, Note};
 use crate::records::compression::Compression;
 use crate::records::write::{BatchSpec, NewRecord};
 
@@ -108,6 +111,32 @@ async fn a_partition_with_another_leader_rests_and_the_others_go_on() {
     wire.answer(&next, &brought([part(1, "")])).await;
     let all = wire.fetch().await;
     assert_eq!((all.offsets().len(), all.at - asked.at), (2, REST));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_named_instead_is_told_with_its_address() {
+    let (stage, mut wire) = Setting { fetch: 17, ..Setting::of(1) }.open().await;
+    let current = LeaderIdAndEpoch::default().with_leader_id(2.into()).with_leader_epoch(9);
+    let refused = || brought_by_id(TOPIC_ID.0, [refusal(0, NOT_LEADER).with_current_leader(current.clone())]);
+    let at = NodeEndpoint::default()
+        .with_node_id(2.into())
+        .with_host(StrBytes::from_static_str("elsewhere"))
+        .with_port(9093);
+    let address = Address::new("elsewhere", 9093);
+    let named = NamedLeader { topic: TOPIC_ID, node: NodeId(2), epoch: LeaderEpoch(9), address };
+    for (answer, named) in [
+        (refused().with_node_endpoints(vec![at.clone()]), Some(named)),
+        // Nobody says where that is.
+        (refused(), None),
+        (refused().with_node_endpoints(vec![at.with_node_id(3.into())]), None),
+    ] {
+        let asked = wire.fetch().await;
+        wire.answer(&asked, &answer).await;
+        settle().await;
+        let note =
+            Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER, named };
+        assert_eq!(stage.table.complaints(), [note]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

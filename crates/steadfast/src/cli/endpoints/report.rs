@@ -26,6 +26,8 @@ pub(super) struct Report {
     pub(super) missing: BTreeMap<String, String>,
     /// What would be agreed if nothing were pinned.
     pub(super) other_cluster: Option<Agreed>,
+    /// Who belongs to another cluster than the pinned one, by its id.
+    pub(super) elsewhere: BTreeMap<String, Vec<Address>>,
     pub(super) compared_with: Option<ComparedWith>,
     pub(super) drift: Option<Drifted>,
     pub(super) took_ms: f64,
@@ -151,6 +153,7 @@ impl Report {
             (None, _) => Outcome::Unreachable,
         };
         let view = agreed.as_ref().map(|(view, _)| view);
+        let elsewhere = elsewhere(&witnesses, pinned);
         let row = |(address, witness)| row(address, witness, view, pinned);
         Report {
             result,
@@ -158,6 +161,7 @@ impl Report {
             pin: standards.pin.clone(),
             missing,
             other_cluster: other.map(|(_, other)| other),
+            elsewhere,
             compared_with: standards.baseline.as_ref().map(ComparedWith::of),
             drift,
             took_ms: took.as_secs_f64() * 1e3,
@@ -203,6 +207,20 @@ fn compared(baseline: &View<NodeId>, agreed: &View<NodeId>, threshold: Threshold
     Drifted { changes: found.changes, score: found.score, threshold: threshold.into(), action }
 }
 
+fn elsewhere(
+    witnesses: &BTreeMap<Address, Witness>,
+    pin: Option<&ClusterId>,
+) -> BTreeMap<String, Vec<Address>> {
+    let mut elsewhere: BTreeMap<String, Vec<Address>> = BTreeMap::new();
+    for (address, witness) in witnesses {
+        let found = witness.heard.as_ref().ok().and_then(|heard| heard.view.cluster.as_ref());
+        if let Some(found) = found.filter(|found| pin.is_some_and(|pin| pin != *found)) {
+            elsewhere.entry(found.to_string()).or_default().push(address.clone());
+        }
+    }
+    elsewhere
+}
+
 fn missing(
     verdict: &Verdict<NodeId>,
     witnesses: &BTreeMap<Address, Witness>,
@@ -234,6 +252,7 @@ fn row(address: Address, witness: Witness, agreed: Option<&View<NodeId>>, pin: O
             Source::Bootstrap | Source::Configuration => "bootstrap",
             Source::LastKnownGood => "stored",
             Source::InUse => "baseline",
+            Source::Fed => "fed",
             Source::Proposed => "named",
         },
         peer: heard.as_ref().and_then(|heard| heard.peer),

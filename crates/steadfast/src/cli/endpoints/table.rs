@@ -11,7 +11,7 @@ use super::report::{Agreed, Drifted, Outcome, Report, Row};
 
 /// All of it. Ends with a newline.
 pub(super) fn table(report: &Report) -> String {
-    let mut text = table_of_witnesses(report);
+    let mut text = table_of_witnesses(report) + &elsewhere(report);
     if let (Some(with), Some(drift)) = (&report.compared_with, &report.drift) {
         let saved = with.saved_at.as_ref().map(|at| format!(", saved at {at}")).unwrap_or_default();
         text += &format!("compared with {}{saved}\n", with.file);
@@ -31,6 +31,19 @@ pub(super) fn table_of_witnesses(report: &Report) -> String {
         None => nothing_agreed(report),
     };
     witnesses(&report.witnesses) + "\n" + &amounts_to
+}
+
+/// What a migration looks like while both clusters are there.
+fn elsewhere(report: &Report) -> String {
+    let Some(agreed) = &report.agreed else { return String::new() };
+    let line = |(id, addresses): (&String, &Vec<Address>)| {
+        let addresses = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        format!(
+            "not cluster {} but {id}: {addresses} (a change on purpose is --accept-cluster)\n",
+            or_unnamed(&agreed.cluster)
+        )
+    };
+    report.elsewhere.iter().map(line).collect()
 }
 
 fn witnesses(rows: &[Row]) -> String {

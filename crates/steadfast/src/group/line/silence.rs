@@ -1,5 +1,6 @@
 //! A coordinator that owes an answer: it is told, and a fresh connection is opened beside the silent one.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use steadfast_core::endpoints::race::Evidence;
@@ -7,12 +8,15 @@ use steadfast_kafka::api::Api;
 use steadfast_kafka::connection::{CloseReason, Connection};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{CAME_TO_NOTHING, Coordinator, Line, LineError, Open, TRIED_AGAIN};
+use super::{CAME_TO_NOTHING, Coordinator, Line, LineError, Open, TRIED_AGAIN, Terms};
 use crate::events::{Event, Replaced};
 use crate::locked::locked;
 use crate::messages::Suspect;
 
 const SILENT: CloseReason = CloseReason::Requested("it is silent, a fresh one works");
+
+/// A fresh connection within so long comes at once.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 impl Line {
     /// Sends a request that the coordinator answers at once, and may be asked twice. Once it is overdue, a fresh
@@ -71,10 +75,10 @@ impl Line {
         let answer = match timeout_at(overdue, answer.as_mut()).await {
             Ok(answer) => answer?,
             Err(_) => {
-                self.suspect(to, owed::<A>(sent));
                 tokio::select! {
                     biased;
                     answer = answer => answer?,
+                    never = self.doubt::<A>(to, sent) => match never {},
                     fresh = self.fresh(to) => {
                         let reason = owed::<A>(sent);
                         self.replace(to, connection, fresh, reason.clone()).await;
@@ -91,9 +95,9 @@ impl Line {
     async fn fresh(&self, to: &Coordinator) -> Open {
         loop {
             let dialler = self.dialler.with_settings_of_now();
-            let security = dialler.security();
+            let terms = Terms { security: dialler.security(), resolution: to.resolution };
             if let Ok(connection) = dialler.open(to.address.clone(), Some(to.node), to.pin.clone()).await {
-                return Open::new(connection, security);
+                return Open::new(connection, terms);
             }
             sleep(TRIED_AGAIN).await;
         }
@@ -113,9 +117,14 @@ impl Line {
         }
     }
 
-    fn suspect(&self, to: &Coordinator, reason: String) {
+    /// The endpoint is suspected when a fresh connection is not to be had at once either: else it is the connection
+    /// that was silent, and a discovery would find nothing.
+    async fn doubt<A: Api>(&self, to: &Coordinator, sent: Instant) -> Infallible {
+        sleep(AT_ONCE).await;
         let (node, address) = (Some(to.node), Some(to.address.clone()));
-        drop(self.suspect.send(Suspect { reason, evidence: Evidence::Silent, node, address }));
+        let (reason, evidence) = (owed::<A>(sent), Evidence::Silent);
+        drop(self.suspect.send(Suspect { reason, evidence, node, address }));
+        std::future::pending().await
     }
 }
 
