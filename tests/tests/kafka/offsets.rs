@@ -1,5 +1,5 @@
 //! What becomes of offsets when the log under them is another one: its head deleted, its tail lost by an unclean
-//! election, its topic deleted and created again; and commits while their coordinator is killed.
+//! election, its topic deleted and created again.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,9 +9,7 @@ use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
-use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, DeleteRecordsRequest, FindCoordinatorRequest, TopicName,
-};
+use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, DeleteRecordsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -23,14 +21,13 @@ use steadfast_tests::stage::Stage;
 use steadfast_tests::within;
 use steadfast_tests::writer::Filling;
 
-use crate::rehearsal::{LIMIT, Opening, expect_clean};
+use crate::rehearsal::LIMIT;
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.trial("offsets::records_that_were_deleted_are_reported_and_the_policy_is_followed", deleted),
         stage.trial("offsets::a_topic_that_was_created_anew_begins_anew_when_it_is_released", recreated),
         stage.trial("offsets::a_tail_that_an_unclean_election_lost_is_reported_with_its_range", truncated),
-        stage.trial("offsets::a_coordinator_that_is_killed_costs_no_commit", coordinator_killed),
     ]
 }
 
@@ -203,23 +200,4 @@ fn truncated(cluster: &mut Cluster) {
     };
     within(LIMIT, lower).unwrap();
     stop(service);
-}
-
-fn coordinator_killed(cluster: &mut Cluster) {
-    const NAME: &str = "offsets-coordinator";
-    let rehearsal = Opening::new(NAME).with(PROMPT).begin(cluster);
-    let request = FindCoordinatorRequest::default().with_key(text(NAME));
-    let at = *cluster.addresses().values().next().unwrap();
-    let coordinator = ask(at, 2, &request).unwrap().node_id.0;
-    cluster.kill(coordinator, Signal::Kill).unwrap();
-    let before = committed(&cluster.brokers(), NAME, NAME, 12).unwrap();
-    let on = || {
-        let now = committed(&cluster.brokers(), NAME, NAME, 12).unwrap();
-        assert!(before.iter().all(|(partition, offset)| now[partition] >= *offset), "{before:?} {now:?}");
-        let all = before.iter().all(|(partition, offset)| now[partition] > *offset);
-        all.then_some(()).ok_or_else(|| rehearsal.service.story())
-    };
-    within(LIMIT, on).unwrap_or_else(|story| panic!("nothing is committed any more\n{story}"));
-    let (verdict, service) = rehearsal.finish();
-    expect_clean(&verdict, &service);
 }
