@@ -6,7 +6,8 @@ use crate::config::Config;
 use crate::drill::real::{self, Row, Scenario, Verdict};
 
 /// What the table's column `until` means.
-const LEGEND: &str = "until: the first record of each partition in which records flow, or the leaders' first answers to fetches";
+const LEGEND: &str = "until: the first record of each partition in which records flow, or, where none do, the leaders' \
+                      first answers to fetches";
 
 /// Plays these scenarios of the catalogue, or all that can be played so.
 pub(super) fn drill(config: &Config, args: &DrillArgs) -> Exit {
@@ -25,18 +26,18 @@ pub(super) fn drill(config: &Config, args: &DrillArgs) -> Exit {
         [] => Scenario::ALL.to_vec(),
         named => named.iter().flat_map(|name| of_name(name)).collect(),
     };
-    let aloud = output == Output::Text;
-    if aloud {
-        print(&Row::heading());
-    }
     let mut rows = Vec::new();
     let played = real::play(config, &scenarios, |row| {
-        if aloud {
+        if output == Output::Text {
+            if rows.is_empty() {
+                print(&Row::heading());
+            }
             print(&row.text());
         }
         rows.push(row.clone());
     });
     match output {
+        Output::Text if rows.is_empty() => {}
         Output::Text => print(LEGEND),
         // Rows of plain text and numbers always serialise.
         Output::Json => print(&serde_json::to_string(&rows).unwrap_or_default()),
