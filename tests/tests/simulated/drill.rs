@@ -81,6 +81,7 @@ pass! {
     a_grace_of_ten_seconds "grace"
     connections_that_fall_silent "silent-connections"
     a_change_of_configuration_at_the_same_instant "config-and-drift"
+    brokers_that_pause_and_throttle "throttled"
 }
 
 /// It takes as long as all others together.
@@ -89,8 +90,8 @@ fn five_hundred_clients_at_once() {
     passes("storm", &SEEDS[..1]);
 }
 
-/// A cluster in memory speaks no TLS (7: `tests/kafka/secured.rs`), and knows no quotas (29).
-const ELSEWHERE: [u8; 2] = [7, 29];
+/// A cluster in memory speaks no TLS: `tests/kafka/secured.rs`.
+const ELSEWHERE: [u8; 1] = [7];
 
 #[test]
 fn every_scenario_is_there_once_by_number_and_name_and_is_tested() {

@@ -40,6 +40,7 @@ pub const ALL: &[Scenario] = &[
     outages::SILENT_CONNECTIONS,
     crowd::STORM,
     configured::CONFIG_AND_DRIFT,
+    outages::THROTTLED,
 ];
 
 /// The scenario of this name.

@@ -90,3 +90,30 @@ pub(super) const SILENT_CONNECTIONS: Scenario = Scenario {
     },
     expected: |policy| Expected::within(policy.silent()).adaptations(0),
 };
+
+pub(super) const THROTTLED: Scenario = Scenario {
+    number: 29,
+    name: "throttled",
+    happens: "For half an hour a broker pauses for 2 s every 4 s; for another half, all throttle by 500 ms.",
+    opening: Opening::AN_HOUR,
+    play: |drill| throttled(drill).boxed_local(),
+    expected: |policy| {
+        Expected::within(PAUSE + policy.silent()).adaptations(0).discoveries(1, Duration::from_secs(5))
+    },
+};
+
+const PAUSE: Duration = Duration::from_secs(2);
+
+async fn throttled(drill: &Rehearsal) {
+    for turn in 0..450 {
+        drill.befall(Fault::Pause { node: NodeId(turn % 3 + 1), during: PAUSE });
+        drill.mark();
+        drill.seconds(4).await;
+    }
+    drill.befall(Fault::Throttle { nodes: Nodes::All, by: Duration::from_millis(500) });
+    for _ in 0..30 {
+        drill.mark();
+        drill.seconds(60).await;
+    }
+    drill.befall(Fault::Heal { nodes: Nodes::All });
+}
