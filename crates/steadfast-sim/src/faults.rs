@@ -151,6 +151,11 @@ pub enum Fault {
         /// Which ones.
         nodes: Nodes,
     },
+    /// Metadata lags: every broker goes on naming the endpoints as they are now.
+    LagMetadata {
+        /// For how long.
+        during: Duration,
+    },
     /// No coordinator is found, and none answers with anything else than that it is not available.
     CoordinatorUnavailable {
         /// For how long.

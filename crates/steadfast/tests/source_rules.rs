@@ -110,6 +110,7 @@ fn threads_begin_in_few_places() {
         "tokens.rs",
         "cli/",
         "demo/",
+        "drill/real",
         "drill/world.rs",
     ];
     let begins = ["thread::spawn", "thread::Builder", "Arbiter::new(", "runtime::Builder"];

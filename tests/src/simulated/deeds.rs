@@ -132,6 +132,7 @@ pub(super) fn broken(faults: &[(Duration, Fault)]) -> Vec<Step> {
             | Fault::AnswerWithHalfOfTheBrokers { nodes } => ended(&|later| heals(later, nodes)),
             Fault::ChangeDns { .. } => ended(&|later| matches!(later, Fault::RestoreDns { .. })),
             Fault::CoordinatorUnavailable { during }
+            | Fault::LagMetadata { during }
             | Fault::HangCommits { during, .. }
             | Fault::Pause { during, .. } => Some(*at + *during),
             Fault::MoveEndpoints { old: Old::Stale(time) | Old::Grace(time), .. } => Some(*at + *time),

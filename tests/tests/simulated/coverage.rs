@@ -37,6 +37,7 @@ fn name(fault: &Fault) -> &'static str {
         Fault::AnswerAsOtherCluster { .. } => "AnswerAsOtherCluster",
         Fault::AnswerWithNoBrokers { .. } => "AnswerWithNoBrokers",
         Fault::AnswerWithHalfOfTheBrokers { .. } => "AnswerWithHalfOfTheBrokers",
+        Fault::LagMetadata { .. } => "LagMetadata",
         Fault::CoordinatorUnavailable { .. } => "CoordinatorUnavailable",
         Fault::MoveCoordinator => "MoveCoordinator",
         Fault::HangCommits { .. } => "HangCommits",
@@ -70,6 +71,7 @@ fn kinds() -> Vec<Fault> {
         Fault::AnswerAsOtherCluster { node },
         Fault::AnswerWithNoBrokers { nodes: nodes.clone() },
         Fault::AnswerWithHalfOfTheBrokers { nodes },
+        Fault::LagMetadata { during },
         Fault::CoordinatorUnavailable { during },
         Fault::MoveCoordinator,
         Fault::HangCommits { during, stored: true },
@@ -84,7 +86,7 @@ fn kinds() -> Vec<Fault> {
 }
 
 /// So many arms has [`name`].
-const KINDS: usize = 26;
+const KINDS: usize = 27;
 
 #[test]
 fn every_fault_is_specified() {

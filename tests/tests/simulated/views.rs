@@ -81,3 +81,15 @@ fn a_broker_that_does_not_name_itself_after_a_move_holds_up_its_own_partitions_o
     let slowest = story.slowest_of(|partition| partition.index % 3 != 1);
     assert!(slowest <= ms(10), "{slowest:?}\n{}", story.told());
 }
+
+#[test]
+fn metadata_that_lags_holds_up_a_move_until_it_tells_the_truth() {
+    let story = play(Plan::new(306), async |world| {
+        befall(world, Fault::LagMetadata { during: 5 * SECOND });
+        befall(world, Fault::MoveEndpoints { nodes: all(), old: Old::Refuse });
+        world.elapse(30 * SECOND).await;
+    });
+    // Addresses are asked again every 5 s at the latest.
+    story.is_clean(10 * SECOND).cost(1, 0);
+    assert!(story.times("view.agreed")[0] >= 5 * SECOND, "{}", story.told());
+}

@@ -10,8 +10,10 @@ use super::view::{Address, Observation, View};
 use crate::ids::ClusterId;
 use crate::tick::Tick;
 
+pub use crowd::Crowd;
 pub use rate::Rate;
 
+mod crowd;
 mod rate;
 
 /// What speaks against an endpoint.

@@ -47,6 +47,10 @@ impl Embedded {
             }
             Fault::AnswerWithNoBrokers { nodes } => self.disguise(nodes, Guise::Only(BTreeSet::new())),
             Fault::AnswerWithHalfOfTheBrokers { nodes } => self.disguise(nodes, self.half()),
+            Fault::LagMetadata { during } => {
+                self.lag(*during);
+                Ok(())
+            }
             Fault::CoordinatorUnavailable { during } => {
                 self.with(|cluster| cluster.coordinator_unavailable_until(Some(cluster.now() + *during)));
                 Ok(())
@@ -151,6 +155,22 @@ impl Embedded {
             machine.change_link(|link| link.guise = Some(guise.clone()));
         }
         Ok(())
+    }
+
+    /// Each broker wears the present endpoints as a guise, until it is over or it has another one.
+    fn lag(&self, during: Duration) {
+        let (machines, present) = (self.0.machines.all(), Arc::new(Guise::Stale(self.endpoints())));
+        for machine in &machines {
+            machine.change_link(|link| link.guise = Some(present.clone()));
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(during).await;
+            for machine in machines {
+                machine.change_link(|link| {
+                    link.guise.take_if(|guise| Arc::ptr_eq(guise, &present));
+                });
+            }
+        });
     }
 
     /// The lower half of the brokers; one at least.

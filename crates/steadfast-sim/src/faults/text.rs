@@ -53,7 +53,9 @@ impl fmt::Display for Fault {
             | Fault::RemoveBroker { node }
             | Fault::AnswerAsOtherCluster { node }
             | Fault::AddressTakenByOtherCluster { node } => write!(f, "{name} node={node}"),
-            Fault::CoordinatorUnavailable { during } => write!(f, "{name} during={}", Millis(*during)),
+            Fault::CoordinatorUnavailable { during } | Fault::LagMetadata { during } => {
+                write!(f, "{name} during={}", Millis(*during))
+            }
             Fault::MoveCoordinator => f.write_str(name),
             Fault::HangCommits { during, stored } => {
                 write!(f, "{name} during={} stored={stored}", Millis(*during))
@@ -90,6 +92,7 @@ impl Fault {
             Fault::AnswerAsOtherCluster { .. } => "answer-as-other-cluster",
             Fault::AnswerWithNoBrokers { .. } => "answer-with-no-brokers",
             Fault::AnswerWithHalfOfTheBrokers { .. } => "answer-with-half-of-the-brokers",
+            Fault::LagMetadata { .. } => "lag-metadata",
             Fault::CoordinatorUnavailable { .. } => "coordinator-unavailable",
             Fault::MoveCoordinator => "move-coordinator",
             Fault::HangCommits { .. } => "hang-commits",
@@ -128,6 +131,7 @@ impl FromStr for Fault {
             "answer-as-other-cluster" => Fault::AnswerAsOtherCluster { node: parts.node("node")? },
             "answer-with-no-brokers" => Fault::AnswerWithNoBrokers { nodes: parts.nodes()? },
             "answer-with-half-of-the-brokers" => Fault::AnswerWithHalfOfTheBrokers { nodes: parts.nodes()? },
+            "lag-metadata" => Fault::LagMetadata { during: parts.millis("during")? },
             "coordinator-unavailable" => Fault::CoordinatorUnavailable { during: parts.millis("during")? },
             "move-coordinator" => Fault::MoveCoordinator,
             "hang-commits" => {
@@ -294,6 +298,7 @@ mod tests {
             "answer-as-other-cluster node=1",
             "answer-with-no-brokers nodes=1,2",
             "answer-with-half-of-the-brokers nodes=all",
+            "lag-metadata during=5000ms",
             "coordinator-unavailable during=3000ms",
             "move-coordinator",
             "hang-commits during=3000ms stored=true",

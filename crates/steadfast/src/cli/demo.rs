@@ -54,7 +54,7 @@ fn plan(args: &DemoArgs) -> Plan {
 }
 
 /// The service's log goes to a file or nowhere: the story is what is told.
-fn log_to(path: &Path) -> io::Result<()> {
+pub(super) fn log_to(path: &Path) -> io::Result<()> {
     let lines = Lines::new(Format::Json, "demo", real::wall_clock());
     let subscriber = tracing_subscriber::fmt()
         .event_format(lines)

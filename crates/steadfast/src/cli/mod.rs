@@ -12,6 +12,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub mod drill;
 pub mod endpoints;
 pub mod history;
 pub mod man;
@@ -41,6 +42,8 @@ pub enum Command {
     Endpoints(endpoints::EndpointsArgs),
     /// Show what steadfast is for: a cluster in this process, every endpoint of which moves in mid-flow.
     Demo(DemoArgs),
+    /// Rehearse every way in which endpoints drift under your own policy, on a cluster in memory.
+    Drill(drill::DrillArgs),
     /// Another client's configuration as ours; the settings in force.
     Config(config::ConfigCommandArgs),
     /// Tell what became of endpoints, consumers and the group: a story in Markdown, ready for a postmortem.
@@ -192,6 +195,7 @@ pub fn main() -> Exit {
         Command::Check(args) => check::check(args),
         Command::Endpoints(args) => endpoints::endpoints(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Drill(args) => drill::drill(args),
         Command::Config(args) => config::config(args),
         Command::History(args) => history::history(args),
         Command::Quarantine(command) => quarantine::quarantine(command),
@@ -214,7 +218,8 @@ pub enum Output {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    a check, a probe or endpoints found something, or a demo did not keep its place
+  1    a check, a probe or endpoints found something, a demo did not keep its place, or a
+       drill failed
   64   wrong usage
   69   the cluster could not be reached
   70   internal error

@@ -82,6 +82,11 @@ fn log_to(config: &Config, writer: BoxMakeWriter) {
         .finish();
     // A program that embeds the command may have set one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    log_panics();
+}
+
+/// From now on a panic is a line of the log.
+pub(super) fn log_panics() {
     std::panic::set_hook(Box::new(log_panic));
 }
 

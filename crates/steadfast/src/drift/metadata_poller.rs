@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
 use steadfast_core::cluster::Topics;
 use steadfast_core::endpoints::backoff::Jitter;
-use steadfast_core::endpoints::race::{Action, Event, Evidence, Limits, Race, Rate, Source};
+use steadfast_core::endpoints::race::{Action, Crowd, Event, Evidence, Limits, Race, Rate, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::NodeId;
 use steadfast_kafka::api::ErrorCode;
@@ -65,6 +65,8 @@ pub(crate) struct Seat {
 pub(crate) struct MetadataPoller {
     seat: Arc<Seat>,
     race: Race,
+    /// Who fell silent of late.
+    crowd: Crowd<NodeId>,
     /// Counts the discoveries.
     discovery: u64,
     timer: Option<SpawnHandle>,
@@ -100,6 +102,7 @@ impl MetadataPoller {
         MetadataPoller {
             seat,
             race,
+            crowd: Crowd::default(),
             discovery: 0,
             timer: None,
             standing: None,
@@ -226,13 +229,15 @@ impl MetadataPoller {
 
     fn suspect(&mut self, suspect: Suspect, ctx: &mut Context<Self>) {
         let now = self.seat.env.now();
+        let in_use = self.seat.cluster.borrow().view.as_ref().map_or(0, |view| view.endpoints.len());
+        let evidence = self.crowd.weigh(suspect.evidence, suspect.node, in_use, now);
         self.told.retain(|_, at| now.since(*at) < TOLD_AGAIN);
         if self.told.insert((suspect.node, suspect.reason.clone()), now).is_none() {
             let server = suspect.address.map(Into::into);
             let (reason, node) = (suspect.reason, suspect.node);
             self.seat.events.emit(Told::EndpointSuspected { reason, node, server });
         }
-        self.discover(suspect.evidence, ctx);
+        self.discover(evidence, ctx);
     }
 
     fn discover(&mut self, evidence: Evidence, ctx: &mut Context<Self>) {

@@ -11,7 +11,7 @@ use super::letters::Letterbox;
 
 /// The topic of every world.
 pub const TOPIC: &str = "orders";
-/// The group of every world's services.
+/// The group of every world's services, unless each has one of its own.
 pub const GROUP: &str = "billing";
 
 /// What world is wanted.
@@ -23,6 +23,8 @@ pub struct Plan {
     pub brokers: u16,
     /// Services that are started with the world, numbered from 1: members of one group.
     pub services: usize,
+    /// Whether each of them is in a group of its own, and so reads everything.
+    pub apart: bool,
     /// Partitions of the topic [`TOPIC`].
     pub partitions: usize,
     /// TOML that is added to the configuration of every service.
@@ -48,6 +50,7 @@ impl Plan {
             seed,
             brokers: 3,
             services: 1,
+            apart: false,
             partitions: 12,
             settings: String::new(),
             policy: Vec::new(),

@@ -12,6 +12,8 @@ use super::journal::{Answer, Happening, What};
 pub struct Tally {
     records: BTreeMap<Partition, BTreeMap<Offset, Counted>>,
     events: BTreeMap<String, u64>,
+    /// How many groups read each record, if more than one do.
+    readers: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +24,11 @@ struct Counted {
 }
 
 impl Tally {
+    /// So many groups read each record.
+    pub(super) fn read_by(&mut self, readers: usize) {
+        self.readers = u32::try_from(readers).unwrap_or(u32::MAX);
+    }
+
     /// Counts what happened.
     pub fn count(&mut self, happening: &Happening) {
         match &happening.what {
@@ -94,12 +101,24 @@ impl Tally {
 
     /// Records that were appended and not processed, by partition.
     pub fn missing(&self) -> BTreeMap<Partition, BTreeSet<Offset>> {
-        self.by_partition(|counted| counted.appended && counted.processed == 0)
+        self.by_partition(|counted| counted.appended && counted.processed < self.readers.max(1))
+    }
+
+    /// How many records were left out: not processed, though a later one of their partition was.
+    pub fn skipped(&self) -> usize {
+        let of = |records: &BTreeMap<Offset, Counted>| {
+            let last = records.iter().rev().find(|(_, counted)| counted.processed > 0).map(|(at, _)| *at);
+            let left_out = |(at, counted): &(&Offset, &Counted)| {
+                Some(**at) < last && counted.appended && counted.processed == 0
+            };
+            records.iter().filter(left_out).count()
+        };
+        self.records.values().map(of).sum()
     }
 
     /// Records that were delivered more than once, by partition.
     pub fn redelivered(&self) -> BTreeMap<Partition, BTreeSet<Offset>> {
-        self.by_partition(|counted| counted.delivered > 1)
+        self.by_partition(|counted| counted.delivered > self.readers.max(1))
     }
 
     fn by_partition(&self, wanted: impl Fn(Counted) -> bool) -> BTreeMap<Partition, BTreeSet<Offset>> {

@@ -302,6 +302,9 @@ impl World {
         if let Err(error) = begun {
             self.fail(error);
         }
+        if self.0.plan.apart {
+            locked(&self.0.tally).read_by(inhabitants.len());
+        }
     }
 
     /// Writes the configuration file of the service of this number, and has it read: says whether the service runs.
@@ -319,9 +322,10 @@ impl World {
         let stable = || self.0.cluster.bootstrap().to_string();
         let bootstrap = manner.bootstrap.clone().unwrap_or_else(stable);
         let settings = format!("{}\n{}", self.0.plan.settings, manner.settings);
+        let group = if self.0.plan.apart { format!("{GROUP}-{number}") } else { GROUP.to_owned() };
         format!(
             "topics = [\"{TOPIC}\"]\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
-             \"group.id\" = \"{GROUP}\"\n\"client.id\" = \"{}\"\n{settings}",
+             \"group.id\" = \"{group}\"\n\"client.id\" = \"{}\"\n{settings}",
             inhabitant::name(number),
         )
     }

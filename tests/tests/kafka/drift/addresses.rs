@@ -13,7 +13,9 @@ use crate::rehearsal::{Opening, Rehearsal};
 pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.trial("drift::all_move_and_each_end_of_their_old_addresses_costs_one_respawn", ends),
-        stage.trial("drift::brokers_that_move_one_by_one_while_old_addresses_go_on_cost_no_respawn", rolling),
+        stage
+            .trial("drift::brokers_that_move_one_by_one_while_old_addresses_accept_cost_no_respawn", rolling),
+        stage.trial("drift::connections_that_fall_silent_are_replaced_where_they_are", silent),
         stage.trial("drift::a_second_move_in_the_midst_of_a_recovery_is_survived", twice),
     ]
 }
@@ -50,14 +52,22 @@ fn ends(cluster: &mut Cluster) {
 }
 
 fn rolling(cluster: &mut Cluster) {
-    let rehearsal =
-        Opening::new("drift-rolling").with("\n[drift]\npoll_interval = \"200ms\"\n").begin(cluster);
+    let rehearsal = Opening::new("drift-rolling").begin(cluster);
     for node in 1..=3 {
-        rehearsal.shift(Nodes::Some([node].into()), Old::Grace(Duration::from_secs(3600)));
+        rehearsal.shift(Nodes::Some([node].into()), Old::BlackHole);
         await_adapted(&rehearsal, usize::try_from(node).unwrap());
     }
-    rehearsal.drift(rehearsal.proxy.turn_old(Old::Refuse));
-    rehearsal.await_flow(SystemTime::now());
+    expect_respawns(rehearsal, 0);
+}
+
+/// All at once, then those to one broker: the addresses go on, and so does the consumer.
+fn silent(cluster: &mut Cluster) {
+    let rehearsal = Opening::new("drift-silent").begin(cluster);
+    for (nodes, done) in [(Nodes::All, 1), (Nodes::Some([2].into()), 2)] {
+        assert!(rehearsal.proxy.silence(&nodes).unwrap() > 0, "nothing stood");
+        rehearsal.await_flow(SystemTime::now() + LATER);
+        assert!(rehearsal.told("connection.replaced") >= done, "{}", rehearsal.service.story());
+    }
     expect_respawns(rehearsal, 0);
 }
 

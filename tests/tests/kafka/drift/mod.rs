@@ -3,6 +3,7 @@
 
 mod addresses;
 mod configured;
+mod drill;
 mod others;
 
 use libtest_mimic::Trial;
@@ -11,7 +12,8 @@ use steadfast_tests::stage::Stage;
 use crate::rehearsal::{Rehearsal, expect_clean};
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
-    let rooms = [addresses::trials(stage), configured::trials(stage), others::trials(stage)];
+    let rooms =
+        [addresses::trials(stage), configured::trials(stage), drill::trials(stage), others::trials(stage)];
     rooms.into_iter().flatten().collect()
 }
 

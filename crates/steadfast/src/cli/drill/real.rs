@@ -1,0 +1,64 @@
+//! `steadfast drill --real`: what the drift proxy can do, played on the user's own cluster.
+
+use super::super::{Exit, Output, demo};
+use super::{DrillArgs, print};
+use crate::config::Config;
+use crate::drill::real::{self, Row, Scenario, Verdict};
+
+/// What the table's column `until` means.
+const LEGEND: &str = "until: the first record of each partition in which records flow, or, where none do, the leaders' \
+                      first answers to fetches";
+
+/// Plays these scenarios of the catalogue, or all that can be played so.
+pub(super) fn drill(config: &Config, args: &DrillArgs) -> Exit {
+    let (named, output) = (args.scenarios.as_slice(), args.output);
+    if let Some(path) = &args.log
+        && let Err(error) = demo::log_to(path)
+    {
+        eprintln!("{} cannot be written to: {error}", path.display());
+        return Exit::Usage;
+    }
+    if let Some(unplayable) = named.iter().find(|name| of_name(name).is_empty()) {
+        eprintln!("{unplayable} cannot be played on a real cluster; these can: {}", playable().join(", "));
+        return Exit::Usage;
+    }
+    let scenarios: Vec<Scenario> = match named {
+        [] => Scenario::ALL.to_vec(),
+        named => named.iter().flat_map(|name| of_name(name)).collect(),
+    };
+    let mut rows = Vec::new();
+    let played = real::play(config, &scenarios, |row| {
+        if output == Output::Text {
+            if rows.is_empty() {
+                print(&Row::heading());
+            }
+            print(&row.text());
+        }
+        rows.push(row.clone());
+    });
+    match output {
+        Output::Text if rows.is_empty() => {}
+        Output::Text => print(LEGEND),
+        // Rows of plain text and numbers always serialise.
+        Output::Json => print(&serde_json::to_string(&rows).unwrap_or_default()),
+    }
+    match played {
+        Err(error) => {
+            eprintln!("{error}");
+            error.exit()
+        }
+        Ok(()) if rows.iter().any(|row| row.result == Verdict::Failed) => Exit::Found,
+        Ok(()) => Exit::Fine,
+    }
+}
+
+/// The ways to play a scenario of the catalogue.
+fn of_name(name: &str) -> Vec<Scenario> {
+    Scenario::ALL.into_iter().filter(|scenario| scenario.name() == name).collect()
+}
+
+fn playable() -> Vec<&'static str> {
+    let mut names: Vec<_> = Scenario::ALL.iter().map(|scenario| scenario.name()).collect();
+    names.dedup();
+    names
+}
