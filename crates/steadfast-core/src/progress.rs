@@ -241,7 +241,7 @@ impl Progress {
         }
         // Who loses a partition and gets it back knows what it was handed, whatever the last commit says.
         let other = self.position.topic.differs(start.topic);
-        let handed = if other { start.offset } else { self.delivered };
+        let handed = if other { start.offset } else { self.delivered.max(self.handed_again_below) };
         self.disowned = false;
         self.begin_generation(start.topic, start.offset, start.leader_epoch);
         self.acked = Acked::below(start.offset);

@@ -389,6 +389,10 @@ fn what_was_handed_out_before_a_partition_was_lost_is_known_when_it_comes_back()
     assert_eq!(progress.handed_again_below(), Offset(9), "the last commit came before most of it");
     progress.release();
     let epoch = progress.assign();
+    assert!(progress.start(epoch, start(1, 4)));
+    assert_eq!(progress.handed_again_below(), Offset(9), "nothing was handed out between two losses");
+    progress.release();
+    let epoch = progress.assign();
     assert!(progress.start(epoch, start(1, 20)));
     assert_eq!(progress.handed_again_below(), Offset(20), "another owner went on from there");
     progress.release();
