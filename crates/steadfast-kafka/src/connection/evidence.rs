@@ -37,16 +37,38 @@ impl CallError {
     }
 }
 
+impl CloseReason {
+    /// Whether something is broken there, or only silent.
+    pub fn evidence(&self) -> Evidence {
+        evidence(self.is_silence())
+    }
+
+    fn is_silence(&self) -> bool {
+        match self {
+            CloseReason::WriteStalled => true,
+            // The kernel's own limit: nothing came back for what was sent.
+            CloseReason::Io { kind, .. } => *kind == io::ErrorKind::TimedOut,
+            CloseReason::Dropped
+            | CloseReason::Requested(_)
+            | CloseReason::ByPeer
+            | CloseReason::Tls(_)
+            | CloseReason::SpeaksTls
+            | CloseReason::Reauthentication(_)
+            | CloseReason::BadFrame(_)
+            | CloseReason::Unasked { .. }
+            | CloseReason::Abandoned => false,
+        }
+    }
+}
+
 impl CallFailure {
     fn is_silence(&self) -> bool {
         match self {
-            CallFailure::Timeout { .. } | CallFailure::Closed(CloseReason::WriteStalled) => true,
-            // The kernel's own limit: nothing came back for what was sent.
-            CallFailure::Closed(CloseReason::Io { kind, .. }) => *kind == io::ErrorKind::TimedOut,
+            CallFailure::Timeout { .. } => true,
+            CallFailure::Closed(reason) => reason.is_silence(),
             CallFailure::Version(_)
             | CallFailure::Encode(_)
             | CallFailure::Busy { .. }
-            | CallFailure::Closed(_)
             | CallFailure::Decode(_) => false,
         }
     }

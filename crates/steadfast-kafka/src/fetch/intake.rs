@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
+use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_core::progress::{Claim, Grant, Position};
@@ -66,6 +67,8 @@ pub enum Note {
     Broken {
         /// What happened.
         reason: String,
+        /// What that says of its endpoint.
+        evidence: Evidence,
         /// Whether a connection had stood before.
         stood: bool,
     },

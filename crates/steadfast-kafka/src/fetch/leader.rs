@@ -115,8 +115,8 @@ impl<I: Intake> LeaderLoop<I> {
         let mut kept = Kept::new(self.settings.request_timeout);
         let mut failures = 0u32;
         while self.led.has_changed().is_ok() {
-            let (reason, stood) = match self.opened(ready.take()).await {
-                Err(error) => (error.to_string(), false),
+            let (reason, evidence, stood) = match self.opened(ready.take()).await {
+                Err(error) => (error.to_string(), error.evidence(), false),
                 Ok(connection) => {
                     let mut session = Session::new(connection, kept);
                     let Err(leave) = self.serve(&mut session).await else { return };
@@ -124,7 +124,7 @@ impl<I: Intake> LeaderLoop<I> {
                     failures = if session.proven { 0 } else { failures };
                     kept = session.kept;
                     match leave {
-                        Leave::Broken(reason) => (reason, true),
+                        Leave::Broken { reason, evidence } => (reason, evidence, true),
                         Leave::Silent { fresh, waited } => {
                             session
                                 .connection
@@ -137,7 +137,7 @@ impl<I: Intake> LeaderLoop<I> {
                     }
                 }
             };
-            self.intake.note(Note::Broken { reason, stood });
+            self.intake.note(Note::Broken { reason, evidence, stood });
             sleep(pause(failures)).await;
             failures = failures.saturating_add(1);
         }
@@ -249,7 +249,7 @@ impl<I: Intake> LeaderLoop<I> {
     async fn await_memory(&mut self, session: &Session, bytes: usize) -> Result<Option<Asked>, Leave> {
         let reserved = tokio::select! {
             biased;
-            reason = session.connection.closed() => return Err(Leave::Broken(reason.to_string())),
+            reason = session.connection.closed() => return Err(reason.into()),
             _ = self.led.changed() => None,
             reserved = self.memory.reserve(bytes) => reserved,
         };
@@ -267,7 +267,7 @@ impl<I: Intake> LeaderLoop<I> {
         let wake = session.next_wake().map_or(look, |wake| wake.min(look));
         tokio::select! {
             biased;
-            reason = session.connection.closed() => Err(Leave::Broken(reason.to_string())),
+            reason = session.connection.closed() => Err(reason.into()),
             // An end of the sender is seen by the caller.
             _ = self.led.changed() => Ok(()),
             Ok(()) = changes.changed() => Ok(()),

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::ids::Partition;
 use steadfast_core::patience::Patience;
 use steadfast_core::progress::Position;
 use tokio::time::Instant;
 
-use crate::connection::{CallError, Connection};
+use crate::connection::{CallError, CloseReason, Connection};
 
 /// A partition that its leader refuses is asked for again after this.
 pub(super) const REST: Duration = Duration::from_millis(100);
@@ -22,7 +23,11 @@ const OVERDUE_FLOOR: Duration = Duration::from_millis(100);
 /// Why a connection is left.
 pub(super) enum Leave {
     /// It is of no use any more.
-    Broken(String),
+    Broken {
+        reason: String,
+        /// What that says of its endpoint.
+        evidence: Evidence,
+    },
     /// It owes an answer, and a fresh one to the same address is ready.
     Silent {
         fresh: Connection,
@@ -33,7 +38,13 @@ pub(super) enum Leave {
 
 impl From<CallError> for Leave {
     fn from(error: CallError) -> Leave {
-        Leave::Broken(error.to_string())
+        Leave::Broken { reason: error.to_string(), evidence: error.evidence() }
+    }
+}
+
+impl From<CloseReason> for Leave {
+    fn from(reason: CloseReason) -> Leave {
+        Leave::Broken { reason: reason.to_string(), evidence: reason.evidence() }
     }
 }
 

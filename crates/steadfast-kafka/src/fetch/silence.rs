@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_core::endpoints::race::Evidence;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::intake::{Intake, Note};
@@ -41,11 +42,20 @@ impl<I: Intake> LeaderLoop<I> {
     }
 
     /// A fresh connection, as soon as there is one. It has no deadline: the answer that is waited for has.
+    ///
+    /// A broker that pauses for a moment is silent to the first of them too. Who is silent to the second one, or turns
+    /// one away, is as good as gone: that is said once.
     async fn fresh(&self) -> Connection {
-        let mut failures = 0;
+        let (mut failures, mut told) = (0, false);
         loop {
-            if let Ok(connection) = Connection::open(&*self.transport, self.dial.clone()).await {
-                return connection;
+            let error = match Connection::open(&*self.transport, self.dial.clone()).await {
+                Ok(connection) => return connection,
+                Err(error) => error,
+            };
+            if !told && (failures > 0 || error.evidence() == Evidence::Broken) {
+                let (reason, evidence) = (error.to_string(), Evidence::Broken);
+                self.intake.note(Note::Broken { reason, evidence, stood: true });
+                told = true;
             }
             sleep(pause(failures)).await;
             failures += 1;

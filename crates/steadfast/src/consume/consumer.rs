@@ -143,12 +143,24 @@ impl Consumer {
         (cluster.address(node) == Some(address)).then(|| address.clone())
     }
 
+    /// Ends the loops that nothing is to be fetched by. Another view that is agreed is no reason: until this incarnation
+    /// adapts to it or is replaced, what works goes on.
+    fn leave_loops(&mut self, desired: &BTreeMap<NodeId, BTreeMap<Partition, LeaderEpoch>>) {
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        let view = Arc::clone(&self.view);
+        self.loops.retain(|node, running| {
+            desired.contains_key(node)
+                && view.address(node) == Some(&running.address)
+                && cluster.resolution(*node) == running.resolution
+        });
+    }
+
     /// Opens a connection to every leader of owned partitions, all at once.
     fn prepare(&mut self, ctx: &mut Context<Self>) {
         let desired = self.desired();
         let targets: Vec<(NodeId, Address)> =
             desired.keys().filter_map(|node| Some((*node, self.address(*node)?))).collect();
-        let (io, wanted) = (self.seat.env.placement.io.clone(), targets.len());
+        let (io, wanted) = (self.seat.env.placement.io.clone(), desired.len());
         let dialler = self.dialler.clone();
         let pin = self.seat.cluster.borrow().pin.clone();
         let open = targets.into_iter().map(move |(node, address)| {
@@ -159,6 +171,9 @@ impl Consumer {
         let all = futures::future::join_all(open.collect::<Vec<_>>());
         let done = all.into_actor(self).map(move |opened, consumer, _| {
             let mut failure = None;
+            if opened.is_empty() {
+                failure = Some("no leader of what is owned is verified at any address".to_owned());
+            }
             for outcome in opened {
                 match outcome {
                     Ok((node, Ok(connection))) => drop(consumer.ready.insert(node, connection)),
@@ -184,14 +199,8 @@ impl Consumer {
             return;
         }
         self.stop_recreated();
-        let mut desired = self.desired();
-        let addresses: BTreeMap<NodeId, Address> =
-            desired.keys().filter_map(|node| Some((*node, self.address(*node)?))).collect();
-        desired.retain(|node, _| addresses.contains_key(node));
-        let cluster = Arc::clone(&self.seat.cluster.borrow());
-        self.loops.retain(|node, running| {
-            addresses.get(node) == Some(&running.address) && cluster.resolution(*node) == running.resolution
-        });
+        let desired = self.desired();
+        self.leave_loops(&desired);
         for (node, led) in desired {
             match self.loops.get(&node) {
                 Some(running) => {
@@ -202,8 +211,8 @@ impl Consumer {
                     });
                 }
                 None => {
-                    if let Some(address) = addresses.get(&node) {
-                        self.start_loop(node, address.clone(), led, ctx);
+                    if let Some(address) = self.address(node) {
+                        self.start_loop(node, address, led, ctx);
                     }
                 }
             }
@@ -450,7 +459,7 @@ impl Handler<LoopNote> for Consumer {
         }
         match note {
             Note::Accepted { partition, from } => self.accepted(partition, from),
-            Note::Broken { reason, .. } => self.suspect(node, Evidence::Broken, reason),
+            Note::Broken { reason, evidence, .. } => self.suspect(node, evidence, reason),
             Note::Silent { waited } => {
                 self.suspect(node, Evidence::Silent, owed(waited));
             }

@@ -420,6 +420,11 @@ impl Handler<InUse> for EndpointDiffer {
     type Result = ();
 
     fn handle(&mut self, InUse(view): InUse, _: &mut Context<Self>) {
+        self.seat.cluster.send_if_modified(|cluster| {
+            // Nobody has to act on it: it is there to be asked.
+            *cluster = Arc::new(Cluster { in_use: Some(Arc::clone(&view)), ..Cluster::clone(cluster) });
+            false
+        });
         (self.in_use, self.confirmed) = (Some(view), true);
     }
 }

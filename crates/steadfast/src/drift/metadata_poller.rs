@@ -90,6 +90,8 @@ struct Standing {
     resolution: u64,
 }
 
+/// What a broker means by REBOOTSTRAP_REQUIRED.
+const REBOOTSTRAP: &str = "the broker asks for a new bootstrap (KIP-1102)";
 /// The same suspicion is told once in this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
@@ -180,8 +182,7 @@ impl MetadataPoller {
         let jitter = self.jitter();
         match answer {
             Ok((answer, _)) if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED => {
-                let reason = "the broker asks for a new bootstrap (KIP-1102)".to_owned();
-                self.tell(Event::Failed { address, reason, jitter }, ctx);
+                self.failed(address, REBOOTSTRAP.to_owned(), ctx);
             }
             Ok((answer, peer)) => {
                 let left = self.names.left_behind(&address, peer);
@@ -190,13 +191,16 @@ impl MetadataPoller {
                 self.observed(observation.clone(), topics, left);
                 self.tell(Event::Answered { observation, jitter }, ctx);
             }
-            Err(reason) => {
-                self.seat.vitals.metadata_failed();
-                let failed = Observed::Failed { address: address.clone(), reason: reason.clone() };
-                drop(self.seat.differ.send(failed));
-                self.tell(Event::Failed { address, reason, jitter }, ctx);
-            }
+            Err(reason) => self.failed(address, reason, ctx),
         }
+    }
+
+    fn failed(&mut self, address: Address, reason: String, ctx: &mut Context<Self>) {
+        self.seat.vitals.metadata_failed();
+        let failed = Observed::Failed { address: address.clone(), reason: reason.clone() };
+        drop(self.seat.differ.send(failed));
+        let jitter = self.jitter();
+        self.tell(Event::Failed { address, reason, jitter }, ctx);
     }
 
     fn observed(&self, observation: Observation<NodeId>, topics: Option<Topics>, resolved: Option<Resolved>) {
@@ -331,16 +335,19 @@ impl MetadataPoller {
 
     /// What a poll heard of leaders is news at once; another view than the one in use is a reason to ask all.
     fn polled(&mut self, node: NodeId, address: Address, answer: &MetadataAnswer, ctx: &mut Context<Self>) {
+        let mut suspect = |poller: &mut Self, reason: &str| {
+            let (reason, node, address) = (reason.to_owned(), Some(node), Some(address.clone()));
+            poller.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
+        };
+        // Who asks for a new bootstrap has nothing else to say.
+        if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED {
+            return suspect(self, REBOOTSTRAP);
+        }
         let observation = self.observation(address.clone(), answer);
         let differs = self.seat.cluster.borrow().view.as_deref() != Some(&observation.view);
-        let asked_to = answer.error == ErrorCode::REBOOTSTRAP_REQUIRED;
-        let topics = Some(topics_of(&answer.topics));
-        self.observed(observation, topics, None);
-        if differs || asked_to {
-            let reason =
-                if asked_to { "the broker asks for a new bootstrap" } else { "a broker gives another view" };
-            let (reason, node, address) = (reason.to_owned(), Some(node), Some(address));
-            self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
+        self.observed(observation, Some(topics_of(&answer.topics)), None);
+        if differs {
+            suspect(self, "a broker gives another view");
         }
     }
 }

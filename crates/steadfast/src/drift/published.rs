@@ -12,6 +12,8 @@ use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
 pub struct Cluster {
     /// The agreed view; none before the first one.
     pub view: Option<Arc<View<NodeId>>>,
+    /// The view that the consumer uses; none before the first one.
+    pub in_use: Option<Arc<View<NodeId>>>,
     /// The brokers whose own answer at their own address maps them to it: only these are used.
     pub verified: BTreeSet<NodeId>,
     /// The cluster that everything has to belong to.
@@ -27,7 +29,7 @@ impl Cluster {
     /// Nothing is known but, perhaps, which cluster it has to be.
     pub fn unknown(pin: Option<ClusterId>, rules: Rules) -> Cluster {
         let (verified, resolutions) = (BTreeSet::new(), BTreeMap::new());
-        Cluster { view: None, verified, pin, resolutions, leaders: Leaders::new(rules) }
+        Cluster { view: None, in_use: None, verified, pin, resolutions, leaders: Leaders::new(rules) }
     }
 
     /// Where a verified broker is reached.

@@ -47,6 +47,11 @@ pub enum RealError {
     /// The brokers do not let us in.
     #[error("the cluster does not let us in: {0}")]
     Denied(String),
+    /// The brokers do not let the drill's own group in.
+    #[error(
+        "the cluster refused the drill's group, or fenced it: allow READ on groups that begin with steadfast-drill-"
+    )]
+    Refused,
     /// A topic cannot be consumed.
     #[error("topic {topic}: {reason}")]
     Topic {
@@ -69,7 +74,7 @@ impl RealError {
         match self {
             RealError::Encrypted { .. } | RealError::Overridden => Exit::Configuration,
             RealError::Unreachable(_) => Exit::Unreachable,
-            RealError::Denied(_) => Exit::Denied,
+            RealError::Denied(_) | RealError::Refused => Exit::Denied,
             RealError::Topic { .. } => Exit::Found,
             RealError::Io(_) => Exit::Internal,
             RealError::Interrupted => Exit::Interrupted,
@@ -106,6 +111,7 @@ async fn rehearse(config: &Config, upstream: &Upstream, scenario: Scenario) -> R
     let row = match stage.play(scenario).await {
         Ok(played) => Row::of(scenario.title(), &played),
         Err(stage::StageError::Interrupted) => return Err(RealError::Interrupted),
+        Err(stage::StageError::Ended(Exit::Denied)) => return Err(RealError::Refused),
         Err(error) => Row::failed(scenario.title(), error.to_string()),
     };
     let ended = stage.end().await;

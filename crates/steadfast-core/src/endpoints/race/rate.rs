@@ -12,12 +12,14 @@ use crate::tick::Tick;
 pub struct Rate {
     any: Budget,
     silent: Budget,
+    /// Whether the last discovery began on silence.
+    on_silence: bool,
 }
 
 impl Rate {
     /// Any discoveries take tokens of the first budget, those that begin on silence of the second too.
     pub fn new(any: Budget, silent: Budget) -> Rate {
-        Rate { any, silent }
+        Rate { any, silent, on_silence: false }
     }
 
     /// Takes what a discovery on this evidence needs, or nothing. The error says when it is there; none where a
@@ -33,15 +35,18 @@ impl Rate {
             return Err(latest);
         }
         let _checked = self.any.take(now);
+        self.on_silence = evidence == Evidence::Silent;
         if evidence == Evidence::Silent {
             let _checked = self.silent.take(now);
         }
         Ok(())
     }
 
-    /// A discovery found something: silence was a good reason after all.
+    /// The last discovery found something: if it began on silence, that was a good reason after all.
     pub(super) fn found(&mut self) {
-        self.silent.give_back();
+        if std::mem::take(&mut self.on_silence) {
+            self.silent.give_back();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_core::endpoints::race::Evidence;
 use tokio::time::{Instant, sleep};
 
 use super::broker::{BY_NAME, Wire, batch, brought, part};
@@ -21,8 +22,13 @@ async fn an_overdue_answer_is_noted_once_and_taken_when_it_comes() {
     stage.table.complaints();
     wire.hears_nothing_for(millis(599)).await;
     assert!(stage.table.complaints().is_empty());
-    wire.hears_nothing_for(20 * SECOND).await;
+    wire.hears_nothing_for(millis(1001)).await;
     assert_eq!(stage.table.complaints(), [Note::Silent { waited: MAX_WAIT + millis(100) }]);
+    // A fresh connection is not answered either, nor the one after it: more is not said.
+    wire.hears_nothing_for(20 * SECOND).await;
+    let notes = stage.table.complaints();
+    let gone = |note: &Note| matches!(note, Note::Broken { evidence: Evidence::Broken, stood: true, .. });
+    assert!(notes.len() == 1 && notes.iter().all(gone), "{notes:?}");
     wire.answer(&asked, &brought([part(0, batch(0, 2))])).await;
     assert_eq!(wire.fetch().await.offsets(), [(0, 2)]);
     assert_eq!(stage.table.delivered(), [(0, vec![0, 1])]);
@@ -111,7 +117,15 @@ async fn where_no_fresh_connection_can_be_had_the_silent_one_is_left_at_the_requ
     wire.closed().await;
     assert_eq!(Instant::now() - asked.at, MAX_WAIT + REQUEST_TIMEOUT);
     let notes = stage.table.complaints();
-    assert!(matches!(&notes[..], [Note::Silent { .. }, Note::Broken { stood: true, .. }]), "{notes:?}");
+    let [
+        Note::Silent { .. },
+        Note::Broken { evidence: gone, .. },
+        Note::Broken { evidence, stood: true, .. },
+    ] = &notes[..]
+    else {
+        panic!("{notes:?}");
+    };
+    assert_eq!((*gone, *evidence), (Evidence::Broken, Evidence::Silent));
 }
 
 /// Answers each fetch after `takes` beyond its wait. How often a fresh connection takes over before one is answered.

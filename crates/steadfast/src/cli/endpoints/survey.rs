@@ -156,6 +156,7 @@ struct Asking<'a> {
     asker: &'a Asker,
     began: Instant,
     race: Race,
+    pin: Option<ClusterId>,
     pinned: Agreement<NodeId>,
     unpinned: Agreement<NodeId>,
     in_use: Option<View<NodeId>>,
@@ -169,12 +170,13 @@ struct Asking<'a> {
 impl<'a> Asking<'a> {
     fn begin(asker: &'a Asker, plan: Plan) -> Asking<'a> {
         let rules = Rules { settle: asker.config.drift.settle, ..Rules::default() };
-        // Whoever is of another cluster is asked as well: who looks wants to see which one it is.
-        let race = Race::new(Limits::default(), Rate::default(), None);
+        // Whom another cluster names is not asked: our credentials are none of its business.
+        let race = Race::new(Limits::default(), Rate::default(), plan.pin.clone());
         let mut asking = Asking {
             asker,
             began: Instant::now(),
             race,
+            pin: plan.pin.clone(),
             pinned: Agreement::new(rules, plan.pin),
             unpinned: Agreement::new(rules, None),
             in_use: plan.in_use,
@@ -242,7 +244,7 @@ impl<'a> Asking<'a> {
                 let observation = Observation { witness: address.clone(), view: heard.view.clone(), at: now };
                 self.pinned.answered(observation.clone(), now);
                 self.unpinned.answered(observation.clone(), now);
-                if fault(&heard.view, None).is_none() {
+                if fault(&heard.view, self.pin.as_ref()).is_none() {
                     let named = heard.view.endpoints.values().map(|at| &at.address);
                     let unheard = named.filter(|at| !self.witnesses.contains_key(*at) && **at != address);
                     self.awaited.extend(unheard.cloned());

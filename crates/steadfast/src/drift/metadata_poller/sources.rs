@@ -16,7 +16,8 @@ impl MetadataPoller {
     pub(super) fn sources(&self) -> Vec<(Address, Source)> {
         let config = self.config();
         let cluster = Arc::clone(&self.seat.cluster.borrow());
-        let in_use = cluster.view.iter().flat_map(|view| view.endpoints.values());
+        // Also what the consumer still uses when another view is agreed already: who is listed there has a say.
+        let in_use = cluster.view.iter().chain(&cluster.in_use).flat_map(|view| view.endpoints.values());
         let in_use = in_use.map(|endpoint| (endpoint.address.clone(), Source::InUse));
         let stored = self.seat.last_known_good.iter().map(|at| (at.clone(), Source::LastKnownGood));
         let configured = config.kafka.bootstrap_servers.iter().map(|at| (at.clone(), Source::Configuration));
@@ -33,9 +34,15 @@ impl MetadataPoller {
         let names: BTreeSet<Address> =
             config.kafka.bootstrap_servers.iter().filter(|at| is_name(at)).cloned().collect();
         let transport = Arc::clone(&self.seat.dialler.transport);
-        let resolved = self.seat.env.placement.io.spawn(resolve(transport, names));
-        let done = resolved.into_actor(self).map(|resolved, poller, ctx| {
-            let each = each_of(resolved.unwrap_or_default());
+        let resolved = self.seat.env.placement.io.spawn(resolve(transport, names.clone()));
+        let done = resolved.into_actor(self).map(move |resolved, poller, ctx| {
+            let resolved = resolved.unwrap_or_default();
+            // A name that gives no answer now may lead to where it did.
+            let unanswered = |name: &Address| names.contains(name) && !resolved.contains_key(name);
+            let kept: Vec<_> = poller.bootstrap.iter().filter(|(_, name)| unanswered(name)).collect();
+            let kept: BTreeMap<_, _> =
+                kept.into_iter().map(|(at, name)| (at.clone(), name.clone())).collect();
+            let each: BTreeMap<_, _> = kept.into_iter().chain(each_of(resolved)).collect();
             if poller.bootstrap != each {
                 poller.bootstrap = each;
                 let sources = poller.sources();

@@ -44,6 +44,10 @@ pub(super) enum StageError {
     Proxy(#[from] io::Error),
     #[error("interrupted")]
     Interrupted,
+    #[error("the service ended by itself, with {} ({_0:?})", _0.code())]
+    Ended(Exit),
+    #[error("the service's thread panicked")]
+    Panicked,
 }
 
 fn because(missing: &Option<String>) -> String {
@@ -193,7 +197,9 @@ impl Stage {
     async fn pause(&mut self, time: Duration) -> Result<(), StageError> {
         match timeout(time, &mut self.exit).await {
             Err(_) => Ok(()),
-            Ok(_) => Err(StageError::Interrupted),
+            Ok(Ok(Exit::Fine | Exit::Interrupted | Exit::Terminated)) => Err(StageError::Interrupted),
+            Ok(Ok(exit)) => Err(StageError::Ended(exit)),
+            Ok(Err(_)) => Err(StageError::Panicked),
         }
     }
 
@@ -214,6 +220,8 @@ fn drilled(config: &Config) -> Config {
     let mut drilled = config.clone();
     drilled.kafka.group_id = format!("steadfast-drill-{:016x}", rand::random::<u64>());
     drilled.kafka.group_instance_id = None;
+    // A quota that is set for the user's client id is not for rehearsals.
+    drilled.kafka.client_id = "steadfast-drill".to_owned();
     drilled.kafka.auto_offset_reset = AutoOffsetReset::Latest;
     drilled.checkpoint.enabled = false;
     drilled.sink = SinkSetting::Discard;

@@ -37,11 +37,25 @@ async fn other_cluster(drill: &Rehearsal) {
     drill.befall(Fault::AnswerAsOtherCluster { node: NodeId(2) });
     be_asked_for_an_hour(drill).await;
     drill.befall(Fault::Heal { nodes: Nodes::All });
-    let other = drill.world().cluster().other_cluster();
-    let asked = other.map(|other| other.with(|other| other.take_notices().len())).unwrap_or_default();
-    if asked > 0 {
-        drill.find(format!("the other cluster was asked {asked} times for records or offsets"));
+    for found in asked_of_the_other(drill) {
+        drill.find(found);
     }
+}
+
+/// What the other cluster was asked that it should not have been; that it was asked nothing is wrong too.
+fn asked_of_the_other(drill: &Rehearsal) -> Vec<String> {
+    let Some(other) = drill.world().cluster().other_cluster() else {
+        return vec!["no address led to another cluster".to_owned()];
+    };
+    let traffic = other.served().traffic();
+    let (about_itself, more): (Vec<_>, Vec<_>) =
+        traffic.keys().partition(|api| [ApiKey::ApiVersions as i16, ApiKey::Metadata as i16].contains(api));
+    let mut found: Vec<String> =
+        more.iter().map(|api| format!("the other cluster was asked for API {api}")).collect();
+    if !about_itself.contains(&&(ApiKey::Metadata as i16)) {
+        found.push("the other cluster was never asked who it is".to_owned());
+    }
+    found
 }
 
 /// Every ten minutes a connection breaks, and everybody is asked who is in the cluster.
