@@ -90,6 +90,8 @@ struct Standing {
     resolution: u64,
 }
 
+/// What is wrong with a broker that was asked alone.
+const OTHER_VIEW: &str = "a broker gives another view";
 /// The same suspicion is told once in this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
@@ -215,15 +217,8 @@ impl MetadataPoller {
         }
     }
 
-    /// The view as we reach it: `[endpoints.override]` stands between what brokers advertise and what is dialled.
     fn observation(&self, witness: Address, answer: &MetadataAnswer) -> Observation<NodeId> {
-        let overrides = &self.config().endpoint_overrides;
-        let mut view: View<NodeId> = answer.view.clone();
-        for endpoint in view.endpoints.values_mut() {
-            if let Some(reached) = overrides.get(&endpoint.address) {
-                endpoint.address = reached.clone();
-            }
-        }
+        let view = self.config().as_reached(answer.view.clone());
         Observation { witness, view, at: self.seat.env.now() }
     }
 
@@ -336,12 +331,16 @@ impl MetadataPoller {
         let asked_to = answer.error == ErrorCode::REBOOTSTRAP_REQUIRED;
         let topics = Some(topics_of(&answer.topics));
         self.observed(observation, topics, None);
-        if differs || asked_to {
-            let reason =
-                if asked_to { "the broker asks for a new bootstrap" } else { "a broker gives another view" };
-            let (reason, node, address) = (reason.to_owned(), Some(node), Some(address));
-            self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
+        if asked_to {
+            self.suspect_broker(node, address, "the broker asks for a new bootstrap", ctx);
+        } else if differs {
+            self.suspect_broker(node, address, OTHER_VIEW, ctx);
         }
+    }
+
+    fn suspect_broker(&mut self, node: NodeId, address: Address, reason: &str, ctx: &mut Context<Self>) {
+        let (reason, node, address) = (reason.to_owned(), Some(node), Some(address));
+        self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
     }
 }
 
