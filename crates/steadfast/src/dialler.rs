@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_kafka::connection::{ConnectError, Connection, Dial};
-use steadfast_kafka::transport::{Stream, Transport};
+use steadfast_kafka::transport::{Stream, SystemResolver, Tcp, Transport};
 use steadfast_watch as watch;
 
 use crate::config::{Config, SecuritySettings};
@@ -59,15 +59,10 @@ impl Dialler {
         let config = Arc::clone(&self.config.borrow());
         let settings = self.settled.as_ref().unwrap_or(&config.kafka.security);
         Dial {
-            security: settings.security().clone(),
-            server_name: advertised_host(&config, &address),
             node_hint: node,
             client_id: Arc::clone(&self.client_id),
             expect_cluster: pin,
-            connect_limit: LIMIT,
-            token_limit: settings.token_limit(),
-            answer_limit: LIMIT,
-            ..Dial::new(address)
+            ..dial(&config, settings, address, LIMIT)
         }
     }
 
@@ -114,9 +109,32 @@ impl Dialler {
     }
 }
 
+/// Opens one connection, for a command that looks once: `limit` is that of TCP and of each answer of the handshake.
+pub(crate) async fn open_once(
+    config: &Config,
+    address: &Address,
+    limit: Duration,
+) -> Result<Connection, ConnectError> {
+    let once = dial(config, &config.kafka.security, address.clone(), limit);
+    let once = Dial { expect_cluster: config.drift.cluster_id.clone(), ..once };
+    Connection::open(&Tcp::new(SystemResolver), once).await
+}
+
+fn dial(config: &Config, settings: &SecuritySettings, address: Address, limit: Duration) -> Dial {
+    Dial {
+        security: settings.security().clone(),
+        server_name: advertised_host(config, &address),
+        client_id: Arc::from(config.kafka.client_id.as_str()),
+        connect_limit: limit,
+        token_limit: settings.token_limit(),
+        answer_limit: limit,
+        ..Dial::new(address)
+    }
+}
+
 /// The host that a broker advertises which is reached at `address` by `[endpoints.override]`: its certificate
 /// names that one.
-pub(crate) fn advertised_host(config: &Config, address: &Address) -> Option<Arc<str>> {
+fn advertised_host(config: &Config, address: &Address) -> Option<Arc<str>> {
     let mut overrides = config.endpoint_overrides.iter();
     overrides
         .find(|(_, reached)| *reached == address)

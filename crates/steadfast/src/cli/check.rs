@@ -11,15 +11,15 @@ use steadfast_core::endpoints::view::Address;
 use steadfast_kafka::api::ErrorCode;
 use steadfast_kafka::api::find_coordinator::FindCoordinator;
 use steadfast_kafka::api::metadata::Metadata;
-use steadfast_kafka::connection::{ConnectError, ConnectFailure, Connection, Dial};
+use steadfast_kafka::connection::{ConnectError, ConnectFailure, Connection};
 use steadfast_kafka::security::{AuthenticationFailure, TlsFailure};
-use steadfast_kafka::transport::{Resolver, SystemResolver, Tcp};
+use steadfast_kafka::transport::{Resolver, SystemResolver};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::run::load;
 use super::{CheckArgs, Exit, Output};
 use crate::config::Config;
-use crate::dialler::advertised_host;
+use crate::dialler::open_once;
 
 /// One row of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,17 +128,7 @@ async fn resolve(address: &Address) -> Row {
 async fn connect(config: &Config, address: &Address) -> (Row, Result<Connection, ConnectError>) {
     let check = format!("broker {address}");
     let security = config.kafka.security.security();
-    let dial = Dial {
-        security: security.clone(),
-        server_name: advertised_host(config, address),
-        client_id: Arc::from(config.kafka.client_id.as_str()),
-        expect_cluster: config.drift.cluster_id.clone(),
-        connect_limit: LIMIT,
-        token_limit: config.kafka.security.token_limit(),
-        answer_limit: LIMIT,
-        ..Dial::new(address.clone())
-    };
-    match Connection::open(&Tcp::new(SystemResolver), dial).await {
+    match open_once(config, address, LIMIT).await {
         Ok(connection) => {
             let view = &connection.opened().view;
             let cluster = view.cluster.as_ref().map_or("unnamed".to_owned(), ToString::to_string);
@@ -216,7 +206,7 @@ fn advice_on_credentials(failure: &AuthenticationFailure) -> &'static str {
 async fn brokers(config: &Config, connection: &Connection, rows: &mut Vec<Row>) {
     for (node, endpoint) in &connection.opened().view.endpoints {
         let advertised = &endpoint.address;
-        let reached = config.endpoint_overrides.get(advertised).unwrap_or(advertised);
+        let reached = config.reached(advertised);
         if let Some(row) = warnings::unresolved(node, advertised, reached).await {
             rows.push(row);
             continue;

@@ -8,15 +8,14 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 use steadfast_core::endpoints::race::Source;
-use steadfast_core::endpoints::view::View;
-use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_core::ids::ClusterId;
 use steadfast_kafka::transport::{Resolver, SystemResolver, Tcp};
 
 use super::run::load;
 use super::{ConfigArgs, Exit, Output};
 use crate::config::Config;
 use crate::dialler::Dialler;
-use crate::drift::endpoint_differ::{LAST_KNOWN_GOOD, LastKnownGood};
+use crate::drift::last_known_good::{LAST_KNOWN_GOOD, LastKnownGood};
 use crate::env::real::{self, Directory};
 use crate::service::state_directory;
 use baseline::Baseline;
@@ -115,9 +114,7 @@ impl Here {
     /// The view that was stored, to compare with.
     fn stored_baseline(&self) -> Option<Baseline> {
         let good = self.stored.as_ref().filter(|good| !good.endpoints.is_empty())?;
-        let endpoints = good.endpoints.iter().map(|(node, at)| (NodeId(*node), at.clone()));
-        let view = View::new(good.cluster.clone(), endpoints);
-        Some(Baseline { from: self.stored_at(), saved_at: None, view })
+        Some(Baseline { from: self.stored_at(), saved_at: None, view: good.view() })
     }
 
     /// Asks the bootstrap servers, whoever stands in what was stored or in `baseline`, and whoever they name.
@@ -155,13 +152,11 @@ async fn look(here: &Here, args: &EndpointsArgs) -> Exit {
     let (saving, threshold) = (args.save.is_some(), here.config.drift.threshold);
     let baseline = baseline.filter(|_| !saving);
     let report = Report::of(survey, &Standards { pin, baseline, threshold, saving });
-    if let (Some(file), Some(agreed)) = (&args.save, &report.agreed) {
-        let endpoints = agreed.endpoints.iter().map(|(node, at)| (NodeId(*node), at.clone()));
-        let view = View::new(agreed.cluster.clone(), endpoints);
-        if let Err(error) = baseline::save(file, &view, real::wall_clock().rfc3339()) {
-            eprintln!("{} cannot be written: {error}", file.display());
-            return Exit::StateDirectory;
-        }
+    if let (Some(file), Some(agreed)) = (&args.save, &report.agreed)
+        && let Err(error) = baseline::save(file, agreed.to_keep(), real::wall_clock().rfc3339())
+    {
+        eprintln!("{} cannot be written: {error}", file.display());
+        return Exit::StateDirectory;
     }
     print(args.output, &report, table::table);
     report.result.exit()

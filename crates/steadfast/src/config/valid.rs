@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_core::endpoints::drift::Threshold;
-use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::ClusterId;
+use steadfast_core::endpoints::view::{Address, View};
+use steadfast_core::ids::{ClusterId, NodeId};
 
 use super::choices::{LogFormat, LogLevel, OutOfRange};
 use super::problem::{ConfigError, Problem};
@@ -134,6 +134,19 @@ pub struct Log {
 }
 
 impl Config {
+    /// Where a broker is reached that advertises this: `[endpoints.override]` stands between the two.
+    pub(crate) fn reached<'a>(&'a self, advertised: &'a Address) -> &'a Address {
+        self.endpoint_overrides.get(advertised).unwrap_or(advertised)
+    }
+
+    /// The view as we reach it.
+    pub(crate) fn as_reached(&self, mut view: View<NodeId>) -> View<NodeId> {
+        for endpoint in view.endpoints.values_mut() {
+            endpoint.address = self.reached(&endpoint.address).clone();
+        }
+        view
+    }
+
     /// The configuration that these settings make; or everything that is wrong with them, with what was
     /// wrong already.
     pub(super) fn of(raw: &Raw, problems: Vec<Problem>) -> Result<Config, ConfigError> {

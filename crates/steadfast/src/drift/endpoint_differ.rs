@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
-use serde::{Deserialize, Serialize};
 use steadfast_core::cluster::{Changes, Topics};
 use steadfast_core::endpoints::agreement::{Agreement, FailedWitness, Rules, Verdict};
 use steadfast_core::endpoints::drift::Drift;
@@ -18,8 +17,9 @@ use steadfast_supervision::Route;
 use steadfast_watch as watch;
 
 use crate::config::Config;
+use crate::drift::last_known_good::LastKnownGood;
 use crate::drift::published::Cluster;
-use crate::env::{Env, Store};
+use crate::env::Env;
 use crate::events::{Event, Failure, Place};
 use crate::messages::{Crash, Drifted, InUse, Observed, Resolved, Settled};
 use crate::observers::Events;
@@ -59,24 +59,6 @@ pub(crate) struct EndpointDiffer {
     telling: Option<SpawnHandle>,
     /// Endpoints whose names lead elsewhere than connections to them: until the broker there is verified.
     resolved: BTreeMap<Address, Resolved>,
-}
-
-/// The state file: the pinned cluster and the endpoints that worked last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LastKnownGood {
-    pub(crate) cluster: Option<ClusterId>,
-    pub(crate) endpoints: BTreeMap<i32, Address>,
-}
-
-/// The name of the state file.
-pub(crate) const LAST_KNOWN_GOOD: &str = "endpoints.json";
-
-impl LastKnownGood {
-    /// What was stored last; a file that cannot be read counts as none, and is reported.
-    pub(crate) fn load(store: &dyn Store) -> Result<Option<LastKnownGood>, String> {
-        let bytes = store.load(LAST_KNOWN_GOOD).map_err(|error| error.to_string())?;
-        bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())).transpose()
-    }
 }
 
 /// An agreed view is told again until the supervisor says that it is in use.
@@ -331,10 +313,7 @@ impl EndpointDiffer {
     }
 
     fn store(&self, view: &View<NodeId>) {
-        let endpoints = view.endpoints.iter().map(|(node, at)| (node.0, at.address.clone())).collect();
-        let good = LastKnownGood { cluster: view.cluster.clone(), endpoints };
-        let stored = serde_json::to_vec(&good).map_err(std::io::Error::other);
-        if let Err(error) = stored.and_then(|bytes| self.seat.env.store.save(LAST_KNOWN_GOOD, &bytes)) {
+        if let Err(error) = LastKnownGood::of(view).store(&*self.seat.env.store) {
             tracing::warn!(%error, "the endpoints that work cannot be stored for the next start");
         }
     }

@@ -92,6 +92,8 @@ struct Standing {
 
 /// What a broker means by REBOOTSTRAP_REQUIRED.
 const REBOOTSTRAP: &str = "the broker asks for a new bootstrap (KIP-1102)";
+/// What is wrong with a broker that was asked alone.
+const OTHER_VIEW: &str = "a broker gives another view";
 /// The same suspicion is told once in this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
@@ -219,15 +221,8 @@ impl MetadataPoller {
         }
     }
 
-    /// The view as we reach it: `[endpoints.override]` stands between what brokers advertise and what is dialled.
     fn observation(&self, witness: Address, answer: &MetadataAnswer) -> Observation<NodeId> {
-        let overrides = &self.config().endpoint_overrides;
-        let mut view: View<NodeId> = answer.view.clone();
-        for endpoint in view.endpoints.values_mut() {
-            if let Some(reached) = overrides.get(&endpoint.address) {
-                endpoint.address = reached.clone();
-            }
-        }
+        let view = self.config().as_reached(answer.view.clone());
         Observation { witness, view, at: self.seat.env.now() }
     }
 
@@ -335,20 +330,21 @@ impl MetadataPoller {
 
     /// What a poll heard of leaders is news at once; another view than the one in use is a reason to ask all.
     fn polled(&mut self, node: NodeId, address: Address, answer: &MetadataAnswer, ctx: &mut Context<Self>) {
-        let mut suspect = |poller: &mut Self, reason: &str| {
-            let (reason, node, address) = (reason.to_owned(), Some(node), Some(address.clone()));
-            poller.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
-        };
         // Who asks for a new bootstrap has nothing else to say.
         if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED {
-            return suspect(self, REBOOTSTRAP);
+            return self.suspect_broker(node, address, REBOOTSTRAP, ctx);
         }
         let observation = self.observation(address.clone(), answer);
         let differs = self.seat.cluster.borrow().view.as_deref() != Some(&observation.view);
         self.observed(observation, Some(topics_of(&answer.topics)), None);
         if differs {
-            suspect(self, "a broker gives another view");
+            self.suspect_broker(node, address, OTHER_VIEW, ctx);
         }
+    }
+
+    fn suspect_broker(&mut self, node: NodeId, address: Address, reason: &str, ctx: &mut Context<Self>) {
+        let (reason, node, address) = (reason.to_owned(), Some(node), Some(address));
+        self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
     }
 }
 

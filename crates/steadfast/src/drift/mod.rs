@@ -2,6 +2,7 @@
 
 pub mod endpoint_differ;
 pub mod fed;
+pub(crate) mod last_known_good;
 pub mod metadata_poller;
 pub mod published;
 pub(crate) mod slot;

@@ -16,7 +16,7 @@ use super::offsets::{OfTopic, starts};
 use super::report::{Agreed, Outcome, Pin, Report, Standards};
 use super::{Exit, Here, Output, print, table};
 use crate::control_socket;
-use crate::drift::endpoint_differ::{LAST_KNOWN_GOOD, LastKnownGood};
+use crate::drift::last_known_good::LAST_KNOWN_GOOD;
 use crate::env::Store;
 use crate::env::real::{self, Directory};
 use crate::ledger;
@@ -97,7 +97,7 @@ async fn attempt(here: &Here, change: &mut Change) -> Result<(), (Exit, String)>
         change.result = "already_pinned";
         return Ok(());
     }
-    change.kept = move_pin(&here.directory, agreed).map_err(|error| {
+    change.kept = move_pin(&here.directory, &agreed).map_err(|error| {
         (Exit::StateDirectory, format!("{} cannot be written: {error}", here.directory.display()))
     })?;
     note(here, change);
@@ -125,14 +125,13 @@ fn any_verified(agreed: &Agreed) -> Option<(NodeId, Address)> {
 }
 
 /// Replaces the state file in one step. What was there before is kept beside it, if anything was.
-fn move_pin(directory: &Path, agreed: Agreed) -> io::Result<Option<String>> {
+fn move_pin(directory: &Path, agreed: &Agreed) -> io::Result<Option<String>> {
     let store = Directory(directory.to_owned());
     let before = store.load(LAST_KNOWN_GOOD)?;
     if let Some(before) = &before {
         store.save(BEFORE, before)?;
     }
-    let good = LastKnownGood { cluster: agreed.cluster, endpoints: agreed.endpoints };
-    store.save(LAST_KNOWN_GOOD, &serde_json::to_vec(&good)?)?;
+    agreed.to_keep().store(&store)?;
     Ok(before.map(|_| directory.join(BEFORE).display().to_string()))
 }
 

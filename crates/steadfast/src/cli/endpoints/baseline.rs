@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 
+use crate::drift::last_known_good::LastKnownGood;
 use crate::env::{Store, real::Directory};
 
 /// No view is larger: 1 MiB is some 20,000 brokers.
@@ -42,17 +43,16 @@ impl Baseline {
         if bytes.len() as u64 > MOST_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than 1 MiB"));
         }
-        let saved: Saved = serde_json::from_slice(&bytes)?;
-        let endpoints = saved.endpoints.into_iter().map(|(node, at)| (NodeId(node), at));
-        let view = View::new(saved.cluster, endpoints);
-        Ok(Baseline { from: from.to_owned(), saved_at: saved.saved_at, view })
+        let Saved { cluster, endpoints, saved_at } = serde_json::from_slice(&bytes)?;
+        let view = LastKnownGood { cluster, endpoints }.view();
+        Ok(Baseline { from: from.to_owned(), saved_at, view })
     }
 }
 
-/// Writes `view` into the file at `path` in one step.
-pub(super) fn save(path: &Path, view: &View<NodeId>, saved_at: String) -> io::Result<()> {
-    let endpoints = view.endpoints.iter().map(|(node, at)| (node.0, at.address.clone())).collect();
-    let saved = Saved { cluster: view.cluster.clone(), endpoints, saved_at: Some(saved_at) };
+/// Writes `good` into the file at `path` in one step.
+pub(super) fn save(path: &Path, good: LastKnownGood, saved_at: String) -> io::Result<()> {
+    let LastKnownGood { cluster, endpoints } = good;
+    let saved = Saved { cluster, endpoints, saved_at: Some(saved_at) };
     let mut bytes = serde_json::to_vec_pretty(&saved)?;
     bytes.push(b'\n');
     let name = path.file_name().and_then(|name| name.to_str());
@@ -73,7 +73,7 @@ mod tests {
     fn what_is_saved_is_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("before.json");
-        save(&file, &view(), "2026-01-01T00:00:00.000Z".into()).unwrap();
+        save(&file, LastKnownGood::of(&view()), "2026-01-01T00:00:00.000Z".into()).unwrap();
         let read = Baseline::read(&file).unwrap();
         assert_eq!((read.view, read.saved_at.as_deref()), (view(), Some("2026-01-01T00:00:00.000Z")));
     }

@@ -84,8 +84,8 @@ async fn coordinator(here: &Here, connection: &Connection, pin: &ClusterId) -> R
         let answer = connection.call(question.clone(), LIMIT).await.map_err(|error| error.to_string())?;
         match answer.coordinator {
             Ok(found) => {
-                let reached = here.config.endpoint_overrides.get(&found.address).unwrap_or(&found.address);
-                let opened = here.dialler.open(reached.clone(), Some(found.node), Some(pin.clone())).await;
+                let reached = here.config.reached(&found.address).clone();
+                let opened = here.dialler.open(reached, Some(found.node), Some(pin.clone())).await;
                 return opened.map_err(|error| error.to_string());
             }
             Err(ErrorCode::COORDINATOR_NOT_AVAILABLE) if Instant::now() < until => sleep(AGAIN).await,

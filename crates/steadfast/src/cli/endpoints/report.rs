@@ -13,6 +13,7 @@ use steadfast_core::ids::{ClusterId, NodeId};
 
 use super::baseline::Baseline;
 use super::survey::{Survey, Witness};
+use crate::drift::last_known_good::LastKnownGood;
 use crate::exit::Exit;
 
 /// Everything that is printed.
@@ -102,6 +103,13 @@ pub(super) struct Agreed {
     pub(super) verified: BTreeSet<NodeId>,
     pub(super) support: usize,
     pub(super) electorate: usize,
+}
+
+impl Agreed {
+    /// What of it is kept in a file.
+    pub(super) fn to_keep(&self) -> LastKnownGood {
+        LastKnownGood { cluster: self.cluster.clone(), endpoints: self.endpoints.clone() }
+    }
 }
 
 /// What the agreed view was compared with.

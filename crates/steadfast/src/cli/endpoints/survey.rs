@@ -134,21 +134,11 @@ impl Asker {
         };
         let heard = heard.map(|(peer, view)| Heard {
             peer,
-            view: as_reached(&self.config, view),
+            view: self.config.as_reached(view),
             round_trip: began.elapsed(),
         });
         (address, heard)
     }
-}
-
-/// The view as we reach it: `[endpoints.override]` stands between what brokers advertise and what is dialled.
-fn as_reached(config: &Config, mut view: View<NodeId>) -> View<NodeId> {
-    for endpoint in view.endpoints.values_mut() {
-        if let Some(reached) = config.endpoint_overrides.get(&endpoint.address) {
-            endpoint.address = reached.clone();
-        }
-    }
-    view
 }
 
 /// A survey under way.

@@ -46,7 +46,6 @@ impl Consumer {
 
     fn is_verified(&self, named: &NamedLeader) -> bool {
         let config = self.dialler.config.borrow();
-        let reached = config.endpoint_overrides.get(&named.address).unwrap_or(&named.address);
-        self.seat.cluster.borrow().address(named.node) == Some(reached)
+        self.seat.cluster.borrow().address(named.node) == Some(config.reached(&named.address))
     }
 }

@@ -9,9 +9,9 @@ use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::NodeId;
 
-use super::MetadataPoller;
 use super::question::{Answered, Question};
-use crate::messages::{Observed, Suspect};
+use super::{MetadataPoller, OTHER_VIEW};
+use crate::messages::Observed;
 
 /// How many brokers are asked at once: a sweep is in no hurry.
 const AT_ONCE: usize = 8;
@@ -61,9 +61,7 @@ impl MetadataPoller {
         let differs = cluster.view.as_deref() != Some(&observation.view);
         self.observed(observation, None, None);
         if differs {
-            let reason = "a broker gives another view".to_owned();
-            let (node, address) = (Some(node), Some(address));
-            self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
+            self.suspect_broker(node, address, OTHER_VIEW, ctx);
         }
     }
 }

@@ -1,17 +1,15 @@
 //! The user's cluster: whether it can be drilled, and who is in it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_core::endpoints::view::Address;
 use steadfast_kafka::api::ErrorCode;
 use steadfast_kafka::api::metadata::Metadata;
-use steadfast_kafka::connection::{ConnectError, Connection, Dial};
-use steadfast_kafka::transport::{SystemResolver, Tcp};
+use steadfast_kafka::connection::Connection;
 
 use super::RealError;
 use crate::config::Config;
+use crate::dialler::open_once;
 
 /// What each step may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -35,26 +33,13 @@ pub(super) fn admissible(config: &Config) -> Result<(), RealError> {
 pub(super) async fn ask(config: &Config) -> Result<Upstream, RealError> {
     let mut failed = RealError::Unreachable("no bootstrap address".to_owned());
     for address in &config.kafka.bootstrap_servers {
-        match open(config, address).await {
+        match open_once(config, address, LIMIT).await {
             Ok(connection) => return learn(config, &connection).await,
             Err(error) if error.is_denied() => failed = RealError::Denied(error.to_string()),
             Err(error) => failed = RealError::Unreachable(error.to_string()),
         }
     }
     Err(failed)
-}
-
-async fn open(config: &Config, address: &Address) -> Result<Connection, ConnectError> {
-    let dial = Dial {
-        security: config.kafka.security.security().clone(),
-        client_id: Arc::from(config.kafka.client_id.as_str()),
-        expect_cluster: config.drift.cluster_id.clone(),
-        connect_limit: LIMIT,
-        token_limit: config.kafka.security.token_limit(),
-        answer_limit: LIMIT,
-        ..Dial::new(address.clone())
-    };
-    Connection::open(&Tcp::new(SystemResolver), dial).await
 }
 
 async fn learn(config: &Config, connection: &Connection) -> Result<Upstream, RealError> {
