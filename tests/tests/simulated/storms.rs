@@ -111,6 +111,6 @@ fn a_cluster_that_is_silent_for_ten_minutes_and_comes_back_is_not_run_down() {
 fn endpoints_that_all_move_are_found_by_everybody_with_few_connections() {
     let moves = vec![Fault::MoveEndpoints { nodes: all(), old: Old::Refuse }];
     let outage = outage(1003, Duration::ZERO, moves, Vec::new());
-    outage.within(outage.back(), dials, 20.0, 2.5);
+    outage.within(outage.back(), dials, 21.0, 2.5);
     outage.within(outage.back(), metadata, 26.0, 3.5);
 }
