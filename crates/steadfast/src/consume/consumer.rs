@@ -384,7 +384,7 @@ impl Consumer {
 }
 
 fn owed(waited: Duration) -> String {
-    format!("a fetch is unanswered for {} ms", waited.as_millis())
+    format!("a request is unanswered for {} ms", waited.as_millis())
 }
 
 /// One loop's part of the memory: while all of them wait for records, half of it is still free.
