@@ -6,7 +6,7 @@ use steadfast_core::endpoints::race::Evidence;
 use tokio::time::{Instant, sleep};
 
 use super::intake::{Intake, Note};
-use super::leader::{LeaderLoop, pause};
+use super::leader::LeaderLoop;
 use super::session::{Leave, Session};
 use crate::api::Api;
 use crate::connection::{Connection, Pending, RawAnswer};
@@ -58,7 +58,7 @@ impl<I: Intake> LeaderLoop<I> {
                 self.intake.note(Note::Broken { reason, evidence, stood: true });
                 told = true;
             }
-            sleep(pause(failures)).await;
+            sleep(self.pause(failures)).await;
             failures += 1;
         }
     }
