@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{
@@ -247,6 +248,7 @@ impl Consumer {
         let intake =
             LoopIntake::new(node, self.incarnation, seat, ctx.address().recipient(), share(seat, owned));
         let pin = seat.cluster.borrow().pin.clone();
+        let dice = seat.env.dice.clone();
         let fetching = LeaderLoop {
             node,
             incarnation: self.incarnation,
@@ -256,6 +258,7 @@ impl Consumer {
             memory: seat.memory.clone(),
             led: receiver,
             intake: Arc::new(intake),
+            jitter: Arc::new(move || Jitter::new(dice.fraction())),
         };
         let ready = self.ready.remove(&node).filter(|connection| *connection.address() == address);
         let task = seat.env.placement.io.spawn(fetching.run(ready));
@@ -384,7 +387,7 @@ impl Consumer {
 }
 
 fn owed(waited: Duration) -> String {
-    format!("a fetch is unanswered for {} ms", waited.as_millis())
+    format!("a request is unanswered for {} ms", waited.as_millis())
 }
 
 /// One loop's part of the memory: while all of them wait for records, half of it is still free.
