@@ -79,6 +79,8 @@ pub struct LeaderLoop<I> {
 struct Asked {
     pending: Pending<Fetch>,
     asks: Vec<Ask>,
+    /// All that is led, also what is not asked for.
+    led: Led,
     sent: Instant,
     max_wait: Duration,
     reserved: Reserved,
@@ -89,6 +91,8 @@ struct Asked {
 struct Wanted {
     asks: Vec<Ask>,
     unplaced: BTreeMap<Partition, OffsetAsked>,
+    /// All that is led.
+    led: Led,
     /// Whether a partition that is led is neither: it rests, is paused, or full.
     left_out: bool,
 }
@@ -129,6 +133,13 @@ impl<I: Intake> LeaderLoop<I> {
                                 .close(CloseReason::Requested("it is silent, a fresh one works"));
                             kept.patience.replaced();
                             self.intake.note(Note::Replaced { waited });
+                            ready = Some(fresh);
+                            continue;
+                        }
+                        Leave::Narrow { fresh } => {
+                            session
+                                .connection
+                                .close(CloseReason::Requested("more is asked for over a fresh one"));
                             ready = Some(fresh);
                             continue;
                         }
@@ -197,8 +208,8 @@ impl<I: Intake> LeaderLoop<I> {
     }
 
     fn wanted(&self, session: &Session) -> Wanted {
-        let mut wanted = Wanted::default();
         let led = Arc::clone(&self.led.borrow());
+        let mut wanted = Wanted { led: Arc::clone(&led), ..Wanted::default() };
         for (partition, &leader_epoch) in led.iter() {
             let want = self.want(session, partition);
             let partition = partition.clone();
@@ -247,7 +258,7 @@ impl<I: Intake> LeaderLoop<I> {
         let max_bytes = i32::try_from(reserved.bytes()).unwrap_or(i32::MAX).min(self.settings.max_bytes);
         let request = request(&wanted.asks, &self.settings, max_wait, max_bytes);
         let pending = session.connection.send(&request, max_wait + self.settings.request_timeout)?;
-        Ok(Asked { pending, asks: wanted.asks, sent: Instant::now(), max_wait, reserved })
+        Ok(Asked { pending, asks: wanted.asks, led: wanted.led, sent: Instant::now(), max_wait, reserved })
     }
 
     /// Waits until `bytes` are free and sends what is wanted then.
@@ -296,8 +307,13 @@ impl<I: Intake> LeaderLoop<I> {
 
     /// Waits for the answer and claims what it brought.
     async fn answered(&self, session: &mut Session, asked: Asked) -> Result<Vec<Claimed<I>>, Leave> {
-        let Asked { pending, asks, sent, max_wait, reserved } = asked;
-        let raw = self.answer(session, pending, max_wait).await?;
+        let Asked { pending, asks, led, sent, max_wait, reserved } = asked;
+        let opened = session.opened;
+        let raw = tokio::select! {
+            biased;
+            raw = self.answer(session, pending, max_wait) => raw?,
+            fresh = self.wider(&led, opened, sent + max_wait) => return Err(Leave::Narrow { fresh }),
+        };
         let early = sent.elapsed() < max_wait / 2;
         let answer = raw.wrapped(|frame| reserved.hold(frame)).decode()?;
         session.proven = true;

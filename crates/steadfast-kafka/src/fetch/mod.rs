@@ -11,3 +11,4 @@ mod session;
 mod silence;
 #[cfg(test)]
 mod tests;
+mod wider;

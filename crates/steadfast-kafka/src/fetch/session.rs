@@ -34,6 +34,8 @@ pub(super) enum Leave {
         /// For how long it had not answered.
         waited: Duration,
     },
+    /// A fetch is parked on it without a partition that is wanted by now, and a fresh one is ready.
+    Narrow { fresh: Connection },
 }
 
 impl From<CallError> for Leave {
@@ -85,11 +87,13 @@ pub(super) struct Session {
     pub(super) kept: Kept,
     /// Whether a fetch was answered. The first one does not wait for records: its answer proves the leader.
     pub(super) proven: bool,
+    /// When it was taken into use.
+    pub(super) opened: Instant,
 }
 
 impl Session {
     pub(super) fn new(connection: Connection, kept: Kept) -> Session {
-        Session { connection, kept, proven: false }
+        Session { connection, kept, proven: false, opened: Instant::now() }
     }
 
     /// Leaves the partition alone for a while.

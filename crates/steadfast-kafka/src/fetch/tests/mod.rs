@@ -8,6 +8,7 @@ mod schedule;
 mod silence;
 mod stage;
 mod trouble;
+mod wider;
 
 /// Runs one case of a property in a runtime of its own, under paused time.
 fn paused<R>(case: impl Future<Output = R>) -> R {
