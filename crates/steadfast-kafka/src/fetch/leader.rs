@@ -91,6 +91,8 @@ struct Asked {
 struct Wanted {
     asks: Vec<Ask>,
     unplaced: BTreeMap<Partition, OffsetAsked>,
+    /// Positions of which a fetch would not tell whether the leader's log has parted from ours before them.
+    unproven: Vec<Ask>,
     /// All that is led.
     led: Led,
     /// Whether a partition that is led is neither: it rests, is paused, or full.
@@ -102,7 +104,7 @@ enum Step {
     /// It awaits the answer of a fetch that was sent.
     Await(Asked),
     /// It asks the leader about positions.
-    LookUp(BTreeMap<Partition, OffsetAsked>),
+    LookUp(Wanted),
     /// It waits for so much memory.
     Memory(usize),
     /// It waits until something is wanted.
@@ -181,7 +183,7 @@ impl<I: Intake> LeaderLoop<I> {
             self.deliver(session, std::mem::take(&mut claimed));
             match step? {
                 Step::Await(asked) => claimed = self.answered(session, asked).await?,
-                Step::LookUp(unplaced) => self.look_up(session, unplaced).await?,
+                Step::LookUp(wanted) => self.look_up(session, wanted).await?,
                 Step::Memory(bytes) => {
                     if let Some(asked) = self.await_memory(session, bytes).await? {
                         claimed = self.answered(session, asked).await?;
@@ -194,8 +196,8 @@ impl<I: Intake> LeaderLoop<I> {
 
     fn step(&self, session: &Session) -> Result<Step, Leave> {
         let wanted = self.wanted(session);
-        if !wanted.unplaced.is_empty() || !session.kept.doubtful.is_empty() {
-            return Ok(Step::LookUp(wanted.unplaced));
+        if !wanted.unplaced.is_empty() || !wanted.unproven.is_empty() || !session.kept.doubtful.is_empty() {
+            return Ok(Step::LookUp(wanted));
         }
         if wanted.asks.is_empty() {
             return Ok(Step::Idle);
@@ -214,7 +216,11 @@ impl<I: Intake> LeaderLoop<I> {
             let want = self.want(session, partition);
             let partition = partition.clone();
             match want {
-                Want::Records(from) => wanted.asks.push(Ask { partition, leader_epoch, from }),
+                Want::Records(from) => {
+                    let ask = Ask { partition, leader_epoch, from };
+                    let asks = if session.is_proven(&ask) { &mut wanted.asks } else { &mut wanted.unproven };
+                    asks.push(ask);
+                }
                 Want::Offset(at) => {
                     wanted.unplaced.insert(partition, OffsetAsked { at, leader_epoch });
                 }
@@ -291,16 +297,17 @@ impl<I: Intake> LeaderLoop<I> {
         }
     }
 
-    async fn look_up(
-        &self,
-        session: &mut Session,
-        unplaced: BTreeMap<Partition, OffsetAsked>,
-    ) -> Result<(), Leave> {
+    async fn look_up(&self, session: &mut Session, mut wanted: Wanted) -> Result<(), Leave> {
         while let Some((partition, position)) = session.kept.doubtful.pop_first() {
             self.examine(session, partition, position).await?;
         }
-        if !unplaced.is_empty() {
-            self.place(session, unplaced).await?;
+        if !wanted.unplaced.is_empty() {
+            self.place(session, wanted.unplaced).await?;
+        }
+        // What was examined just now rests.
+        wanted.unproven.retain(|ask| session.is_awake(&ask.partition));
+        if !wanted.unproven.is_empty() {
+            self.prove(session, wanted.unproven).await?;
         }
         Ok(())
     }

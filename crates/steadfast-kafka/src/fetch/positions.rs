@@ -8,7 +8,9 @@ use steadfast_core::progress::Position;
 
 use super::intake::{Intake, NamedLeader, Note};
 use super::leader::LeaderLoop;
+use super::request::Ask;
 use super::session::{LONG_REST, Leave, REST, Session};
+use crate::api::fetch::EpochEnd;
 use crate::api::list_offsets::{ListOffsets, ListedOffset, LogEnd, OffsetAsked};
 use crate::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
 use crate::api::{Api, ErrorCode};
@@ -39,6 +41,29 @@ impl<I: Intake> LeaderLoop<I> {
             match listed.remove(&partition) {
                 Some(Ok(found)) => {
                     self.intake.placed(&partition, asked.at, found.offset, found.leader_epoch);
+                }
+                Some(Err(code)) => self.refused(session, partition, code, None),
+                None => session.rest(&partition, LONG_REST),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a leader that would not tell by a fetch whether its log has what came before these positions (KIP-320): a
+    /// broker older than 2.7. Where it has not, the position is to be examined.
+    pub(super) async fn prove(&self, session: &mut Session, asks: Vec<Ask>) -> Result<(), Leave> {
+        let asked = |Ask { partition, leader_epoch, from }: &Ask| {
+            (partition.clone(), EpochAsked { current_leader: *leader_epoch, epoch: from.leader_epoch })
+        };
+        let partitions = asks.iter().map(asked).collect();
+        let mut ends = self.call(session, OffsetForLeaderEpoch { partitions }).await?.partitions;
+        for Ask { partition, leader_epoch, from } in asks {
+            match ends.remove(&partition) {
+                Some(Ok(end)) if parted(end, from).is_some() => {
+                    session.kept.doubtful.insert(partition, from);
+                }
+                Some(Ok(_)) => {
+                    session.kept.proven.insert(partition, leader_epoch);
                 }
                 Some(Err(code)) => self.refused(session, partition, code, None),
                 None => session.rest(&partition, LONG_REST),
@@ -112,10 +137,7 @@ impl<I: Intake> LeaderLoop<I> {
         let partitions = [(partition.clone(), EpochAsked { current_leader, epoch })].into();
         let mut answer = self.call(session, OffsetForLeaderEpoch { partitions }).await?.partitions;
         let end = answer.remove(partition).ok_or(Unknown::Unsaid)?.map_err(Unknown::Refused)?;
-        // Another epoch's records may stand at the position in the leader's log (an unclean election): then it
-        // parts from ours at or before the position, how far before is not known.
-        let parted = end.filter(|end| end.end_offset < position.offset || end.epoch < epoch);
-        Ok(parted.map(|end| (end.end_offset.min(position.offset), end.epoch)))
+        Ok(parted(end, position))
     }
 
     async fn end(
@@ -143,6 +165,14 @@ impl<I: Intake> LeaderLoop<I> {
         let pending = session.connection.send(&request, self.settings.request_timeout)?;
         Ok(self.answer(session, pending, Duration::ZERO).await?.decode()?)
     }
+}
+
+/// Where the leader's log, in which the epoch of the last record before the position ends there, parts from ours.
+fn parted(end: Option<EpochEnd>, position: Position) -> Option<(Offset, LeaderEpoch)> {
+    // Another epoch's records may stand at the position in the leader's log (an unclean election): then it
+    // parts from ours at or before the position, how far before is not known.
+    let parted = end.filter(|end| end.end_offset < position.offset || end.epoch < position.leader_epoch);
+    parted.map(|end| (end.end_offset.min(position.offset), end.epoch))
 }
 
 /// Whether the error says that another broker is to be asked, or the same one a little later.

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use steadfast_core::endpoints::race::Evidence;
-use steadfast_core::ids::Partition;
+use steadfast_core::ids::{LeaderEpoch, Partition};
 use steadfast_core::patience::Patience;
 use steadfast_core::progress::Position;
 use tokio::time::Instant;
 
+use super::request::Ask;
+use crate::api::Api;
+use crate::api::fetch::Fetch;
 use crate::connection::{CallError, CloseReason, Connection};
 
 /// A partition that its leader refuses is asked for again after this.
@@ -16,6 +19,9 @@ pub(super) const REST: Duration = Duration::from_millis(100);
 
 /// A partition whose answer makes no sense is asked for again after this.
 pub(super) const LONG_REST: Duration = Duration::from_secs(1);
+
+/// From this version of Fetch on a leader tells where its log parts from ours.
+const TELLS_DIVERGENCE: i16 = 12;
 
 /// A request is overdue when it is unanswered past its max wait and this, or what this broker usually takes on top.
 const OVERDUE_FLOOR: Duration = Duration::from_millis(100);
@@ -63,6 +69,8 @@ pub(super) struct Kept {
     pub(super) one_by_one: BTreeSet<Partition>,
     /// Positions that the leader says it does not have: to be examined before the next fetch.
     pub(super) doubtful: BTreeMap<Partition, Position>,
+    /// The epochs of leaders whose logs were found to have what came before our positions.
+    pub(super) proven: BTreeMap<Partition, LeaderEpoch>,
     /// Counts the answers.
     pub(super) turn: usize,
 }
@@ -76,6 +84,7 @@ impl Kept {
             examined: BTreeMap::new(),
             one_by_one: BTreeSet::new(),
             doubtful: BTreeMap::new(),
+            proven: BTreeMap::new(),
             turn: 0,
         }
     }
@@ -94,6 +103,17 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(connection: Connection, kept: Kept) -> Session {
         Session { connection, kept, proven: false, opened: Instant::now() }
+    }
+
+    /// Whether a fetch tells when the leader's log has parted from ours before the position (KIP-595), or nothing can
+    /// have parted: the last record was fetched from the same leader, or this one was asked (KIP-320).
+    pub(super) fn is_proven(&self, ask: &Ask) -> bool {
+        let offered = self.connection.opened().versions.0.get(&Fetch::KEY);
+        let tells = offered.is_none_or(|offered| offered.max >= TELLS_DIVERGENCE);
+        let asked = self.kept.proven.get(&ask.partition).copied().unwrap_or(LeaderEpoch::UNKNOWN);
+        tells
+            || ask.from.leader_epoch.known().is_none()
+            || ask.leader_epoch <= asked.max(ask.from.leader_epoch)
     }
 
     /// Leaves the partition alone for a while.

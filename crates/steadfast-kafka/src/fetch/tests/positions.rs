@@ -211,3 +211,41 @@ async fn records_of_other_partitions_are_delivered_before_a_position_is_examined
     let _: Asked<OffsetForLeaderEpochRequest> = wire.asked(23).await;
     assert_eq!(stage.table.delivered(), [(1, vec![0, 1, 2])]);
 }
+
+/// A broker that does not say in a fetch that its log has parted from ours (before 2.7).
+async fn reticent() -> (Stage, Wire) {
+    Setting { fetch: 11, ..Setting::of(1) }.open().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_a_fetch_would_not_make_tell_is_asked_before_the_first_one_and_never_again() {
+    let (mut stage, mut wire) = reticent().await;
+    answer_epoch(&mut wire, 3, 0, 3, 100).await;
+    let asked = wire.fetch().await;
+    wire.answer(&asked, &brought([part(0, batch(0, 10))])).await;
+    assert_eq!(wire.fetch().await.offsets(), [(0, 10)]);
+    drop(wire);
+    // Another connection to the same leader.
+    assert_eq!(stage.accept().await.fetch().await.offsets(), [(0, 10)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_parted_before_the_position_is_found_before_anything_is_fetched() {
+    let (stage, mut wire) = reticent().await;
+    answer_epoch(&mut wire, 3, 0, 2, 0).await;
+    answer_epoch(&mut wire, 3, 0, 2, 0).await;
+    answer_ends(&mut wire, 0, 8).await;
+    wire.hears_nothing_for(Duration::from_millis(900)).await;
+    assert_eq!(stage.table.complaints(), out_of_range(&stage, Some((0, 2)), 0, 8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_refuses_to_say_whether_its_log_parted_is_fetched_from_when_it_has_said_it() {
+    let (stage, mut wire) = reticent().await;
+    answer_epoch(&mut wire, 3, 6, -1, -1).await;
+    answer_epoch(&mut wire, 3, 0, 3, 100).await;
+    wire.fetch().await;
+    let refused =
+        Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER, named: None };
+    assert_eq!(stage.table.complaints(), [refused]);
+}
