@@ -121,7 +121,10 @@ impl Link {
     }
 
     /// A new correlation id, and where its answer will arrive, if fewer than `most` answers are expected.
-    pub(super) fn expect_answer(&self, most: usize) -> Result<(i32, oneshot::Receiver<Arrived>), CallFailure> {
+    pub(super) fn expect_answer(
+        &self,
+        most: usize,
+    ) -> Result<(i32, oneshot::Receiver<Arrived>), CallFailure> {
         let mut state = self.state();
         if state.closed {
             drop(state);

@@ -225,7 +225,8 @@ impl Line {
                 None => self.dialled(to, &mut dial).await,
             }
         };
-        let late = || ConnectError { address: to.address.clone(), failure: ConnectFailure::Timeout { limit } };
+        let late =
+            || ConnectError { address: to.address.clone(), failure: ConnectFailure::Timeout { limit } };
         Ok(timeout(limit, connected).await.map_err(|_| late())??)
     }
 
@@ -248,7 +249,11 @@ impl Line {
         Some(open.connection.clone())
     }
 
-    async fn dialled(&self, to: &Coordinator, dial: &mut Option<Attempt>) -> Result<Connection, ConnectError> {
+    async fn dialled(
+        &self,
+        to: &Coordinator,
+        dial: &mut Option<Attempt>,
+    ) -> Result<Connection, ConnectError> {
         let (dialler, terms) = self.terms(to);
         drop(dial.take_if(|attempt| attempt.terms != terms || attempt.address != to.address));
         let attempt = dial.get_or_insert_with(|| Attempt::begin(dialler, terms.clone(), to));
@@ -296,7 +301,8 @@ impl Open {
     /// are no longer in force is given up.
     fn settle(&mut self, terms: &Terms) {
         drop(self.attempt.take_if(|attempt| attempt.terms != *terms));
-        let Some(outcome) = self.attempt.as_mut().and_then(|attempt| (&mut attempt.task).now_or_never()) else {
+        let Some(outcome) = self.attempt.as_mut().and_then(|attempt| (&mut attempt.task).now_or_never())
+        else {
             return;
         };
         match outcome {

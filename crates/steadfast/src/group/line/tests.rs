@@ -245,7 +245,8 @@ async fn where_no_fresh_connection_can_be_had_the_answer_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_whose_answer_may_be_held_back_is_not_sent_over_a_connection_that_died_since_the_last_one() {
+async fn a_request_whose_answer_may_be_held_back_is_not_sent_over_a_connection_that_died_since_the_last_one()
+{
     let setting = Setting::new();
     let standing = setting.connection().await;
     tokio::time::sleep(HEARD_LATELY).await;
@@ -272,7 +273,8 @@ async fn where_nothing_proves_to_work_a_request_that_may_be_held_back_fails_soon
 #[tokio::test(start_paused = true)]
 async fn a_line_that_is_found_silent_takes_the_one_beside_it_along() {
     let rounds = Setting::new();
-    let line = Line::new(rounds.line.dialler.clone(), rounds.line.suspect.clone(), rounds.line.events.clone());
+    let line =
+        Line::new(rounds.line.dialler.clone(), rounds.line.suspect.clone(), rounds.line.events.clone());
     let beats = line.beside(&rounds.line);
     let standing = rounds.connection().await;
     beats.insist(&rounds.to, question(), QUESTION_LIMIT).await.unwrap();
@@ -292,7 +294,8 @@ async fn a_line_that_is_found_silent_takes_the_one_beside_it_along() {
 #[tokio::test(start_paused = true)]
 async fn a_line_that_spoke_since_is_not_taken_along() {
     let rounds = Setting::new();
-    let line = Line::new(rounds.line.dialler.clone(), rounds.line.suspect.clone(), rounds.line.events.clone());
+    let line =
+        Line::new(rounds.line.dialler.clone(), rounds.line.suspect.clone(), rounds.line.events.clone());
     let beats = line.beside(&rounds.line);
     beats.insist(&rounds.to, question(), QUESTION_LIMIT).await.unwrap();
     rounds.machine.silence();
