@@ -7,6 +7,7 @@ use kafka_protocol::messages::ApiKey;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{Offset, Partition};
 use steadfast_core::tick::Tick;
+use steadfast_sim::call::ConnectionId;
 use steadfast_sim::notice::Notice;
 
 use super::journal::{Answer, Happening, What};
@@ -35,6 +36,10 @@ pub struct Figures {
     pub commits: u32,
     /// Actors that were begun anew.
     pub restarts: u32,
+    /// Services that were begun.
+    pub starts: u32,
+    /// Those of them that are not answered, by connection and correlation id.
+    hanging: BTreeSet<(ConnectionId, i32)>,
     waiting: BTreeMap<(Partition, Offset), Tick>,
 }
 
@@ -73,7 +78,8 @@ impl Figures {
             What::Logged(line) => self.said(line.name(), line.text()),
             What::Noticed(Notice::RoundCompleted { .. }) => self.rebalances += 1,
             What::Wire(wire) => self.crossed(wire, *at, bootstrap),
-            What::Answered(..) | What::Delivered(_) | What::Started(_) | What::Ended(..) => {}
+            What::Started(_) => self.starts += 1,
+            What::Answered(..) | What::Delivered(_) | What::Ended(..) => {}
             What::Rewritten(..) | What::Injected(_) | What::Noticed(_) => {}
         }
     }
@@ -118,8 +124,14 @@ impl Figures {
             WireEvent::Asked { api, .. } if *api == ApiKey::Metadata as i16 => {
                 *self.metadata.entry(second).or_default() += 1;
             }
-            WireEvent::Asked { commits, .. } => self.commits += u32::from(!commits.is_empty()),
-            WireEvent::Dialled | WireEvent::Answered { .. } | WireEvent::Closed => {}
+            WireEvent::Asked { correlation, commits, .. } if !commits.is_empty() => {
+                self.commits += 1;
+                self.hanging.insert((wire.connection, *correlation));
+            }
+            WireEvent::Answered { correlation } => {
+                self.hanging.remove(&(wire.connection, *correlation));
+            }
+            WireEvent::Dialled | WireEvent::Asked { .. } | WireEvent::Closed => {}
         }
     }
 
@@ -132,6 +144,11 @@ impl Figures {
     pub fn burst(&self) -> (u32, u32) {
         let most = |by_second: &BTreeMap<u64, u32>| by_second.values().copied().max().unwrap_or(0);
         (most(&self.connections), most(&self.metadata))
+    }
+
+    /// How many commits were asked for and not answered, up to now.
+    pub fn hanging_commits(&self) -> usize {
+        self.hanging.len()
     }
 
     /// The most discoveries within any `window`.
