@@ -181,20 +181,26 @@ fn dns_that_names_a_dead_host_first_costs_its_connect_limit_only() {
 #[test]
 fn an_address_that_leads_to_another_broker_is_left_and_taken_again_when_it_leads_home() {
     // Broker 3 has no replica of what broker 4 leads.
+    let mut missing = Vec::new();
     let story = play(Plan { brokers: 4, ..Plan::new(111) }, async |world| {
         let network = world.cluster().network().unwrap();
         let (there, here) = (at(world, 3), at(world, 4));
         let (away, home) = (network.door(&there), network.door(&here));
         world.inject(format!("{here} leads to broker 3"), |_| network.lead(&here, away));
         world.elapse(20 * SECOND).await;
+        let control = world.services().remove(&1).flatten().unwrap();
+        missing = control.vitals().read(world.now()).failed().map(|check| check.message.clone()).collect();
         world.inject(format!("{here} leads home"), |_| network.lead(&here, home));
         world.elapse(20 * SECOND).await;
     });
+    assert!(missing.concat().contains("another broker answers there"), "{missing:?}");
     // It is asked again each 5 s.
     story.is_clean(31 * SECOND).cost(0, 0);
     let left = story.events("endpoint.suspected");
     let left = left.iter().filter(|(_, event)| event["reason"].as_str().unwrap().contains("another broker"));
     assert!((1..=5).contains(&left.count()), "{}", story.told());
+    let told = (story.times("service.degraded").len(), story.times("service.recovered").len());
+    assert_eq!(told, (1, 1), "{}", story.told());
     let slowest = story.slowest_of(|partition| partition.index % 4 != 3);
     assert!(slowest <= ms(600), "{slowest:?}\n{}", story.told());
 }

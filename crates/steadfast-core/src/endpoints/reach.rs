@@ -7,11 +7,12 @@ use super::agreement::OwnWord;
 use super::view::{Address, View};
 use crate::tick::Tick;
 
-/// The nodes that do not answer at the addresses that the agreed view has for them.
+/// The nodes that cannot be used at the addresses that the agreed view has for them: they are silent there, or say
+/// that they are elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach<N: Ord>(BTreeMap<N, Absent>);
 
-/// One that does not answer.
+/// One that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absent {
     /// Where it was asked.
@@ -31,12 +32,21 @@ impl<N: Ord + Clone> Reach<N> {
     /// Takes in what was heard of the nodes of `view`. Who was not asked stays as it was: a new discovery forgets
     /// nothing here.
     pub fn heard(&mut self, view: &View<N>, words: &BTreeMap<N, OwnWord>, now: Tick) {
-        let answers = |node: &N| matches!(words.get(node), Some(OwnWord::Confirms | OwnWord::Denies));
-        self.0.retain(|node, absent| view.address(node) == Some(&absent.address) && !answers(node));
+        let confirms = |node: &N| matches!(words.get(node), Some(OwnWord::Confirms));
+        self.0.retain(|node, absent| view.address(node) == Some(&absent.address) && !confirms(node));
         for (node, word) in words {
-            let (OwnWord::Absent { reason }, Some(address)) = (word, view.address(node)) else { continue };
-            let first = || Absent { address: address.clone(), since: now, reason: String::new() };
-            self.0.entry(node.clone()).or_insert_with(first).reason.clone_from(reason);
+            let reason = match word {
+                OwnWord::Confirms => continue,
+                OwnWord::Denies => "it says that it is elsewhere",
+                OwnWord::Absent { reason } => reason,
+            };
+            let Some(address) = view.address(node).cloned() else { continue };
+            let absent = self.0.entry(node.clone()).or_insert_with(|| Absent {
+                address,
+                since: now,
+                reason: String::new(),
+            });
+            reason.clone_into(&mut absent.reason);
         }
     }
 
@@ -109,6 +119,14 @@ mod tests {
         assert_eq!((missed(&reach, 3, &[2], 2_000), reach.next_deadline(SETTLE, at(2_000))), (vec![2], None));
         reach.heard(&view(3), &BTreeMap::from([(2, OwnWord::Confirms)]), at(3_000));
         assert_eq!(missed(&reach, 3, &[2], 3_000), [] as [i32; 0]);
+    }
+
+    #[test]
+    fn one_that_says_it_is_elsewhere_is_as_good_as_silent() {
+        let mut reach = Reach::new();
+        reach.heard(&view(3), &BTreeMap::from([(2, OwnWord::Denies)]), at(0));
+        reach.heard(&view(3), &BTreeMap::from([(2, silent())]), at(1_000));
+        assert_eq!(missed(&reach, 3, &[2], 2_000), [2]);
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub(crate) struct EndpointDiffer {
     resolved: BTreeMap<Address, Resolved>,
 }
 
+/// For so long only what a broker leads shows that it is there again to whose address another one had answered.
+const DOUBTED: Duration = Duration::from_secs(60);
 /// An agreed view is told again until the supervisor says that it is in use.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// Witnesses whose word is kept until they may be verified.
@@ -224,8 +226,8 @@ impl EndpointDiffer {
     /// What answers at their addresses says what they would say, and is not they: for a while its word does not count.
     fn leave_out_misled(&mut self, verified: &mut BTreeSet<NodeId>, now: Tick) {
         let pause = self.seat.config.borrow().drift.poll_interval;
-        self.misled.retain(|_, noticed| now.since(*noticed) < pause);
-        verified.retain(|node| !self.misled.contains_key(node));
+        self.misled.retain(|_, noticed| now.since(*noticed) < DOUBTED.max(pause));
+        verified.retain(|node| self.misled.get(node).is_none_or(|noticed| now.since(*noticed) >= pause));
     }
 
     /// A broker that is misled is verified no longer, until it is asked again after a while.

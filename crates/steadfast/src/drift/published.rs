@@ -17,7 +17,7 @@ pub struct Cluster {
     pub in_use: Option<Arc<View<NodeId>>>,
     /// The brokers whose own answer at their own address maps them to it: only these are used.
     pub verified: BTreeSet<NodeId>,
-    /// Those of the agreed view that do not answer.
+    /// Those of the agreed view that cannot be used where they are said to be.
     pub reach: Reach<NodeId>,
     /// The cluster that everything has to belong to.
     pub pin: Option<ClusterId>,

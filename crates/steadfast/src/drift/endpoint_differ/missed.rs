@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{AsyncContext, Context};
+use steadfast_core::endpoints::agreement::OwnWord;
 use steadfast_core::endpoints::reach::{Absent, Reach};
 use steadfast_core::ids::NodeId;
 
@@ -24,8 +25,12 @@ impl EndpointDiffer {
         let published = Arc::clone(&self.seat.cluster.borrow());
         let Some(view) = &published.view else { return };
         self.coordinator = self.seat.vitals.coordinator().or(self.coordinator);
+        let mut words = self.agreement.own_words(view);
+        for (_, word) in words.iter_mut().filter(|(node, _)| self.misled.contains_key(node)) {
+            *word = OwnWord::Absent { reason: "another broker answers there".to_owned() };
+        }
         let mut reach = published.reach.clone();
-        reach.heard(view, &self.agreement.own_words(view), self.seat.env.now());
+        reach.heard(view, &words, self.seat.env.now());
         self.set_reach(reach);
     }
 
