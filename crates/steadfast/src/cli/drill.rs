@@ -3,19 +3,21 @@
 mod real;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
+use super::output::print_line;
 use super::run::{load, log_panics};
 use super::{ConfigArgs, Exit, Output};
 use crate::drill::policy::Policy;
-use crate::drill::row::{Row, Verdict};
+use crate::drill::row::Row;
 use crate::drill::scenario::Scenario;
 use crate::drill::scenarios::ALL;
+use crate::drill::verdict::Verdict;
 
 /// Arguments of `steadfast drill`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -36,7 +38,7 @@ pub struct DrillArgs {
     #[arg(long = "scenario", value_name = "NAME", value_parser = names())]
     pub scenarios: Vec<String>,
     /// Play on your own cluster, what a proxy in front of it can do: its listener must be plain text.
-    #[arg(long, conflicts_with_all = ["list", "seed"])]
+    #[arg(long, conflicts_with = "seed")]
     pub real: bool,
     /// Show the scenarios, and play none.
     #[arg(long)]
@@ -60,6 +62,9 @@ fn names() -> PossibleValuesParser {
 pub fn drill(args: &DrillArgs) -> Exit {
     let wanted = wanted(&args.scenarios);
     let Some(config) = args.config.clone().filter(|_| !args.list) else {
+        if args.real {
+            return real::list(args);
+        }
         list(args.output, &wanted);
         return Exit::Fine;
     };
@@ -86,7 +91,7 @@ pub fn drill(args: &DrillArgs) -> Exit {
     let rows = played(&wanted, &policy, args, log);
     if args.output == Output::Json {
         // Rows of plain text and numbers always serialise.
-        print(&serde_json::to_string(&rows).unwrap_or_default());
+        print_line(&serde_json::to_string(&rows).unwrap_or_default());
     }
     let failed = rows.iter().any(|row| row.result == Verdict::Failed);
     if failed { Exit::Found } else { Exit::Fine }
@@ -105,14 +110,14 @@ fn list(output: Output, wanted: &[&Scenario]) {
     match output {
         Output::Text => {
             for Scenario { number, name, happens, .. } in wanted {
-                print(&format!("{number:>2}  {name:<18}  {happens}"));
+                print_line(&format!("{number:>2}  {name:<18}  {happens}"));
             }
         }
         Output::Json => {
             let rows = wanted.iter().map(|scenario| {
                 json!({"number": scenario.number, "name": scenario.name, "happens": scenario.happens})
             });
-            print(&rows.collect::<serde_json::Value>().to_string());
+            print_line(&rows.collect::<serde_json::Value>().to_string());
         }
     }
 }
@@ -120,7 +125,7 @@ fn list(output: Output, wanted: &[&Scenario]) {
 fn played(wanted: &[&Scenario], policy: &Policy, args: &DrillArgs, mut log: Option<File>) -> Vec<Row> {
     let aloud = args.output == Output::Text;
     if aloud {
-        print(&Row::heading());
+        print_line(&Row::heading());
     }
     let mut rows = Vec::new();
     for scenario in wanted {
@@ -136,12 +141,12 @@ fn played(wanted: &[&Scenario], policy: &Policy, args: &DrillArgs, mut log: Opti
             Err(error) => Row::of_unplayed(scenario, error),
         };
         if aloud {
-            print(&row.text());
+            print_line(&row.text());
         }
         rows.push(row);
     }
     if aloud {
-        print(&summary(&rows, args.seed));
+        print_line(&summary(&rows, args.seed));
     }
     rows
 }
@@ -154,9 +159,4 @@ fn summary(rows: &[Row], seed: u64) -> String {
 
 fn shown(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
-}
-
-fn print(line: &str) {
-    // A closed standard output is no reason to fail differently.
-    let _ = writeln!(io::stdout(), "{line}");
 }

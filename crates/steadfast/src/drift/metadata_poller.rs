@@ -13,9 +13,9 @@ use steadfast_core::cluster::Topics;
 use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::race::{Action, Crowd, Event, Evidence, Limits, Race, Rate, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
-use steadfast_core::ids::NodeId;
+use steadfast_core::ids::{NodeId, TopicId};
 use steadfast_kafka::api::ErrorCode;
-use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer};
+use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, TopicMetadata};
 use steadfast_kafka::connection::Connection;
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
@@ -94,6 +94,7 @@ struct Standing {
 const REBOOTSTRAP: &str = "the broker asks for a new bootstrap (KIP-1102)";
 /// What is wrong with a broker that was asked alone.
 const OTHER_VIEW: &str = "a broker gives another view";
+const OTHER_TOPIC: &str = "a broker shows a topic under another id";
 /// The same suspicion is told once in this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 
@@ -335,10 +336,15 @@ impl MetadataPoller {
             return self.suspect_broker(node, address, REBOOTSTRAP, ctx);
         }
         let observation = self.observation(address.clone(), answer);
-        let differs = self.seat.cluster.borrow().view.as_deref() != Some(&observation.view);
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        let doubt = if cluster.view.as_deref() != Some(&observation.view) {
+            Some(OTHER_VIEW)
+        } else {
+            answer.topics.iter().any(|topic| is_another(topic, &cluster)).then_some(OTHER_TOPIC)
+        };
         self.observed(observation, Some(topics_of(&answer.topics)), None);
-        if differs {
-            self.suspect_broker(node, address, OTHER_VIEW, ctx);
+        if let Some(doubt) = doubt {
+            self.suspect_broker(node, address, doubt, ctx);
         }
     }
 
@@ -346,6 +352,12 @@ impl MetadataPoller {
         let (reason, node, address) = (reason.to_owned(), Some(node), Some(address));
         self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
     }
+}
+
+/// Whether a topic is shown under another id than it is known by: it may have been created again.
+fn is_another(topic: &TopicMetadata, cluster: &Cluster) -> bool {
+    topic.id != TopicId::UNKNOWN
+        && cluster.leaders.topic_id(&topic.name).is_some_and(|known| known != topic.id)
 }
 
 impl Standing {
