@@ -128,3 +128,11 @@ fn a_policy_that_commits_nothing_fails_where_the_service_begins_anew_and_is_told
     assert!(!outcome.passed() && row.redelivered > 0, "{}", row.text());
     assert!(row.why.iter().any(|why| why.contains("checkpoint.enabled is off")), "{}", row.text());
 }
+
+#[test]
+fn a_failing_row_blames_of_a_policy_only_what_it_shows() {
+    let settings = "[drift]\npoll_interval = \"60s\"\n\n[checkpoint]\nenabled = false\n";
+    let (row, _) = played("grace", &policy(settings), 1);
+    let blamed: Vec<&String> = row.why.iter().filter(|why| why.starts_with("your policy")).collect();
+    assert!(matches!(&blamed[..], [why] if why.contains("drift.poll_interval is 60")), "{}", row.text());
+}
