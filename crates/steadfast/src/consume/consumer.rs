@@ -3,6 +3,7 @@
 //! It is built from a view, prepares its connections, takes the partitions over when it is promoted, and from
 //! then on keeps its loops in line with what is owned and who leads it.
 
+mod leaderless;
 mod named;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,7 @@ pub(crate) struct Consumer {
     watchdog: Watchdog,
     /// The leaders, as we know them, that knew less than we do when they were asked.
     behind: BTreeMap<Partition, Option<(NodeId, LeaderEpoch)>>,
+    leaderless: leaderless::Leaderless,
 }
 
 /// A running loop: it ends with this value.
@@ -121,6 +123,7 @@ impl Consumer {
             gap: 0,
             watchdog,
             behind: BTreeMap::new(),
+            leaderless: leaderless::Leaderless::default(),
         }
     }
 
@@ -293,6 +296,7 @@ impl Consumer {
             self.loops.remove(&node);
         }
         self.reconcile(ctx);
+        self.ask_for_leaders();
         ctx.run_later(WATCH, Self::watch);
     }
 
