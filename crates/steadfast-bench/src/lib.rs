@@ -2,6 +2,7 @@
 //! everything measured from outside of it. docs/benchmarks.md says how to repeat them.
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+pub mod conclusion;
 pub mod ground;
 pub mod machine;
 pub mod peers;

@@ -1,8 +1,8 @@
 //! When to commit: on an interval, on occasions, and again where the outcome of a commit is unknown.
 //!
 //! One commit is in flight at a time. When its answer does not come, the coordinator may have stored it, may
-//! store it later, or never: so the socket is left, the commit is repeated through a new one, and once more
-//! after the lost one's deadline, so that a late arrival cannot leave the stored offset behind.
+//! store it later, or never: so whoever sends leaves the socket, the commit is repeated through a new one, and once
+//! more after the lost one's deadline, so that a late arrival cannot leave the stored offset behind.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,7 +52,8 @@ pub enum Event {
     Refused,
     /// The membership that the commit spoke for is over: it must not be repeated.
     Fenced,
-    /// No answer came: the outcome is unknown. The coordinator may act on the request until its deadline.
+    /// No answer came, and its connection was left: the outcome is unknown. The coordinator may act on the request
+    /// until its deadline.
     Unknown,
 }
 
@@ -63,8 +64,6 @@ pub enum Action {
     Commit(Occasion),
     /// Commit all that is owned, also what should be stored already.
     CommitAll(Occasion),
-    /// Leave the coordinator's connection: what was asked on it may still arrive.
-    LeaveConnection,
 }
 
 /// The machine.
@@ -166,7 +165,7 @@ impl Schedule {
                 self.mending = false;
                 self.mend_at = self.mend_at.max(Some(since + self.request_timeout));
                 self.wait(now);
-                vec![Action::LeaveConnection]
+                Vec::new()
             }
             (
                 State::Idle | State::Waiting { .. },
@@ -244,7 +243,7 @@ mod tests {
     fn an_unknown_outcome_is_repeated_at_once_and_after_the_lost_ones_deadline() {
         let mut schedule = schedule();
         schedule.handle(Event::Flush(Occasion::Respawn), at(0));
-        assert_eq!(schedule.handle(Event::Unknown, at(600)), [Action::LeaveConnection]);
+        assert_eq!(schedule.handle(Event::Unknown, at(600)), []);
         let retry = schedule.next_deadline().unwrap();
         assert_eq!(schedule.handle(Event::DeadlineReached, retry), [Action::Commit(Occasion::Retry)]);
         schedule.handle(Event::Stored, at(700));
@@ -254,7 +253,7 @@ mod tests {
             for action in schedule.handle(Event::DeadlineReached, deadline) {
                 match action {
                     Action::CommitAll(Occasion::Retry) => mended.push(deadline),
-                    Action::Commit(_) | Action::CommitAll(_) | Action::LeaveConnection => {}
+                    Action::Commit(_) | Action::CommitAll(_) => {}
                 }
                 schedule.handle(Event::Stored, deadline);
             }

@@ -1,8 +1,7 @@
 //! Kafka's side of a view: the topics, their leaders and the leaders' epochs, merged from what brokers report.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,6 +9,10 @@ pub use crate::endpoints::agreement::Rules;
 use crate::endpoints::view::Address;
 use crate::ids::{LeaderEpoch, NodeId, Partition, TopicId};
 use crate::tick::Tick;
+
+use known::{Hearing, Held, Known, Witnesses, Word};
+
+mod known;
 
 /// Why a broker says little or nothing about a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
@@ -137,95 +140,40 @@ impl Changes {
 ///
 /// Per partition the highest leader epoch under the same topic id wins (KIP-320): a lower one is a witness that
 /// lags behind, and only its word on that partition is discarded. An answer without epochs, from an old broker,
-/// is taken as it comes. Another topic id is another topic; one without an id never replaces one that has one;
-/// one that was replaced does not come back. Steps back (a lower epoch, an id that was replaced, a topic that is
-/// unknown) are believed once every witness has shown them for [`Rules::settle`] without contradiction.
+/// is taken as it comes. Another topic id is another topic: more than half of the electorate have to show it, or
+/// every witness for [`Rules::settle`] without contradiction. One without an id never replaces one that has one.
+/// Steps back (a lower epoch, an id that was replaced, a topic that is unknown) are believed only when every witness
+/// has shown them for so long.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     rules: Rules,
     topics: BTreeMap<Arc<str>, Known>,
+    /// Topics that are no more: whatever has their names again may be another.
+    gone: BTreeMap<Arc<str>, Known>,
+    electorate: Arc<BTreeSet<Address>>,
     errors: BTreeMap<Arc<str>, TopicError>,
     /// What a topic has that nobody has said anything about: one value for all of them.
     nobody: Arc<Witnesses>,
 }
 
-/// When each witness last said anything about a topic.
-type Witnesses = BTreeMap<Address, Tick>;
-
-/// How many replaced ids of a topic are remembered.
-const RETIRED: usize = 16;
-
-#[derive(Debug, Clone)]
-struct Known {
-    id: TopicId,
-    retired: VecDeque<TopicId>,
-    partitions: BTreeMap<i32, Held>,
-    /// Shared by the topics that are always told together, so that a thousand brokers which tell of ten thousand topics
-    /// do not cost ten million entries.
-    witnesses: Arc<Witnesses>,
-    /// That the topic is unknown.
-    missing: Option<Standing>,
-    /// That it has an id which was replaced.
-    returned: Option<(TopicId, Standing)>,
-}
-
-#[derive(Debug, Clone)]
-struct Held {
-    leader: Leader,
-    /// That its epoch is lower.
-    regressing: Option<(Leader, Standing)>,
-}
-
-/// Who has shown a step back, and since when.
-#[derive(Debug, Clone)]
-struct Standing {
-    since: Tick,
-    shown_by: BTreeSet<Address>,
-}
-
-/// Who says something, and when.
-#[derive(Clone, Copy)]
-struct Word<'a> {
-    witness: &'a Address,
-    at: Tick,
-}
-
-/// Adds one witness to the topics that it tells of, in one go for those that share what they had.
-struct Hearing<'a> {
-    word: Word<'a>,
-    max_age: Duration,
-    /// The last that it was added to, before and after.
-    last: Option<(Arc<Witnesses>, Arc<Witnesses>)>,
-}
-
-impl Hearing<'_> {
-    fn hear(&mut self, witnesses: &mut Arc<Witnesses>) {
-        if let Some((before, after)) = &self.last
-            && Arc::ptr_eq(before, witnesses)
-        {
-            *witnesses = Arc::clone(after);
-            return;
-        }
-        let before = Arc::clone(witnesses);
-        let mut after = Witnesses::clone(witnesses);
-        after.insert(self.word.witness.clone(), self.word.at);
-        after.retain(|_, heard| self.word.at.since(*heard) <= self.max_age);
-        *witnesses = Arc::new(after);
-        self.last = Some((before, Arc::clone(witnesses)));
-    }
-}
-
 impl Cluster {
     /// Nothing is known yet.
     pub fn new(rules: Rules) -> Cluster {
-        Cluster { rules, topics: BTreeMap::new(), errors: BTreeMap::new(), nobody: Arc::default() }
+        let (topics, gone, errors) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Cluster { rules, topics, gone, electorate: Arc::default(), errors, nobody: Arc::default() }
+    }
+
+    /// Names the brokers' addresses: of a topic's id, what more than half of them show is believed at once.
+    pub fn elect(&mut self, electorate: BTreeSet<Address>) {
+        self.electorate = Arc::new(electorate);
     }
 
     /// Takes in what the broker at `witness` reports.
     pub fn observe(&mut self, witness: &Address, topics: &Topics, now: Tick) -> Changes {
         let mut changes = Changes::default();
+        let (rules, electorate) = (self.rules, Arc::clone(&self.electorate));
         let mut hearing =
-            Hearing { word: Word { witness, at: now }, max_age: self.rules.max_age, last: None };
+            Hearing { word: Word { witness, at: now, rules, electorate: &electorate }, last: None };
         for (name, topic) in topics {
             self.observe_topic(name, topic, &mut hearing, &mut changes);
         }
@@ -254,6 +202,7 @@ impl Cluster {
     /// Forgets the topics that are not `wanted`.
     pub fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
         self.topics.retain(|name, _| wanted(name));
+        self.gone.retain(|name, _| wanted(name));
         self.errors.retain(|name, _| wanted(name));
     }
 
@@ -302,23 +251,29 @@ impl Cluster {
         };
         match (self.topics.get_mut(name), topic.error) {
             (None, None) => {
-                changes.appeared.push(Arc::clone(name));
-                let witnesses = Arc::clone(&self.nobody);
-                let known = Known::new(topic.id, witnesses);
-                let known = self.topics.entry(Arc::clone(name)).or_insert(known);
+                let first = || Known::new(topic.id, Arc::clone(&self.nobody));
+                let mut known = self.gone.remove(name).unwrap_or_else(first);
                 hearing.hear(&mut known.witnesses);
-                known.observe(name, topic, word, self.rules, changes);
+                if known.observe(name, topic, word, changes) {
+                    changes.appeared.push(Arc::clone(name));
+                    self.topics.insert(Arc::clone(name), known);
+                } else {
+                    self.gone.insert(Arc::clone(name), known);
+                }
             }
             (Some(known), Some(TopicError::Unknown)) => {
                 hearing.hear(&mut known.witnesses);
-                if known.is_missed(word, self.rules) {
-                    self.topics.remove(name);
+                if known.is_missed(word)
+                    && let Some(mut known) = self.topics.remove(name)
+                {
+                    known.be_gone();
+                    self.gone.insert(Arc::clone(name), known);
                     changes.gone.push(Arc::clone(name));
                 }
             }
             (Some(known), None) => {
                 hearing.hear(&mut known.witnesses);
-                known.observe(name, topic, word, self.rules, changes);
+                known.observe(name, topic, word, changes);
             }
             (None, Some(_))
             | (
@@ -326,156 +281,5 @@ impl Cluster {
                 Some(TopicError::Unauthorized | TopicError::LeaderNotAvailable | TopicError::Other(_)),
             ) => {}
         }
-    }
-}
-
-impl Known {
-    fn new(id: TopicId, witnesses: Arc<Witnesses>) -> Known {
-        Known {
-            id,
-            retired: VecDeque::new(),
-            partitions: BTreeMap::new(),
-            witnesses,
-            missing: None,
-            returned: None,
-        }
-    }
-
-    fn is_missed(&mut self, word: Word<'_>, rules: Rules) -> bool {
-        self.missing.get_or_insert_with(|| Standing::since(word.at)).holds(word, &self.witnesses, rules)
-    }
-
-    fn observe(
-        &mut self,
-        name: &Arc<str>,
-        topic: &Topic,
-        word: Word<'_>,
-        rules: Rules,
-        changes: &mut Changes,
-    ) {
-        self.missing = None;
-        if !self.is_same(name, topic, word, rules, changes) {
-            return;
-        }
-        let before = self.partitions.len();
-        for (index, leader) in topic.partitions.iter().filter(|(index, _)| **index >= 0) {
-            let partition = Partition::new(Arc::clone(name), *index);
-            self.observe_leader(partition, *leader, word, rules, changes);
-        }
-        if before > 0 && self.partitions.len() > before {
-            changes.grown.push(Grown { topic: Arc::clone(name), from: before, to: self.partitions.len() });
-        }
-    }
-
-    /// Whether the report is about the topic that we know, or one that now takes its place.
-    fn is_same(
-        &mut self,
-        name: &Arc<str>,
-        topic: &Topic,
-        word: Word<'_>,
-        rules: Rules,
-        changes: &mut Changes,
-    ) -> bool {
-        if topic.id == self.id || topic.id == TopicId::UNKNOWN {
-            if topic.id != TopicId::UNKNOWN {
-                self.returned = None;
-            }
-            return true;
-        }
-        if self.id == TopicId::UNKNOWN {
-            self.id = topic.id;
-            return true;
-        }
-        if self.retired.contains(&topic.id) {
-            let (_, standing) = self
-                .returned
-                .take_if(|(id, _)| *id == topic.id)
-                .unwrap_or_else(|| (topic.id, Standing::since(word.at)));
-            let standing = &mut self.returned.insert((topic.id, standing)).1;
-            if !standing.holds(word, &self.witnesses, rules) {
-                return false;
-            }
-        }
-        changes.recreated.push(Recreated { topic: Arc::clone(name), from: self.id, to: topic.id });
-        self.become_another(topic.id);
-        true
-    }
-
-    fn become_another(&mut self, id: TopicId) {
-        let mut retired = std::mem::take(&mut self.retired);
-        retired.retain(|before| *before != id);
-        retired.push_back(self.id);
-        if retired.len() > RETIRED {
-            retired.pop_front();
-        }
-        *self = Known { retired, ..Known::new(id, Arc::clone(&self.witnesses)) };
-    }
-
-    fn observe_leader(
-        &mut self,
-        partition: Partition,
-        leader: Leader,
-        word: Word<'_>,
-        rules: Rules,
-        changes: &mut Changes,
-    ) {
-        let Some(held) = self.partitions.get_mut(&partition.index) else {
-            self.partitions.insert(partition.index, Held::new(leader));
-            changes.leaders.push(LeaderChange { partition, from: None, to: leader });
-            return;
-        };
-        let before = held.leader;
-        if is_behind(leader.epoch, before.epoch) {
-            if let Some(regressed) = held.regress(leader, word, &self.witnesses, rules) {
-                *held = Held::new(regressed);
-                let (from, to) = (before.epoch, regressed.epoch);
-                changes.regressed.push(Regressed { partition: partition.clone(), from, to });
-            }
-        } else {
-            // The same election has one winner: who does not know it has nothing to add.
-            let nobody = leader.node.is_none() && leader.epoch.known() == Some(before.epoch);
-            *held = Held::new(if nobody { before } else { leader });
-        }
-        if held.leader != before {
-            changes.leaders.push(LeaderChange { partition, from: Some(before), to: held.leader });
-        }
-    }
-}
-
-fn is_behind(epoch: LeaderEpoch, known: LeaderEpoch) -> bool {
-    epoch.known().zip(known.known()).is_some_and(|(epoch, known)| epoch < known)
-}
-
-impl Held {
-    fn new(leader: Leader) -> Held {
-        Held { leader, regressing: None }
-    }
-
-    /// The best of the lower epochs, once it is believed.
-    fn regress(
-        &mut self,
-        leader: Leader,
-        word: Word<'_>,
-        witnesses: &BTreeMap<Address, Tick>,
-        rules: Rules,
-    ) -> Option<Leader> {
-        let (best, standing) = self.regressing.get_or_insert_with(|| (leader, Standing::since(word.at)));
-        if leader.epoch >= best.epoch {
-            *best = leader;
-        }
-        standing.holds(word, witnesses, rules).then_some(*best)
-    }
-}
-
-impl Standing {
-    fn since(now: Tick) -> Standing {
-        Standing { since: now, shown_by: BTreeSet::new() }
-    }
-
-    /// Adds a witness; whether all of them have shown it by now, for long enough.
-    fn holds(&mut self, word: Word<'_>, witnesses: &BTreeMap<Address, Tick>, rules: Rules) -> bool {
-        self.shown_by.insert(word.witness.clone());
-        let long_enough = word.at.since(self.since) >= rules.settle;
-        long_enough && witnesses.keys().all(|witness| self.shown_by.contains(witness))
     }
 }

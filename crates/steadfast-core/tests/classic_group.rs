@@ -227,7 +227,9 @@ impl Group {
             Action::Revoke { partitions, .. } => {
                 return self.post(who, life, Arrival::Released(partitions), 6_000);
             }
-            Action::Assign { partitions, .. } => return self.members[who].held.extend(partitions),
+            Action::Assign { partitions, .. } => {
+                return self.members[who].held.extend(partitions.into_keys());
+            }
             Action::Lost { partitions, .. } => {
                 return self.members[who].held.retain(|partition| !partitions.contains(partition));
             }

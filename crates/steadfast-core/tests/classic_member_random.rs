@@ -1,7 +1,7 @@
 //! Whatever comes in whatever order: the member never panics, never hangs, and never holds a partition under
 //! a generation that has ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -72,6 +72,8 @@ struct World {
     published: Option<Membership>,
     owned: BTreeSet<Partition>,
     releasing: BTreeSet<Partition>,
+    /// How often each partition was lost.
+    losses: BTreeMap<Partition, u64>,
     over: bool,
 }
 
@@ -88,6 +90,7 @@ impl World {
             published: None,
             owned: BTreeSet::new(),
             releasing: BTreeSet::new(),
+            losses: BTreeMap::new(),
             over: false,
         };
         world.tell(Event::Start);
@@ -258,13 +261,17 @@ impl World {
             Action::Assign { partitions, generation } => {
                 let under = self.published.as_ref().expect("a generation to commit under");
                 assert!(under.settled && under.generation == generation);
-                assert!(partitions.is_disjoint(&self.owned), "given again: {partitions:?}");
-                self.owned.extend(partitions);
+                for (partition, losses) in partitions {
+                    let lost = self.losses.get(&partition).copied().unwrap_or_default();
+                    assert_eq!(losses, lost, "how often {partition} was lost before");
+                    assert!(self.owned.insert(partition), "given again");
+                }
             }
             Action::Lost { partitions, .. } => {
                 for partition in partitions {
                     assert!(self.owned.remove(&partition), "lost what was not held: {partition}");
                     self.releasing.remove(&partition);
+                    *self.losses.entry(partition).or_default() += 1;
                 }
             }
             Action::Publish(membership) => {

@@ -14,6 +14,7 @@ use steadfast_core::tick::Tick;
 
 const ID: TopicId = TopicId(7);
 const OTHER: TopicId = TopicId(8);
+const BROKERS: [&str; 3] = ["a", "b", "c"];
 
 /// Brokers report on one topic, `orders`, in turn.
 struct Reports {
@@ -44,7 +45,16 @@ fn partition(index: i32) -> Partition {
 
 impl Reports {
     fn new() -> Reports {
-        Reports { cluster: Cluster::new(Rules::default()), now: Tick::ZERO }
+        let mut cluster = Cluster::new(Rules::default());
+        cluster.elect(BROKERS.map(|broker| Address::new(broker, 9092)).into());
+        Reports { cluster, now: Tick::ZERO }
+    }
+
+    /// All brokers say this.
+    fn confirmed(text: &str) -> Reports {
+        let mut reports = Reports::new();
+        reports.all_say(ID, text);
+        reports
     }
 
     fn known(text: &str) -> Reports {
@@ -59,6 +69,10 @@ impl Reports {
 
     fn says(&mut self, witness: &str, id: TopicId, text: &str) -> Changes {
         self.observe(witness, &topics(id, None, text))
+    }
+
+    fn all_say(&mut self, id: TopicId, text: &str) -> Vec<Recreated> {
+        BROKERS.into_iter().flat_map(|broker| self.says(broker, id, text).recreated).collect()
     }
 
     fn misses(&mut self, witness: &str) -> Changes {
@@ -162,12 +176,88 @@ fn partitions_are_added_and_never_taken_away() {
 }
 
 #[test]
-fn a_topic_that_is_created_again_begins_with_new_epochs() {
-    let mut reports = Reports::known("1@50 2@50");
-    let changes = reports.says("b", OTHER, "2@0");
+fn a_topic_that_is_created_again_is_believed_when_most_brokers_show_it_and_begins_with_new_epochs() {
+    let mut reports = Reports::confirmed("1@50 2@50");
+    assert!(reports.says("b", OTHER, "2@0").is_empty());
+    assert_eq!(reports.believed(), "1@50 2@50");
+    let changes = reports.says("c", OTHER, "2@0");
     assert_eq!(changes.recreated, [Recreated { topic: orders(), from: ID, to: OTHER }]);
     assert!(changes.regressed.is_empty());
     assert_eq!(reports.believed(), "2@0");
+}
+
+#[test]
+fn one_broker_that_shows_another_topic_is_not_believed_while_another_one_contradicts() {
+    let mut reports = Reports::confirmed("1@50");
+    for _ in 0..60 {
+        reports.after(1_000);
+        assert!(reports.says("b", OTHER, "2@99").is_empty());
+        assert!(reports.says("c", ID, "1@50").is_empty());
+    }
+    assert_eq!((reports.cluster.topic_id("orders"), reports.believed().as_str()), (Some(ID), "1@50"));
+}
+
+#[test]
+fn who_is_no_broker_has_no_vote() {
+    let mut reports = Reports::confirmed("1@50");
+    for stranger in ["x", "y", "z", "b"] {
+        assert!(reports.says(stranger, OTHER, "2@0").is_empty());
+    }
+    assert_eq!(reports.says("c", OTHER, "2@0").recreated.len(), 1);
+}
+
+#[test]
+fn a_broker_s_last_word_counts_and_no_word_of_long_ago() {
+    let mut reports = Reports::confirmed("1@50");
+    assert!(reports.says("b", OTHER, "2@0").is_empty());
+    assert!(reports.says("b", ID, "1@50").is_empty());
+    assert!(reports.says("c", OTHER, "2@0").is_empty());
+    reports.after(30_001);
+    reports.says("a", ID, "1@50");
+    assert!(reports.says("b", OTHER, "2@0").is_empty());
+    assert_eq!(reports.says("c", OTHER, "2@0").recreated.len(), 1);
+}
+
+#[test]
+fn where_most_brokers_are_silent_all_that_speak_are_believed_after_a_while() {
+    let mut reports = Reports::confirmed("1@50");
+    reports.after(30_001);
+    assert!(reports.says("b", OTHER, "2@0").is_empty());
+    reports.after(1_999);
+    assert!(reports.says("b", OTHER, "2@0").is_empty());
+    reports.after(1);
+    assert_eq!(reports.says("b", OTHER, "2@0").recreated.len(), 1);
+}
+
+#[test]
+fn an_id_that_one_broker_alone_had_shown_is_corrected_and_nothing_was_created_again() {
+    let mut reports = Reports::new();
+    reports.says("a", OTHER, "2@7");
+    assert_eq!(reports.cluster.topic_id("orders"), Some(OTHER));
+    assert!(reports.says("b", ID, "1@5").is_empty());
+    assert!(reports.says("c", ID, "1@5").recreated.is_empty());
+    assert_eq!((reports.cluster.topic_id("orders"), reports.believed().as_str()), (Some(ID), "1@5"));
+    assert!(reports.says("a", OTHER, "2@7").is_empty());
+}
+
+/// All brokers have missed the topic for a while.
+fn gone() -> Reports {
+    let mut reports = Reports::confirmed("1@5");
+    BROKERS.iter().for_each(|broker| drop(reports.misses(broker)));
+    reports.after(2_000);
+    assert_eq!(reports.misses("a").gone, [orders()]);
+    reports
+}
+
+#[test]
+fn a_topic_that_was_gone_is_back_under_its_id_at_once_and_under_another_when_most_show_it() {
+    assert_eq!(gone().says("b", ID, "1@5").appeared, [orders()]);
+    let mut reports = gone();
+    assert!(reports.says("b", OTHER, "2@0").is_empty());
+    assert_eq!((reports.cluster.topics().count(), reports.cluster.topic_id("orders")), (0, None));
+    let changes = reports.says("c", OTHER, "2@0");
+    assert_eq!(changes.recreated, [Recreated { topic: orders(), from: ID, to: OTHER }]);
+    assert_eq!((changes.appeared, reports.believed().as_str()), (vec![orders()], "2@0"));
 }
 
 #[test]
@@ -191,12 +281,13 @@ fn an_id_that_becomes_known_is_no_new_topic() {
 }
 
 #[test]
-fn a_witness_that_still_shows_the_replaced_topic_does_not_bring_it_back() {
-    let mut reports = Reports::known("1@50");
-    reports.says("b", OTHER, "2@0");
+fn witnesses_that_still_show_the_replaced_topic_do_not_bring_it_back() {
+    let mut reports = Reports::confirmed("1@50");
+    assert_eq!(reports.all_say(OTHER, "2@0").len(), 1);
     for _ in 0..5 {
         reports.after(1_000);
         assert!(reports.says("a", ID, "1@51").is_empty());
+        assert!(reports.says("c", ID, "1@51").is_empty());
         assert!(reports.says("b", OTHER, "2@0").is_empty());
     }
     assert_eq!(reports.cluster.topic_id("orders"), Some(OTHER));
@@ -204,9 +295,9 @@ fn a_witness_that_still_shows_the_replaced_topic_does_not_bring_it_back() {
 
 #[test]
 fn a_replaced_topic_that_every_witness_shows_for_a_while_is_back() {
-    let mut reports = Reports::known("1@50");
-    reports.says("b", OTHER, "2@0");
-    ["a", "b"].into_iter().for_each(|witness| drop(reports.says(witness, ID, "1@50")));
+    let mut reports = Reports::confirmed("1@50");
+    reports.all_say(OTHER, "2@0");
+    assert!(reports.all_say(ID, "1@50").is_empty());
     reports.after(2_000);
     let changes = reports.says("a", ID, "1@50");
     assert_eq!(changes.recreated, [Recreated { topic: orders(), from: OTHER, to: ID }]);
@@ -285,8 +376,9 @@ fn a_witness_that_does_not_know_a_topic_yet_does_not_remove_it() {
 
 #[test]
 fn a_witness_that_changes_its_mind_sets_the_clock_back() {
-    let mut reports = Reports::known("1@50");
-    reports.says("a", OTHER, "1@50");
+    let mut reports = Reports::confirmed("1@50");
+    reports.all_say(OTHER, "1@50");
+    reports.after(30_001);
     let steps_back: [fn(&mut Reports) -> Changes; 3] = [
         |reports| reports.misses("a"),
         |reports| reports.says("a", ID, "1@50"),
@@ -407,6 +499,25 @@ proptest! {
                 let believed = reports.cluster.leader(&partition(*index));
                 prop_assert_eq!(believed, leader.node.map(|node| (node, leader.epoch)));
             }
+        }
+    }
+
+    #[test]
+    fn whatever_a_minority_says_of_a_topic_s_id_it_stays_while_the_others_are_heard(
+        lies in proptest::collection::vec((0..4usize, 0..1_500u64), 1..60),
+    ) {
+        let mut reports = Reports::confirmed("1@5");
+        for (lie, wait) in lies {
+            let told = match lie {
+                0 => reports.misses("b"),
+                1 => reports.says("b", OTHER, "2@9"),
+                2 => reports.says("stranger", OTHER, "2@9"),
+                _ => reports.says("b", TopicId(9), "2@9"),
+            };
+            prop_assert!(told.is_empty(), "{told:?}");
+            reports.after(wait);
+            reports.says(["a", "c"][lie % 2], ID, "1@5");
+            prop_assert_eq!(reports.cluster.topic_id("orders"), Some(ID));
         }
     }
 }

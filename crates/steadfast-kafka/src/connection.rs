@@ -8,17 +8,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::NodeId;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::api::{Api, DecodeError, EncodeError};
 use crate::versions::{BrokerVersions, NoCommonVersion};
 
+use arrival::{Arrival, Arrived};
 use channel::{Channel, Sent};
 use link::Link;
 
 pub use link::CloseReason;
 pub use open::{ConnectError, ConnectFailure, Dial};
 
+mod arrival;
 mod authentication;
 mod channel;
 mod evidence;
@@ -120,9 +122,21 @@ impl Connection {
         self.channel.node_hint
     }
 
-    /// When the broker last sent an answer; when it was connected, if it has not.
+    /// When the last bytes of an answer arrived, also of one that is not whole yet; when it was connected, if none have.
     pub fn last_activity(&self) -> Instant {
         self.channel.link.last_activity()
+    }
+
+    /// Ends when nothing has arrived for `limit`, counted from `since` at the earliest. As long as an answer trickles in,
+    /// the connection is not silent: the request's own limit bounds that. Cancel-safe.
+    pub async fn silent(&self, since: Instant, limit: Duration) {
+        loop {
+            let overdue = self.last_activity().max(since) + limit;
+            if overdue <= Instant::now() {
+                return;
+            }
+            sleep_until(overdue).await;
+        }
     }
 
     /// For how long yet the broker holds back its answers, as its last ones said (KIP-219); 30 s at most. Every
@@ -187,11 +201,11 @@ impl<A: Api> Pending<A> {
 
     /// Awaits the answer until the request's deadline and leaves it undecoded.
     pub async fn raw(self) -> Result<RawAnswer<A>, CallError> {
-        let body =
-            self.channel.answer_to(self.sent).await.map_err(|error| self.channel.failed::<A>(error))?;
+        let arrived = self.channel.answer_to(self.sent).await;
+        let Arrived { body, arrival } = arrived.map_err(|error| self.channel.failed::<A>(error))?;
         let body = self.channel.without_header::<A>(self.version, body)?;
         let (address, link) = (self.channel.address.clone(), Arc::clone(&self.channel.link));
-        Ok(RawAnswer { address, link, version: self.version, body, api: PhantomData })
+        Ok(RawAnswer { address, link, version: self.version, body, arrival, api: PhantomData })
     }
 }
 
@@ -202,6 +216,7 @@ pub struct RawAnswer<A: Api> {
     link: Arc<Link>,
     version: i16,
     body: Bytes,
+    arrival: Arrival,
     api: PhantomData<fn() -> A>,
 }
 
@@ -214,6 +229,12 @@ impl<A: Api> RawAnswer<A> {
     /// The answer's bytes.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// The longest time without a byte of it, counted from `since`: until its first bytes came, or between two
+    /// reads. What a large answer takes to arrive is no part of it.
+    pub fn quiet_since(&self, since: Instant) -> Duration {
+        self.arrival.quiet_since(since)
     }
 
     /// The same answer in other bytes: `wrap` gives them an owner, one that holds a memory permit for

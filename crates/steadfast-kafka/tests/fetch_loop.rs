@@ -15,6 +15,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes, decode_request_header_from_buffer};
 use steadfast_core::acked::Span;
+use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{
     AssignmentEpoch, ConsumerIncarnation, FetchGeneration, HandlerIncarnation, LeaderEpoch, NodeId, Offset,
@@ -171,6 +172,7 @@ async fn what_is_claimed_is_delivered_when_the_connection_breaks_right_after_the
         memory: Bytes::new(1 << 24),
         led,
         intake: Arc::new(Ledger { next: Mutex::new(Offset(0)), told }),
+        jitter: Arc::new(|| Jitter::FULL),
     };
     let fetching = tokio::spawn(fetching.run(None));
     let mut broker = Broker(listener.accept().await.unwrap());

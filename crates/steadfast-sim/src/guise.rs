@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
 use kafka_protocol::messages::{
     BrokerId, DescribeClusterResponse, FindCoordinatorResponse, MetadataResponse, ResponseKind,
 };
 use kafka_protocol::protocol::StrBytes;
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::{ClusterId, NodeId};
+use steadfast_core::ids::{ClusterId, NodeId, TopicId};
+use uuid::Uuid;
 
 const LEADER_NOT_AVAILABLE: i16 = 5;
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
@@ -25,6 +26,8 @@ pub enum Guise {
     OtherCluster(ClusterId),
     /// These brokers are all that there are: partitions and groups of others have no leader and no coordinator.
     Only(BTreeSet<NodeId>),
+    /// These topics have these ids, as before they were created again.
+    TopicIds(BTreeMap<String, TopicId>),
 }
 
 impl Guise {
@@ -33,7 +36,7 @@ impl Guise {
         let place = |(node, address): (&NodeId, &Address)| match self {
             Guise::Stale(endpoints) => Some((*node, endpoints.get(node).unwrap_or(address).clone())),
             Guise::Only(nodes) => nodes.contains(node).then(|| (*node, address.clone())),
-            Guise::OtherCluster(_) => Some((*node, address.clone())),
+            Guise::OtherCluster(_) | Guise::TopicIds(_) => Some((*node, address.clone())),
         };
         brokers.iter().filter_map(place).collect()
     }
@@ -61,8 +64,20 @@ impl Guise {
         if let Guise::OtherCluster(id) = self {
             answer.cluster_id = answer.cluster_id.is_some().then(|| text(&id.0));
         }
+        for topic in &mut answer.topics {
+            self.topic(topic);
+        }
         for partition in answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
             self.partition(partition);
+        }
+    }
+
+    fn topic(&self, topic: &mut MetadataResponseTopic) {
+        let name = topic.name.as_ref().map(|name| name.0.as_str());
+        if let (Guise::TopicIds(ids), Some(name)) = (self, name)
+            && let Some(id) = ids.get(name)
+        {
+            topic.topic_id = Uuid::from_u128(id.0);
         }
     }
 
@@ -110,7 +125,7 @@ impl Guise {
     fn shows(&self, node: BrokerId) -> bool {
         match self {
             Guise::Only(nodes) => nodes.contains(&NodeId(node.0)),
-            Guise::Stale(_) | Guise::OtherCluster(_) => true,
+            Guise::Stale(_) | Guise::OtherCluster(_) | Guise::TopicIds(_) => true,
         }
     }
 
@@ -126,8 +141,8 @@ fn text(text: &str) -> StrBytes {
 #[cfg(test)]
 mod tests {
     use kafka_protocol::messages::find_coordinator_response::Coordinator;
-    use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
-    use kafka_protocol::messages::{FetchResponse, fetch_response};
+    use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
+    use kafka_protocol::messages::{FetchResponse, TopicName, fetch_response};
 
     use super::*;
 
@@ -165,6 +180,20 @@ mod tests {
     fn another_cluster_has_the_same_brokers_under_another_id() {
         let seen = seen(&Guise::OtherCluster(ClusterId::from("theirs")));
         assert_eq!((seen.cluster_id.as_deref(), seen.brokers.len()), (Some("theirs"), 2));
+    }
+
+    #[test]
+    fn topics_have_the_ids_that_they_had() {
+        let guise = Guise::TopicIds(BTreeMap::from([("orders".to_owned(), TopicId(7))]));
+        let shown = |name: &str| {
+            let topic = MetadataResponseTopic::default().with_name(Some(TopicName(text(name))));
+            let answer = MetadataResponse::default().with_topics(vec![topic]);
+            match guise.apply(ResponseKind::Metadata(answer)) {
+                ResponseKind::Metadata(answer) => answer.topics[0].topic_id.as_u128(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((shown("orders"), shown("payments")), (7, 0));
     }
 
     #[test]

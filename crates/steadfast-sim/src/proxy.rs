@@ -10,6 +10,8 @@
 //! A [move](DriftProxy::move_endpoints) begins an endpoint generation: the moved brokers are given new addresses,
 //! and the old ones end as [`Old`] says. That may be [changed](DriftProxy::turn_old) later. Brokers may also
 //! [swap](DriftProxy::swap) addresses, and connections may fall [silent](DriftProxy::silence) while addresses go on.
+//! Answers may be [held back](DriftProxy::hold_answers) while requests arrive, name brokers
+//! [where they were](DriftProxy::hold_names), or name [nobody](DriftProxy::name_nobody).
 //!
 //! What is encrypted cannot be rewritten: the cluster's listener must be plain text.
 
@@ -25,6 +27,7 @@ mod relay;
 mod request;
 mod rewrite;
 mod walk;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

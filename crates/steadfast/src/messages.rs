@@ -1,6 +1,6 @@
 //! What the actors tell each other. Types only: who handles a message says how.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -184,8 +184,9 @@ pub struct LoopNote {
 pub enum Ownership {
     /// These are ours from now on.
     Assigned {
-        /// Which.
-        partitions: BTreeSet<Partition>,
+        /// Which, each with how often it had been lost by then. Counted when they were assigned: by the time that this
+        /// is read they may have been lost again.
+        partitions: BTreeMap<Partition, u64>,
         /// The generation that gave them to us.
         generation: GroupGeneration,
     },

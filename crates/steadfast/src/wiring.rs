@@ -446,15 +446,20 @@ fn retries(config: &Config) -> Rule {
 }
 
 /// A compressed batch may become this large, whatever its size on the wire.
-const DECOMPRESSED_LIMIT: usize = 128 << 20;
+pub(crate) const DECOMPRESSED_LIMIT: usize = 128 << 20;
+
+/// Which records of transactions are wanted.
+pub(crate) fn isolation(config: &Config) -> Isolation {
+    match config.kafka.isolation_level {
+        IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
+        IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
+    }
+}
 
 fn fetch_settings(config: &Config) -> FetchSettings {
     let kafka = &config.kafka;
     FetchSettings {
-        isolation: match kafka.isolation_level {
-            IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
-            IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
-        },
+        isolation: isolation(config),
         max_wait: kafka.fetch_max_wait,
         min_bytes: kafka.fetch_min_bytes,
         max_bytes: kafka.fetch_max_bytes,

@@ -1,6 +1,9 @@
 //! `steadfast drill` as a program: what it prints, and how it ends.
 #![expect(clippy::unwrap_used, reason = "a program that cannot be run fails its test")]
 
+#[path = "drill/real.rs"]
+mod real;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 

@@ -73,6 +73,44 @@ fn the_silence_of_the_coordinator_costs_no_round_and_holds_up_one_commit() {
     }
 }
 
+/// A second member joins while the coordinator's connections have been silent for `during`.
+fn joined_after_a_silence_of(during: Duration, seed: u64) -> Story {
+    play(Plan::new(seed), async |world| {
+        befall(world, Fault::SilenceConnections { nodes: Nodes::one(coordinator(world)) });
+        world.elapse(during).await;
+        world.start_service(2);
+        world.elapse(20 * SECOND).await;
+    })
+}
+
+#[test]
+fn a_round_after_a_silence_is_not_held_up_by_the_connection_of_the_round_before() {
+    // A calm member heartbeats each 3 s, so it may not have noticed anything when it is to join.
+    for (during, seed) in [(ms(1), 610), (4 * SECOND, 611), (60 * SECOND, 612)] {
+        let story = joined_after_a_silence_of(during, seed);
+        story.lost_nothing();
+        let limit = 3 * SECOND + 2 * GROUP_OVERDUE + ms(100);
+        assert!(story.slowest() <= limit, "{:?} for {during:?}\n{}", story.slowest(), story.told());
+        let rounds = story.times("group.rebalanced");
+        assert!(rounds.len() >= 2, "{}", story.told());
+        assert!(rounds.iter().all(|at| *at <= during + limit + SECOND), "{}", story.told());
+    }
+}
+
+#[test]
+fn a_round_that_waits_for_others_when_its_connection_falls_silent_is_joined_again() {
+    let story = play(Plan { services: 2, ..Plan::new(613) }, async |world| {
+        // Its join waits for the others' next heartbeats; its own go through another connection, each 200 ms.
+        world.start_service(3);
+        world.elapse(ms(500)).await;
+        befall(world, Fault::SilenceConnections { nodes: all() });
+        world.elapse(30 * SECOND).await;
+    });
+    story.lost_nothing();
+    let settled = story.times("group.rebalanced");
+    assert!(settled.iter().all(|at| *at <= 8 * SECOND), "{}", story.told());
+}
+
 #[test]
 fn silence_again_and_again_is_overcome_each_time() {
     let story = play(Plan::new(608), async |world| {

@@ -1,9 +1,14 @@
 //! Brokers that say something else than the truth.
 
-use steadfast_sim::faults::{Fault, Old};
-use steadfast_tests::simulated::world::Plan;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::play::{SECOND, Story, all, befall, ms, node, only, play, under};
+use steadfast_core::ids::TopicId;
+use steadfast_sim::faults::{Fault, Old};
+use steadfast_sim::guise::Guise;
+use steadfast_tests::simulated::world::{Plan, TOPIC, World};
+
+use crate::play::{SECOND, Story, all, befall, ms, node, only, play, play_unfinished, under};
 
 #[test]
 fn a_broker_of_another_cluster_is_no_witness() {
@@ -92,4 +97,66 @@ fn metadata_that_lags_holds_up_a_move_until_it_tells_the_truth() {
     // Addresses are asked again every 5 s at the latest.
     story.is_clean(10 * SECOND).cost(1, 0);
     assert!(story.times("view.agreed")[0] >= 5 * SECOND, "{}", story.told());
+}
+
+/// The broker goes on showing the topic under this id.
+fn show_topic_as(world: &World, number: i32, id: TopicId) {
+    let guise = Arc::new(Guise::TopicIds(BTreeMap::from([(TOPIC.to_owned(), id)])));
+    world.inject(format!("broker {number} shows the topic as {id}"), |cluster| {
+        cluster.machine(node(number)).unwrap().change_link(|link| link.guise = Some(guise));
+    });
+}
+
+#[test]
+fn a_broker_that_shows_the_topic_under_another_id_costs_nothing() {
+    for number in 1..=3 {
+        let story = play(Plan::new(307), async |world| {
+            show_topic_as(world, number, TopicId(0xdead));
+            world.elapse(60 * SECOND).await;
+            // It is heard in a discovery too, and beside a move.
+            befall(world, Fault::MoveEndpoints { nodes: all(), old: Old::Refuse });
+            world.elapse(60 * SECOND).await;
+        });
+        story.is_clean(ms(10)).cost(1, 0);
+        for event in ["topic.recreated", "partition.quarantined", "partition.refused"] {
+            assert!(story.times(event).is_empty(), "{}", story.told());
+        }
+        assert!(!story.times("endpoint.suspected").is_empty(), "it is noticed: {}", story.told());
+    }
+}
+
+#[test]
+fn a_service_that_begins_beside_a_broker_with_an_old_topic_id_takes_nothing_for_created_again() {
+    for number in 1..=3 {
+        let plan = Plan { services: 0, ..Plan::new(308) };
+        let story = play(plan, async |world| {
+            show_topic_as(world, number, TopicId(0xdead));
+            world.start_service(1);
+            world.elapse(60 * SECOND).await;
+        });
+        story.lost_nothing().cost(0, 1);
+        for event in ["topic.recreated", "partition.quarantined"] {
+            assert!(story.times(event).is_empty(), "{}", story.told());
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_was_created_again_is_noticed_at_once_although_one_broker_never_shows_it() {
+    for number in 1..=3 {
+        let story = play_unfinished(Plan::new(309), async |world| {
+            let before = world.cluster().with(|cluster| cluster.topic_id(TOPIC)).unwrap();
+            show_topic_as(world, number, before);
+            world.inject("the topic is created anew", |cluster| {
+                cluster.with(|cluster| {
+                    cluster.delete_topic(TOPIC).unwrap();
+                    cluster.create_topic(TOPIC, 12).unwrap();
+                });
+            });
+            world.elapse(60 * SECOND).await;
+        });
+        let told = story.times("topic.recreated");
+        assert!(told.len() == 1 && told[0] <= SECOND, "{told:?}\n{}", story.told());
+        assert_eq!(story.times("partition.quarantined").len(), 12, "{}", story.told());
+    }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::json;
+use steadfast_bench::conclusion::{conclude, keep};
 use steadfast_bench::machine;
 use steadfast_bench::recovery::cases::Case;
 use steadfast_bench::recovery::figures::Outcome;
@@ -34,28 +35,15 @@ fn main() -> ExitCode {
         eprintln!("{reason}");
         return ExitCode::FAILURE;
     }
-    match measure(&Arguments::parse()) {
-        Ok(missed) if missed.is_empty() => {
-            println!("\nevery target is met");
-            ExitCode::SUCCESS
-        }
-        Ok(missed) => {
-            println!();
-            missed.iter().for_each(|missed| println!("MISSED  {missed}"));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    conclude(measure(&Arguments::parse()))
 }
 
 /// What was missed.
 fn measure(arguments: &Arguments) -> io::Result<Vec<String>> {
     let machine = machine::describe();
     let settings = format!(
-        "{RATE} records/s on {PARTITIONS} partitions, three brokers, default settings but respawn.budget = 100"
+        "{RATE} records/s on {PARTITIONS} partitions, three brokers, default settings but respawn.budget = 100 (not \
+         in `past-budget`)"
     );
     println!("{machine:#}\n{settings}\n\nApache Kafka starts: about 15 s");
     let cluster = Cluster::start(3, &[])?;
@@ -68,10 +56,7 @@ fn measure(arguments: &Arguments) -> io::Result<Vec<String>> {
     report::table(&outcomes).iter().for_each(|line| println!("{line}"));
     let cases: Vec<_> = outcomes.iter().map(report::json).collect();
     let whole = json!({"machine": machine, "settings": settings, "cases": cases});
-    if let Some(directory) = arguments.json.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    std::fs::write(&arguments.json, format!("{whole:#}\n"))?;
-    println!("times in ms; as JSON in {}", arguments.json.display());
+    println!("times in ms");
+    keep(&whole, &arguments.json)?;
     Ok(outcomes.iter().flat_map(Outcome::missed).collect())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
+use steadfast_bench::conclusion::{conclude, keep};
 use steadfast_bench::ground::{PARTITIONS, RATE};
 use steadfast_bench::machine;
 use steadfast_bench::peers::case::Case;
@@ -51,18 +52,7 @@ fn main() -> ExitCode {
         eprintln!("{reason}");
         return ExitCode::FAILURE;
     }
-    match measure(&Arguments::parse()) {
-        Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
-        Ok(missed) => {
-            println!();
-            missed.iter().for_each(|missed| println!("MISSED  {missed}"));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    conclude(measure(&Arguments::parse()))
 }
 
 /// What steadfast missed.
@@ -90,11 +80,7 @@ fn measure(arguments: &Arguments) -> io::Result<Vec<String>> {
     report::markdown(&lives, &machine, &settings).iter().for_each(|line| println!("{line}"));
     let told: Vec<_> = lives.iter().map(report::json).collect();
     let whole = json!({"machine": machine, "settings": settings, "lives": told});
-    if let Some(directory) = arguments.json.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    std::fs::write(&arguments.json, format!("{whole:#}\n"))?;
-    println!("\nas JSON in {}", arguments.json.display());
+    keep(&whole, &arguments.json)?;
     Ok(report::missed(&lives))
 }
 

@@ -22,6 +22,10 @@ pub enum Case {
     Refuse,
     /// Every endpoint moves, old ports are black holes.
     BlackHole,
+    /// Every endpoint moves, old ports answer no SYN (on Linux).
+    Drop,
+    /// Every endpoint moves, old ports refuse, and the default budget of respawns is spent.
+    PastBudget,
     /// Every endpoint moves, only the old ones are known, and they serve the new view for 10 s.
     Grace,
     /// Every endpoint moves, only the old ones are known, and then the configuration file names the new ones.
@@ -32,6 +36,8 @@ pub enum Case {
 
 /// The respawns of a benchmark are more than the default allows in ten minutes.
 const BUDGET: &str = "\n[respawn]\nbudget = 100\n";
+/// What the default allows in ten minutes.
+const DEFAULT_BUDGET: usize = 3;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long after the old ports' end pauses still count.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -56,11 +62,19 @@ impl Case {
         let (name, stable_bootstrap) = match self {
             Case::Refuse => ("recovery-refuse", true),
             Case::BlackHole => ("recovery-black-hole", true),
+            Case::Drop => ("recovery-drop", true),
+            Case::PastBudget => ("recovery-past-budget", true),
             Case::Grace => ("recovery-grace", false),
             Case::Config => ("recovery-config", false),
             Case::OneOfThree => ("recovery-one-of-three", true),
         };
-        Opening { name, settings: BUDGET, stable_bootstrap }
+        let settings = if self == Case::PastBudget { "" } else { BUDGET };
+        Opening { name, settings, stable_bootstrap }
+    }
+
+    /// How many moves are made before any is measured.
+    fn unmeasured(self) -> usize {
+        if self == Case::PastBudget { DEFAULT_BUDGET } else { 0 }
     }
 
     fn name(self) -> &'static str {
@@ -72,8 +86,12 @@ impl Case {
         let figures = |what, target| Figures { what, times: Vec::new(), target };
         let first = "move to the first record of every partition";
         match self {
-            Case::Refuse => vec![figures(first, Some(Target { median: ms(100), all: ms(250) }))],
-            Case::BlackHole => vec![figures(first, Some(Target { median: ms(1000), all: ms(1500) }))],
+            Case::Refuse | Case::PastBudget => {
+                vec![figures(first, Some(Target { median: ms(100), all: ms(250) }))]
+            }
+            Case::BlackHole | Case::Drop => {
+                vec![figures(first, Some(Target { median: ms(1000), all: ms(1500) }))]
+            }
             Case::Grace => vec![
                 figures(
                     "longest gap between records of a partition, from the move to 5 s after the old ports died",
@@ -107,15 +125,18 @@ impl Case {
         let before = load_average();
         let scene = Scene::begin(cluster, self.opening())?;
         let mut figures = self.figures();
+        let moves = moves + self.unmeasured();
         for number in 1..=moves {
             // Moves fall on every phase of what the service does at intervals.
             std::thread::sleep(REST + ms(137 * number as u64 % 500));
             let (shift, times) = self.measure(&scene, number)?;
-            let respawns = number * self.respawns_each();
+            let respawns = self.respawns(number);
             scene.until("the respawn is reported", || scene.respawns() >= respawns)?;
             println!("{}", progress(self.name(), (number, moves), &times, &scene, &shift));
-            for (figures, time) in figures.iter_mut().zip(times) {
-                figures.times.push(time);
+            if number > self.unmeasured() {
+                for (figures, time) in figures.iter_mut().zip(times) {
+                    figures.times.push(time);
+                }
             }
         }
         std::thread::sleep(REST);
@@ -124,21 +145,24 @@ impl Case {
             eprintln!("{}", service.story());
         }
         let load = (before, load_average());
-        let (case, respawns_each) = (self.name(), self.respawns_each());
-        Ok(Outcome { case, moves, respawns_each, figures, proof, load })
+        let (case, respawns) = (self.name(), self.respawns(moves));
+        Ok(Outcome { case, moves, respawns, figures, proof, load })
     }
 
-    fn respawns_each(self) -> usize {
+    /// How many respawns so many moves have to cost.
+    fn respawns(self, moves: usize) -> usize {
         match self {
-            Case::Refuse | Case::BlackHole | Case::Grace | Case::Config => 1,
+            Case::Refuse | Case::BlackHole | Case::Drop | Case::Grace | Case::Config => moves,
+            Case::PastBudget => moves.min(DEFAULT_BUDGET),
             Case::OneOfThree => 0,
         }
     }
 
     fn measure(self, scene: &Scene, number: usize) -> io::Result<(Shift, Vec<Duration>)> {
         match self {
-            Case::Refuse => every_endpoint(scene, Old::Refuse),
+            Case::Refuse | Case::PastBudget => every_endpoint(scene, Old::Refuse),
             Case::BlackHole => every_endpoint(scene, Old::BlackHole),
+            Case::Drop => every_endpoint(scene, Old::Drop),
             Case::Grace => grace(scene),
             Case::Config => config(scene),
             Case::OneOfThree => one_of_three(scene, number),

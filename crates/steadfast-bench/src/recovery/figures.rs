@@ -69,8 +69,8 @@ pub struct Outcome {
     pub case: &'static str,
     /// How many moves were made.
     pub moves: usize,
-    /// How many respawns a move has to cost: exactly so many.
-    pub respawns_each: usize,
+    /// How many respawns they have to cost: exactly so many.
+    pub respawns: usize,
     /// Its figures.
     pub figures: Vec<Figures>,
     /// What was counted.
@@ -89,9 +89,8 @@ impl Outcome {
                 self.proof
             ));
         }
-        let respawns = self.moves * self.respawns_each;
-        if self.proof.respawns != respawns {
-            missed.push(format!("expected {respawns} respawns, found {}", self.proof.respawns));
+        if self.proof.respawns != self.respawns {
+            missed.push(format!("expected {} respawns, found {}", self.respawns, self.proof.respawns));
         }
         missed.into_iter().map(|missed| format!("{}: {missed}", self.case)).collect()
     }
@@ -138,7 +137,7 @@ mod tests {
         let mut outcome = Outcome {
             case: "refuse",
             moves: 2,
-            respawns_each: 1,
+            respawns: 2,
             figures: vec![figures(&[10], target(20, 20))],
             proof,
             load: (0.0, 0.0),

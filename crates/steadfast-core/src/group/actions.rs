@@ -1,6 +1,6 @@
 //! What a member says to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::MemberId;
@@ -47,8 +47,9 @@ pub enum Action {
     },
     /// These are ours from now on.
     Assign {
-        /// Those that were not ours before.
-        partitions: BTreeSet<Partition>,
+        /// Those that were not ours before, each with how often it had been lost by then
+        /// ([`losses`](super::standing::Standing::losses)).
+        partitions: BTreeMap<Partition, u64>,
         /// The generation that gave them to us.
         generation: GroupGeneration,
     },

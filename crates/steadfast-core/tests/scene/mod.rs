@@ -113,7 +113,7 @@ impl Scene {
             }
             Action::CountPartitions { topics } => self.counted.push(topics),
             Action::Revoke { partitions, .. } => self.revoked.push(partitions),
-            Action::Assign { partitions, .. } => self.assigned.push(partitions),
+            Action::Assign { partitions, .. } => self.assigned.push(partitions.into_keys().collect()),
             Action::Lost { partitions, reason } => self.lost.push((partitions, reason)),
             Action::Publish(membership) => self.published = membership,
             Action::Rebalanced(rebalance) => self.rebalances.push(rebalance),

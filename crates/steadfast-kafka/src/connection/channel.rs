@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::arrival::{Arrived, Heard};
 use super::link::{CloseReason, Link};
 use super::{CallError, CallFailure, Dial, MOST_UNANSWERED, Pending};
 use crate::api::{Api, DecodeError, EncodeError};
@@ -57,7 +58,7 @@ struct Outgoing {
 /// A request that was queued for writing.
 #[derive(Debug)]
 pub(super) struct Sent {
-    arrives: oneshot::Receiver<Bytes>,
+    arrives: oneshot::Receiver<Arrived>,
     limit: Duration,
     deadline: Instant,
     /// It has its whole limit, or up to twice that, once nobody waits for an answer to these any more: a broker
@@ -70,6 +71,7 @@ impl Channel {
     pub(super) fn start(dial: &Dial, stream: Stream) -> Channel {
         let link = Arc::new(Link::new());
         let (reader, writer) = tokio::io::split(stream.io);
+        let reader = Heard::new(reader, link.clone());
         let (outbox, requests) = mpsc::unbounded_channel();
         tokio::spawn(run(link.clone(), read_answers(link.clone(), reader, dial.largest_frame)));
         tokio::spawn(run(link.clone(), write_requests(link.clone(), writer, requests)));
@@ -153,8 +155,8 @@ impl Channel {
         Ok(frame.freeze())
     }
 
-    /// Awaits an answer's bytes behind the correlation id, until the request's deadline.
-    pub(super) async fn answer_to(&self, mut sent: Sent) -> Result<Bytes, CallFailure> {
+    /// Awaits an answer until the request's deadline.
+    pub(super) async fn answer_to(&self, mut sent: Sent) -> Result<Arrived, CallFailure> {
         while self.link.awaits_any(&sent.behind) {
             if let Ok(arrived) = timeout(sent.limit, &mut sent.arrives).await {
                 return self.arrived(arrived).await;
@@ -167,9 +169,12 @@ impl Channel {
         }
     }
 
-    async fn arrived(&self, arrived: Result<Bytes, oneshot::error::RecvError>) -> Result<Bytes, CallFailure> {
+    async fn arrived(
+        &self,
+        arrived: Result<Arrived, oneshot::error::RecvError>,
+    ) -> Result<Arrived, CallFailure> {
         match arrived {
-            Ok(body) => Ok(body),
+            Ok(answer) => Ok(answer),
             Err(_) => Err(CallFailure::Closed(self.link.closed().await)),
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::CallFailure;
+use super::arrival::{Arrival, Arrived};
 use crate::frame::FrameError;
 use crate::security::TlsFailure;
 
@@ -97,22 +98,33 @@ pub(super) struct Link {
 struct State {
     next: i32,
     /// Who waits for each answer. One who gave up stays until it arrives: it still is to be recognised.
-    waiting: BTreeMap<i32, oneshot::Sender<Bytes>>,
+    waiting: BTreeMap<i32, oneshot::Sender<Arrived>>,
     closed: bool,
     last_activity: Instant,
+    /// The answer of which a part has arrived.
+    arriving: Option<Arrival>,
     held_back_until: Instant,
 }
 
 impl Link {
     pub(super) fn new() -> Link {
         let now = Instant::now();
-        let waiting = BTreeMap::new();
-        let state = State { next: 0, waiting, closed: false, last_activity: now, held_back_until: now };
+        let state = State {
+            next: 0,
+            waiting: BTreeMap::new(),
+            closed: false,
+            last_activity: now,
+            arriving: None,
+            held_back_until: now,
+        };
         Link { state: Mutex::new(state), closed: watch::Sender::new(None) }
     }
 
     /// A new correlation id, and where its answer will arrive, if fewer than `most` answers are expected.
-    pub(super) fn expect_answer(&self, most: usize) -> Result<(i32, oneshot::Receiver<Bytes>), CallFailure> {
+    pub(super) fn expect_answer(
+        &self,
+        most: usize,
+    ) -> Result<(i32, oneshot::Receiver<Arrived>), CallFailure> {
         let mut state = self.state();
         if state.closed {
             drop(state);
@@ -140,7 +152,7 @@ impl Link {
 
     /// The requests without an answer that somebody waits for.
     pub(super) fn unanswered(&self) -> Vec<i32> {
-        let awaited = |(id, waiter): (&i32, &oneshot::Sender<Bytes>)| (!waiter.is_closed()).then_some(*id);
+        let awaited = |(id, waiter): (&i32, &oneshot::Sender<Arrived>)| (!waiter.is_closed()).then_some(*id);
         self.state().waiting.iter().filter_map(awaited).collect()
     }
 
@@ -153,11 +165,23 @@ impl Link {
     /// Hands an answer to who waits for it; false if it was never asked for.
     pub(super) fn answered(&self, id: i32, body: Bytes) -> bool {
         let mut state = self.state();
-        state.last_activity = Instant::now();
+        let arrival = state.arriving.take().unwrap_or_else(|| Arrival::begun(Instant::now()));
         let Some(waiter) = state.waiting.remove(&id) else { return false };
         // Whoever gave up meanwhile does not want the late answer.
-        let _ = waiter.send(body);
+        let _ = waiter.send(Arrived { body, arrival });
         true
+    }
+
+    /// Something arrived: the begin of an answer, or more of it.
+    pub(super) fn heard(&self) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let pause = now.saturating_duration_since(state.last_activity);
+        state.last_activity = now;
+        match &mut state.arriving {
+            Some(arriving) => arriving.went_on(pause),
+            none => *none = Some(Arrival::begun(now)),
+        }
     }
 
     /// Forgets a request that was never handed to the writer.

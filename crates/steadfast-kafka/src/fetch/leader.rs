@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
+use steadfast_core::endpoints::backoff::{Backoff, Jitter};
 use steadfast_core::endpoints::view::Endpoint;
 use steadfast_core::ids::{ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_core::progress::{Claim, Position};
@@ -49,13 +50,8 @@ pub type Led = Arc<BTreeMap<Partition, LeaderEpoch>>;
 /// How often a loop looks again at partitions that it does not fetch now.
 const LOOK: Duration = Duration::from_millis(100);
 
-const RECONNECT_FIRST: Duration = Duration::from_millis(25);
-const RECONNECT_LIMIT: Duration = Duration::from_secs(1);
-
-/// How long after so many failures the next connection is tried.
-pub(super) fn pause(failures: u32) -> Duration {
-    RECONNECT_FIRST.saturating_mul(1 << failures.min(6)).min(RECONNECT_LIMIT)
-}
+/// How long after failures the next connection is tried.
+const RECONNECT: Backoff = Backoff { first: Duration::from_millis(25), limit: Duration::from_secs(1) };
 
 /// One leader's fetch loop.
 pub struct LeaderLoop<I> {
@@ -75,6 +71,8 @@ pub struct LeaderLoop<I> {
     pub led: watch::Receiver<Led>,
     /// Where it learns what is wanted and puts what it fetched.
     pub intake: Arc<I>,
+    /// Draws how much of a pause is waited, so that many clients do not come back in step.
+    pub jitter: Arc<dyn Fn() -> Jitter + Send + Sync>,
 }
 
 /// A fetch on its way.
@@ -138,9 +136,16 @@ impl<I: Intake> LeaderLoop<I> {
                 }
             };
             self.intake.note(Note::Broken { reason, evidence, stood });
-            sleep(pause(failures)).await;
+            sleep(self.pause(failures)).await;
             failures = failures.saturating_add(1);
         }
+    }
+
+    /// How long after so many failures the next connection is tried. After the first one all come at once: whoever can
+    /// recover is to do so soon.
+    pub(super) fn pause(&self, failures: u32) -> Duration {
+        let jitter = if failures == 0 { Jitter::FULL } else { (self.jitter)() };
+        RECONNECT.wait(failures, jitter)
     }
 
     async fn opened(&self, ready: Option<Connection>) -> Result<Connection, ConnectError> {

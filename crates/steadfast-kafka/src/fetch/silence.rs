@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use steadfast_core::endpoints::race::Evidence;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::intake::{Intake, Note};
-use super::leader::{LeaderLoop, pause};
+use super::leader::LeaderLoop;
 use super::session::{Leave, Session};
 use crate::api::Api;
 use crate::connection::{Connection, Pending, RawAnswer};
 
 impl<I: Intake> LeaderLoop<I> {
-    /// Awaits an answer for which the leader may wait `max_wait`. Once it is overdue, says so and opens a fresh
-    /// connection to the same address. Whichever is first wins: the answer, and the fresh connection is dropped; or
+    /// Awaits an answer for which the leader may wait `max_wait`. Once it is overdue and nothing of it arrives, says so
+    /// and opens a fresh connection to the same address. Whichever is first wins: the answer, and the fresh connection is dropped; or
     /// the fresh connection, which has proven its cluster by then, and this one is to be left.
     pub(super) async fn answer<A: Api>(
         &self,
@@ -22,13 +22,14 @@ impl<I: Intake> LeaderLoop<I> {
         max_wait: Duration,
     ) -> Result<RawAnswer<A>, Leave> {
         let sent = Instant::now();
-        let allowed = max_wait + session.connection.held_back();
-        let overdue = sent + allowed + session.kept.patience.limit();
+        let due = sent + max_wait + session.connection.held_back();
+        let limit = session.kept.patience.limit();
         let raw = pending.raw();
         tokio::pin!(raw);
-        let raw = match timeout_at(overdue, raw.as_mut()).await {
-            Ok(raw) => raw?,
-            Err(_) => {
+        let raw = tokio::select! {
+            biased;
+            raw = raw.as_mut() => raw?,
+            () = session.connection.silent(due, limit) => {
                 self.intake.note(Note::Silent { waited: sent.elapsed() });
                 tokio::select! {
                     biased;
@@ -37,7 +38,7 @@ impl<I: Intake> LeaderLoop<I> {
                 }
             }
         };
-        session.kept.patience.answered(sent.elapsed().saturating_sub(allowed));
+        session.kept.patience.answered(raw.quiet_since(due));
         Ok(raw)
     }
 
@@ -57,7 +58,7 @@ impl<I: Intake> LeaderLoop<I> {
                 self.intake.note(Note::Broken { reason, evidence, stood: true });
                 told = true;
             }
-            sleep(pause(failures)).await;
+            sleep(self.pause(failures)).await;
             failures += 1;
         }
     }

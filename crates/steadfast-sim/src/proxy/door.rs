@@ -59,6 +59,8 @@ pub(super) struct Opened {
     pub(super) leads: Leads,
     /// What becomes of the connections that stand, apart from what becomes of the address.
     standing: watch::Sender<Gate>,
+    /// Whether answers are held back.
+    held: watch::Sender<bool>,
     /// Where everybody was when this address became an old one.
     pub(super) before: Option<Arc<BTreeMap<i32, SocketAddr>>>,
 }
@@ -66,7 +68,18 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn new(door: Door, keeper: Keeper) -> Opened {
         let standing = watch::Sender::new(Gate::Open);
-        Opened { door, keeper, leads: Leads::Here, standing, before: None }
+        let held = watch::Sender::new(false);
+        Opened { door, keeper, leads: Leads::Here, standing, held, before: None }
+    }
+
+    /// Holds answers back, or lets them pass.
+    pub(super) fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Whether answers are held back on a connection that comes in now.
+    pub(super) fn held(&self) -> watch::Receiver<bool> {
+        self.held.subscribe()
     }
 
     /// What becomes of a connection that comes in now.

@@ -16,6 +16,7 @@ use super::listener::{Port, listen};
 use super::ports::Ports;
 use super::relay::Exchange;
 use super::rewrite::Advertise;
+use super::words::Words;
 
 /// A connection that stands, or that a black hole holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(super) struct State {
     pub(super) doors: BTreeMap<SocketAddr, Opened>,
     /// The bootstrap address counts as an old one.
     pub(super) fenced: bool,
+    /// What answers say of brokers that is not so.
+    pub(super) words: Words,
     pub(super) tasks: JoinSet<()>,
     ports: Ports,
     connections: BTreeMap<u64, Connection>,
@@ -64,6 +67,7 @@ impl State {
             places: BTreeMap::new(),
             doors: BTreeMap::new(),
             fenced: false,
+            words: Words::default(),
             tasks: JoinSet::new(),
             ports,
             connections: BTreeMap::new(),
@@ -205,14 +209,14 @@ impl Registry {
     pub(super) fn admit(self: &Arc<Self>, address: SocketAddr, peer: SocketAddr) -> Option<Admitted> {
         let mut state = self.state();
         let opened = state.doors.get(&address)?;
-        let (door, standing) = (opened.door, opened.standing());
+        let (door, standing, held) = (opened.door, opened.standing(), opened.held());
         state.admitted += 1;
         let id = state.admitted;
         let (requests, first_answers) = (BTreeMap::new(), BTreeMap::new());
         let connection = Connection { door, peer, client_id: None, requests, first_answers };
         state.connections.insert(id, connection);
         drop(state);
-        let ticket = Ticket(Arc::new(Admission { id, address, registry: self.clone() }));
+        let ticket = Ticket(Arc::new(Admission { id, address, held, registry: self.clone() }));
         Some(Admitted { ticket, door, standing })
     }
 
@@ -272,7 +276,9 @@ impl Registry {
             return Ok(None); // another cluster's brokers are none of ours
         }
         let now = self.place(node, host, port)?;
-        Ok(self.state().doors.get(&address).map_or(Some(now), |opened| opened.names(node, now)))
+        let state = self.state();
+        let now = state.words.instead_of(node, now);
+        Ok(state.doors.get(&address).map_or(Some(now), |opened| opened.names(node, now)))
     }
 
     /// The address of `node` through the proxy; a node that was not known is given one.
@@ -301,6 +307,7 @@ pub(super) struct Admitted {
 struct Admission {
     id: u64,
     address: SocketAddr,
+    held: watch::Receiver<bool>,
     registry: Arc<Registry>,
 }
 
@@ -317,6 +324,11 @@ pub(super) struct Ticket(Arc<Admission>);
 impl Advertise for Ticket {
     fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<Option<SocketAddr>> {
         self.0.registry.named_at(self.0.address, node, host, port)
+    }
+
+    fn names_nobody(&self) -> bool {
+        let state = self.0.registry.state();
+        state.doors.get(&self.0.address).is_some_and(|opened| state.words.are_none_of(opened.door))
     }
 }
 
@@ -336,5 +348,9 @@ impl Exchange for Ticket {
         let mut state = self.0.registry.state();
         let Some(connection) = state.connections.get_mut(&self.0.id) else { return };
         connection.first_answers.entry(api).or_insert_with(Instant::now);
+    }
+
+    fn held(&self) -> watch::Receiver<bool> {
+        self.0.held.clone()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
 
 use super::frame::{self, PREFIX, invalid};
 use super::request::{Request, VERSION_AT};
@@ -21,6 +22,8 @@ pub(super) trait Exchange: Advertise {
     fn requested(&mut self, api: i16, client_id: Option<&str>);
     /// An answer to a request of `api` was passed on.
     fn answered(&mut self, api: i16);
+    /// Whether answers are held back.
+    fn held(&self) -> watch::Receiver<bool>;
 }
 
 #[derive(Clone, Copy)]
@@ -92,7 +95,11 @@ async fn answers(
     mut exchange: impl Exchange,
 ) -> io::Result<()> {
     let mut frame = Vec::new();
+    let mut held = exchange.held();
     while frame::read(from, &mut frame).await? {
+        if held.wait_for(|held| !held).await.is_err() {
+            std::future::pending::<()>().await; // the address is gone: its listener ends this connection
+        }
         let answer = &frame[PREFIX..];
         let pending = answered(in_flight, answer)?;
         match rewrite(pending.api, pending.version, answer, &mut exchange)? {
@@ -147,6 +154,10 @@ mod tests {
         }
 
         fn answered(&mut self, _: i16) {}
+
+        fn held(&self) -> watch::Receiver<bool> {
+            watch::channel(false).1
+        }
     }
 
     /// A client's and a broker's end of a relay, and what the relay saw. Its task ends with the test's runtime.

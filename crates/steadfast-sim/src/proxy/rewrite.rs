@@ -28,6 +28,11 @@ const CONTROLLER_ENDPOINTS: u8 = 2;
 /// where the cluster says.
 pub(super) trait Advertise {
     fn advertise(&mut self, node: i32, host: &str, port: u16) -> io::Result<Option<SocketAddr>>;
+
+    /// Whether answers to Metadata are to name no brokers.
+    fn names_nobody(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(i32, &str, u16) -> io::Result<SocketAddr>> Advertise for F {
@@ -105,13 +110,23 @@ fn metadata(mut walk: Walk<'_>, version: i16, to: &mut dyn Advertise) -> io::Res
     if version >= 3 {
         walk.i32()?; // throttle time
     }
+    let (start, nobody) = (walk.at(), to.names_nobody());
     walk.each(|walk| {
-        endpoint(walk, to)?;
+        if nobody {
+            walk.i32()?; // node
+            walk.string()?; // host
+            walk.i32()?; // port
+        } else {
+            endpoint(walk, to)?;
+        }
         if version >= 1 {
             walk.string()?; // rack
         }
         io::Result::Ok(walk.tags()?)
     })?;
+    if nobody {
+        walk.replace(start, walk.no_elements());
+    }
     Ok(walk.finish())
 }
 

@@ -202,6 +202,11 @@ impl<'a> Walk<'a> {
         out.extend(text.as_bytes());
     }
 
+    /// An empty array in this message's notation.
+    pub(super) fn no_elements(&self) -> Vec<u8> {
+        if self.flexible { vec![1] } else { vec![0; 4] }
+    }
+
     /// The message with what was replaced, or none when nothing was. What was not walked stays.
     pub(super) fn finish(mut self) -> Option<Vec<u8>> {
         if self.edits.is_empty() {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails its test")]
 
 mod ends;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -13,9 +13,10 @@ use serde_json::json;
 use super::run::{load, log_panics};
 use super::{ConfigArgs, Exit, Output};
 use crate::drill::policy::Policy;
-use crate::drill::row::{Row, Verdict};
+use crate::drill::row::Row;
 use crate::drill::scenario::Scenario;
 use crate::drill::scenarios::ALL;
+use crate::drill::verdict::Verdict;
 
 /// Arguments of `steadfast drill`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -36,7 +37,7 @@ pub struct DrillArgs {
     #[arg(long = "scenario", value_name = "NAME", value_parser = names())]
     pub scenarios: Vec<String>,
     /// Play on your own cluster, what a proxy in front of it can do: its listener must be plain text.
-    #[arg(long, conflicts_with_all = ["list", "seed"])]
+    #[arg(long, conflicts_with = "seed")]
     pub real: bool,
     /// Show the scenarios, and play none.
     #[arg(long)]
@@ -60,6 +61,9 @@ fn names() -> PossibleValuesParser {
 pub fn drill(args: &DrillArgs) -> Exit {
     let wanted = wanted(&args.scenarios);
     let Some(config) = args.config.clone().filter(|_| !args.list) else {
+        if args.real {
+            return real::list(args);
+        }
         list(args.output, &wanted);
         return Exit::Fine;
     };

@@ -143,8 +143,6 @@ impl Checkpointer {
                     let commits = self.seat.table.all_commits();
                     self.commit(occasion, commits, ctx);
                 }
-                // A line leaves by itself what a request came to nothing on.
-                Action::LeaveConnection => {}
             }
         }
         self.arm(ctx);

@@ -5,6 +5,7 @@
 
 mod leaderless;
 mod named;
+mod recreated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
@@ -12,11 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::{Address, View};
-use steadfast_core::ids::{
-    AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId,
-};
+use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::{Position, Progress};
 use steadfast_core::stall::Watchdog;
 use steadfast_kafka::connection::Connection;
@@ -28,7 +28,7 @@ use steadfast_watch as watch;
 use tokio::task::AbortHandle;
 
 use crate::config::{AutoOffsetReset, OutOfRange};
-use crate::consume::handlers::{HandlerRoutes, quarantine, tell_quarantined};
+use crate::consume::handlers::{HandlerRoutes, tell_quarantined};
 use crate::consume::intake::LoopIntake;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
@@ -222,21 +222,6 @@ impl Consumer {
         }
     }
 
-    /// Offsets of a topic that was deleted mean nothing in the one that has its name now: nobody but a person
-    /// can say where to go on.
-    fn stop_recreated(&self) {
-        let cluster = Arc::clone(&self.seat.cluster.borrow());
-        for partition in self.seat.table.owned() {
-            let now = cluster.topic_id(&partition.topic);
-            let fetched = self.seat.table.read(&partition, |progress| progress.fetch_from(self.incarnation));
-            let was = fetched.flatten().map_or(now, |position| position.topic);
-            if was != now && was != TopicId::UNKNOWN && now != TopicId::UNKNOWN {
-                let reason = "the topic was deleted and created again: its offsets are others";
-                quarantine(&self.seat.table, &self.seat.events, &partition, reason);
-            }
-        }
-    }
-
     fn start_loop(
         &mut self,
         node: NodeId,
@@ -250,6 +235,7 @@ impl Consumer {
         let intake =
             LoopIntake::new(node, self.incarnation, seat, ctx.address().recipient(), share(seat, owned));
         let pin = seat.cluster.borrow().pin.clone();
+        let dice = seat.env.dice.clone();
         let fetching = LeaderLoop {
             node,
             incarnation: self.incarnation,
@@ -259,6 +245,7 @@ impl Consumer {
             memory: seat.memory.clone(),
             led: receiver,
             intake: Arc::new(intake),
+            jitter: Arc::new(move || Jitter::new(dice.fraction())),
         };
         let ready = self.ready.remove(&node).filter(|connection| *connection.address() == address);
         let task = seat.env.placement.io.spawn(fetching.run(ready));
@@ -388,7 +375,7 @@ impl Consumer {
 }
 
 fn owed(waited: Duration) -> String {
-    format!("a fetch is unanswered for {} ms", waited.as_millis())
+    format!("a request is unanswered for {} ms", waited.as_millis())
 }
 
 /// One loop's part of the memory: while all of them wait for records, half of it is still free.

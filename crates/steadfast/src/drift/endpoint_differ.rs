@@ -44,8 +44,8 @@ pub(crate) struct EndpointDiffer {
     in_use: Option<Arc<View<NodeId>>>,
     /// Whether the supervisor has said so; until then it is what was published last.
     confirmed: bool,
-    /// What witnesses said of topics before any view was agreed: whose cluster it is was not known.
-    unpinned: Vec<(Observation<NodeId>, Topics)>,
+    /// What witnesses said of topics who are no verified brokers of the agreed view, or not yet.
+    unheard: BTreeMap<Address, Topics>,
     /// The discovery that began last.
     discovery: u64,
     suspected_at: Tick,
@@ -63,8 +63,8 @@ pub(crate) struct EndpointDiffer {
 
 /// An agreed view is told again until the supervisor says that it is in use.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
-/// Witnesses kept before the first agreement.
-const MOST_UNPINNED: usize = 64;
+/// Witnesses whose word is kept until they may be verified.
+const MOST_UNHEARD: usize = 64;
 
 impl EndpointDiffer {
     /// A differ that goes on from what is published.
@@ -78,7 +78,7 @@ impl EndpointDiffer {
             in_use: published.view.clone(),
             confirmed: false,
             seat,
-            unpinned: Vec::new(),
+            unheard: BTreeMap::new(),
             discovery: 0,
             suspected_at: now,
             began_at: now,
@@ -100,7 +100,7 @@ impl EndpointDiffer {
         now: Tick,
     ) {
         let witness = observation.witness.clone();
-        if let Some(fault) = self.agreement.answered(observation.clone(), now) {
+        if let Some(fault) = self.agreement.answered(observation, now) {
             return self.failed(witness, fault);
         }
         self.failed.remove(&witness);
@@ -108,10 +108,11 @@ impl EndpointDiffer {
             self.resolved.insert(witness.clone(), resolved);
         }
         let Some(topics) = topics else { return };
-        if self.seat.cluster.borrow().view.is_some() {
+        let verified = self.seat.cluster.borrow().is_verified_at(&witness);
+        if verified {
             self.observe(&witness, &topics, now);
-        } else if self.unpinned.len() < MOST_UNPINNED {
-            self.unpinned.push((observation, topics));
+        } else if self.unheard.len() < MOST_UNHEARD || self.unheard.contains_key(&witness) {
+            self.unheard.insert(witness, topics);
         }
     }
 
@@ -291,8 +292,7 @@ impl EndpointDiffer {
         resolved: impl Iterator<Item = &'a NodeId>,
     ) {
         let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
-        cluster.view = Some(Arc::clone(view));
-        cluster.verified = verified;
+        cluster.adopt(view, verified);
         resolved.for_each(|node| *cluster.resolutions.entry(*node).or_default() += 1);
         if cluster.pin.is_none()
             && let Some(id) = &view.cluster
@@ -303,12 +303,12 @@ impl EndpointDiffer {
         self.seat.cluster.send_replace(Arc::new(cluster));
     }
 
+    /// Those are heard who are verified by now.
     fn learn_topics(&mut self, now: Tick) {
-        let pin = self.seat.cluster.borrow().pin.clone();
-        for (observation, topics) in std::mem::take(&mut self.unpinned) {
-            if pin.is_none() || observation.view.cluster == pin {
-                self.observe(&observation.witness, &topics, now);
-            }
+        let published = Arc::clone(&self.seat.cluster.borrow());
+        let verified = self.unheard.extract_if(.., |witness, _| published.is_verified_at(witness));
+        for (witness, topics) in verified.collect::<Vec<_>>() {
+            self.observe(&witness, &topics, now);
         }
     }
 
@@ -375,6 +375,7 @@ impl Handler<Observed> for EndpointDiffer {
                 self.began_at = now;
                 self.agreement.begin();
                 self.resolved.clear();
+                self.unheard.clear();
                 return;
             }
             Observed::Answered { discovery, observation, topics, resolved } => {

@@ -37,6 +37,19 @@ impl Cluster {
         self.view.as_ref().filter(|_| self.verified.contains(&node))?.address(&node)
     }
 
+    /// Whether a verified broker is reached at this address.
+    pub fn is_verified_at(&self, address: &Address) -> bool {
+        self.verified.iter().any(|node| self.address(*node) == Some(address))
+    }
+
+    /// Takes a view over that is agreed, and who is verified in it.
+    pub(crate) fn adopt(&mut self, view: &Arc<View<NodeId>>, verified: BTreeSet<NodeId>) {
+        if self.view.as_ref() != Some(view) {
+            self.leaders.elect(view.endpoints.values().map(|at| at.address.clone()).collect());
+        }
+        (self.view, self.verified) = (Some(Arc::clone(view)), verified);
+    }
+
     /// All verified brokers with their addresses.
     pub fn verified(&self) -> BTreeMap<NodeId, Address> {
         let address = |node: &NodeId| Some((*node, self.address(*node)?.clone()));

@@ -28,4 +28,5 @@ pub mod scenario;
 pub mod scenarios;
 pub mod tally;
 pub mod tap;
+pub mod verdict;
 pub mod world;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::expected::seconds;
 use super::scenario::{Outcome, Scenario};
+use super::verdict::Verdict;
 use super::world::WorldError;
 
 /// What became of one scenario, for people and for programs.
@@ -42,16 +43,6 @@ pub struct Row {
     pub discoveries: u64,
 }
 
-/// Whether all was as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It was.
-    Passed,
-    /// It was not.
-    Failed,
-}
-
 impl Row {
     /// The row of a scenario that could not be played.
     pub fn of_unplayed(scenario: &Scenario, error: &WorldError) -> Row {
@@ -84,7 +75,7 @@ impl Row {
             of.values().map(|offsets| offsets.len() as u64).sum()
         };
         Row {
-            result: if outcome.passed() { Verdict::Passed } else { Verdict::Failed },
+            result: Verdict::of(found),
             why: found.clone(),
             notes: outcome.notes.clone(),
             recovery_ms: figures.recovery().map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
@@ -112,15 +103,11 @@ impl Row {
     pub fn text(&self) -> String {
         let recovery =
             self.recovery_ms.map_or("-".to_owned(), |millis| seconds(Duration::from_millis(millis)));
-        let verdict = match self.result {
-            Verdict::Passed => "passed",
-            Verdict::Failed => "FAILED",
-        };
         let mut text = format!(
             "{:>2}  {:<18}  {:<7}  {:>9}  {:>5}  {:>5}  {:>11}  {:>8}  {:>10}",
             self.number,
             self.name,
-            verdict,
+            self.result.text(),
             recovery,
             self.lost,
             self.gap,

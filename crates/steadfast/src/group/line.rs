@@ -1,25 +1,30 @@
 //! A connection to the group coordinator that is opened when it is needed and left when it fails.
 
 mod silence;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_core::patience::Patience;
 use steadfast_kafka::api::Api;
-use steadfast_kafka::connection::{CallError, CloseReason, ConnectError, Connection};
+use steadfast_kafka::api::metadata::Metadata;
+use steadfast_kafka::connection::{CallError, CloseReason, ConnectError, ConnectFailure, Connection};
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::config::SecuritySettings;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
+use crate::locked::locked;
 use crate::messages::Suspect;
 use crate::observers::Events;
 
@@ -40,8 +45,13 @@ pub(crate) struct Line {
     suspect: Route<Suspect>,
     events: Events,
     open: Arc<Mutex<Option<Open>>>,
+    /// Where nothing stands: who holds it dials, the others wait for that. A dial outlives the request that began it,
+    /// whose limit may be shorter, and is there for the next one.
+    dial: Arc<tokio::sync::Mutex<Option<Attempt>>>,
     /// What this coordinator usually takes to answer.
-    patience: Arc<std::sync::Mutex<Patience>>,
+    patience: Arc<Mutex<Patience>>,
+    /// Another line to the same coordinator, which is to be left when this one is found silent.
+    beside: Option<Arc<Mutex<Option<Open>>>>,
 }
 
 struct Open {
@@ -63,6 +73,7 @@ struct Terms {
 
 /// The opening of a connection: it ends with this value.
 struct Attempt {
+    address: Address,
     terms: Terms,
     task: JoinHandle<Result<Connection, ConnectError>>,
 }
@@ -110,11 +121,19 @@ impl LineError {
 
 const CAME_TO_NOTHING: CloseReason = CloseReason::Requested("a request on it came to nothing");
 
+const SILENT: CloseReason = CloseReason::Requested("it is silent, a fresh one works");
+
 /// An answer is overdue after this, or what the coordinator usually takes.
 const OVERDUE_FLOOR: Duration = Duration::from_millis(500);
 
 /// However slow a coordinator is known to be, an answer is overdue after this.
 const OVERDUE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A request whose answer may be held back goes out unproven over a connection that was heard so lately.
+const HEARD_LATELY: Duration = Duration::from_secs(1);
+
+/// Who does not prove within this that the connection works is not asked.
+const PROVEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a coordinator may stay unverified before it is asked for again.
 const VERIFIED_WITHIN: Duration = Duration::from_secs(1);
@@ -143,47 +162,130 @@ impl Line {
     /// A line that is not open yet.
     pub(crate) fn new(dialler: Dialler, suspect: Route<Suspect>, events: Events) -> Line {
         let patience = Patience::new(OVERDUE_FLOOR, OVERDUE_LIMIT);
-        Line { dialler, suspect, events, open: Arc::default(), patience: Arc::new(patience.into()) }
+        Line {
+            dialler,
+            suspect,
+            events,
+            open: Arc::default(),
+            dial: Arc::default(),
+            patience: Arc::new(patience.into()),
+            beside: None,
+        }
     }
 
-    /// Sends a request whose answer may be held back, over the standing connection if it leads there. A connection on
-    /// which a request came to nothing is closed: nobody asks again while it may go on.
-    pub(crate) async fn call<A: Api>(
+    /// This line, watching over another one to the same coordinator, on which answers are held back: when this one is
+    /// found silent, whatever made it so is taken to have silenced the other one too.
+    pub(crate) fn beside(self, other: &Line) -> Line {
+        Line { beside: Some(Arc::clone(&other.open)), ..self }
+    }
+
+    /// Sends a request whose answer may be held back and that may be asked twice, over the standing connection if it
+    /// leads there. Its silence says nothing, so a connection that was not heard lately has to prove first that it
+    /// works. A connection on which a request came to nothing is closed: nobody asks again while it may go on.
+    pub(crate) async fn call<A: Api + Clone>(
         &self,
         to: &Coordinator,
         request: A,
         limit: Duration,
     ) -> Result<A::Answer, LineError> {
-        let connection = self.connection(to).await?;
-        let answer = connection.call(request, limit).await;
-        if answer.is_err() {
-            connection.close(CAME_TO_NOTHING);
+        let until = Instant::now() + limit;
+        loop {
+            self.prove(to, left(until)).await?;
+            let connection = self.connection(to, left(until)).await?;
+            match connection.call(request.clone(), left(until)).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => match came_to_nothing(&connection, error.into()) {
+                    LineError::Silent { .. } if Instant::now() < until => {}
+                    error => return Err(error),
+                },
+            }
         }
-        Ok(answer?)
+    }
+
+    /// A question that is answered at once, where the connection was not heard lately.
+    async fn prove(&self, to: &Coordinator, limit: Duration) -> Result<(), LineError> {
+        let doubtful = |open: &Open| {
+            open.leads_to(&to.address) && open.connection.last_activity().elapsed() >= HEARD_LATELY
+        };
+        if locked(&self.open).as_ref().is_some_and(doubtful) {
+            self.insist(to, Metadata { topics: Some(Vec::new()) }, limit.min(PROVEN_WITHIN)).await?;
+        }
+        Ok(())
+    }
+
+    /// A connection that leads there, within `limit`.
+    async fn connection(&self, to: &Coordinator, limit: Duration) -> Result<Connection, LineError> {
+        let connected = async {
+            if let Some(standing) = self.standing(to) {
+                return Ok(standing);
+            }
+            let mut dial = self.dial.lock().await;
+            match self.standing(to) {
+                Some(standing) => Ok(standing),
+                None => self.dialled(to, &mut dial).await,
+            }
+        };
+        let late =
+            || ConnectError { address: to.address.clone(), failure: ConnectFailure::Timeout { limit } };
+        Ok(timeout(limit, connected).await.map_err(|_| late())??)
     }
 
     /// The standing connection is left when other security settings are in force, or the broker's name leads
     /// elsewhere, and a connection under these terms is ready, not before: a broker may know a new password later than
     /// we do, a token may be long in coming, and an endpoint that listens no longer as it did is left when the agreed
     /// view names another.
-    async fn connection(&self, to: &Coordinator) -> Result<Connection, ConnectError> {
-        let mut open = self.open.lock().await;
-        let dialler = self.dialler.with_settings_of_now();
-        let terms = Terms { security: dialler.security(), resolution: to.resolution };
-        if let Some(open) = open.as_mut() {
-            open.settle(&terms).await;
-            if open.leads_to(&to.address) {
-                if open.wants(&terms) {
-                    open.attempt = Some(Attempt::begin(dialler, terms, to));
-                }
-                return Ok(open.connection.clone());
-            }
-            open.attempt = None;
+    fn standing(&self, to: &Coordinator) -> Option<Connection> {
+        let (dialler, terms) = self.terms(to);
+        let mut slot = locked(&self.open);
+        let open = slot.as_mut()?;
+        open.settle(&terms);
+        if !open.leads_to(&to.address) {
+            *slot = None;
+            return None;
         }
-        let connection = dialler.open(to.address.clone(), Some(to.node), to.pin.clone()).await?;
-        *open = Some(Open::new(connection.clone(), terms));
+        if open.wants(&terms) {
+            open.attempt = Some(Attempt::begin(dialler, terms, to));
+        }
+        Some(open.connection.clone())
+    }
+
+    async fn dialled(
+        &self,
+        to: &Coordinator,
+        dial: &mut Option<Attempt>,
+    ) -> Result<Connection, ConnectError> {
+        let (dialler, terms) = self.terms(to);
+        drop(dial.take_if(|attempt| attempt.terms != terms || attempt.address != to.address));
+        let attempt = dial.get_or_insert_with(|| Attempt::begin(dialler, terms.clone(), to));
+        let opened = (&mut attempt.task).await;
+        *dial = None;
+        let connection = opened.unwrap_or_else(|error| resume_unwind(error.into_panic()))?;
+        *locked(&self.open) = Some(Open::new(connection.clone(), terms));
         Ok(connection)
     }
+
+    fn terms(&self, to: &Coordinator) -> (Dialler, Terms) {
+        let dialler = self.dialler.with_settings_of_now();
+        let terms = Terms { security: dialler.security(), resolution: to.resolution };
+        (dialler, terms)
+    }
+}
+
+/// The connection is closed, unless another request found it silent before.
+fn came_to_nothing(connection: &Connection, error: LineError) -> LineError {
+    match error {
+        LineError::Call(error) if connection.close_reason() == Some(SILENT) => {
+            LineError::Silent { reason: error.to_string() }
+        }
+        error => {
+            connection.close(CAME_TO_NOTHING);
+            error
+        }
+    }
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 impl Open {
@@ -197,12 +299,13 @@ impl Open {
 
     /// Changes over to the connection that was opened beside this one, if it is ready. An attempt under terms that
     /// are no longer in force is given up.
-    async fn settle(&mut self, terms: &Terms) {
+    fn settle(&mut self, terms: &Terms) {
         drop(self.attempt.take_if(|attempt| attempt.terms != *terms));
-        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.task.is_finished()) else {
+        let Some(outcome) = self.attempt.as_mut().and_then(|attempt| (&mut attempt.task).now_or_never())
+        else {
             return;
         };
-        match (&mut attempt.task).await {
+        match outcome {
             Ok(Ok(connection)) if !connection.is_closed() => *self = Open::new(connection, terms.clone()),
             Ok(_) | Err(_) => {
                 self.attempt = None;
@@ -223,256 +326,6 @@ impl Attempt {
     fn begin(dialler: Dialler, terms: Terms, to: &Coordinator) -> Attempt {
         let (address, node, pin) = (to.address.clone(), to.node, to.pin.clone());
         let task = tokio::spawn(async move { dialler.open(address, Some(node), pin).await });
-        Attempt { terms, task }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
-    use futures::FutureExt;
-    use futures::future::BoxFuture;
-    use steadfast_kafka::api::find_coordinator::FindCoordinator;
-    use steadfast_kafka::transport::{Stream, Transport};
-    use steadfast_sim::cluster::Cluster as Brokers;
-    use steadfast_sim::network::{Door, Machine, Network};
-    use steadfast_sim::serve::Served;
-
-    use super::*;
-    use crate::config::Config;
-    use crate::dialler::Refusals;
-    use crate::observers::Events;
-
-    const NODE: NodeId = NodeId(1);
-
-    /// A network on which connecting may come to take for ever. Counts who begins to connect.
-    #[derive(Default)]
-    struct Wire {
-        network: Network,
-        stuck: AtomicBool,
-        begun: AtomicU32,
-        given_up: Arc<AtomicU32>,
-    }
-
-    /// Counts that a connecting ended.
-    struct Ends(Arc<AtomicU32>);
-
-    impl Drop for Ends {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Wire {
-        fn begun(&self) -> u32 {
-            self.begun.load(Ordering::Relaxed)
-        }
-    }
-
-    impl Transport for Wire {
-        fn connect<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Stream>> {
-            self.begun.fetch_add(1, Ordering::Relaxed);
-            async move {
-                if self.stuck.load(Ordering::Relaxed) {
-                    let _ends = Ends(Arc::clone(&self.given_up));
-                    std::future::pending::<()>().await;
-                }
-                Ok(Stream { io: Box::new(self.network.connect(to).await?), peer: None })
-            }
-            .boxed()
-        }
-    }
-
-    /// With settings that differ in nothing that a broker sees.
-    fn config(token_timeout: &str) -> Arc<Config> {
-        let text = format!(
-            "topics = [\"t\"]\nstate.dir = \"/s\"\nkafka.bootstrap.servers = \"k:1\"\nkafka.group.id = \"g\"\n\
-             kafka.sasl.oauthbearer.token.timeout.ms = \"{token_timeout}\""
-        );
-        Arc::new(Config::from_toml_str(&text).unwrap())
-    }
-
-    struct Setting {
-        wire: Arc<Wire>,
-        machine: Arc<Machine>,
-        configured: watch::Sender<Arc<Config>>,
-        line: Line,
-        to: Coordinator,
-    }
-
-    impl Setting {
-        fn new() -> Setting {
-            let wire = Arc::<Wire>::default();
-            let address = Address::new("k", 1);
-            let served = Served::start(Brokers::new("c", [(NODE, address.clone())]));
-            let machine = Arc::new(Machine::new(served, NODE, 7));
-            wire.network.lead(&address, Door::Open(Arc::clone(&machine), None));
-            let (configured, view) = watch::channel(config("10s"));
-            let events = Events::new("test", Vec::new());
-            let dialler = Dialler {
-                transport: wire.clone(),
-                client_id: "test".into(),
-                config: view,
-                settled: None,
-                refusals: Arc::new(Refusals::new(events.clone())),
-            };
-            let line = Line::new(dialler, Route::channel().1, events);
-            Setting {
-                wire,
-                machine,
-                configured,
-                line,
-                to: Coordinator { node: NODE, address, pin: None, resolution: 0 },
-            }
-        }
-
-        /// Whether a request is answered, which has to be soon.
-        async fn is_answered(&self) -> bool {
-            let asked = Instant::now();
-            let question = FindCoordinator { group: "g".into() };
-            let answer = self.line.call(&self.to, question, Duration::from_secs(5)).await;
-            answer.is_ok() && asked.elapsed() < Duration::from_millis(100)
-        }
-
-        async fn connection(&self) -> Connection {
-            self.line.connection(&self.to).await.unwrap()
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn while_other_settings_are_tried_the_standing_connection_answers() {
-        let setting = Setting::new();
-        assert!(setting.is_answered().await);
-        let standing = setting.connection().await;
-        assert_eq!(setting.wire.begun(), 1);
-
-        // A try takes a second, and a second's rest follows.
-        setting.wire.stuck.store(true, Ordering::Relaxed);
-        setting.configured.send_replace(config("20s"));
-        for _ in 0..100 {
-            assert!(setting.is_answered().await);
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let (begun, given_up) = (setting.wire.begun() - 1, setting.wire.given_up.load(Ordering::Relaxed));
-            assert!(begun - given_up <= 1, "one at a time");
-        }
-        assert!((7..=11).contains(&setting.wire.begun()), "{} tries", setting.wire.begun());
-        assert!(!standing.is_closed());
-
-        setting.wire.stuck.store(false, Ordering::Relaxed);
-        drop(standing);
-        let tries = setting.wire.begun();
-        for _ in 0..20 {
-            assert!(setting.is_answered().await);
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        assert_eq!(setting.wire.begun(), tries + 1, "changed over, and it is not tried any more");
-        let open = setting.line.open.lock().await;
-        assert!(open.as_ref().unwrap().terms.security == config("20s").kafka.security);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_try_ends_with_its_line_and_with_its_settings() {
-        let setting = Setting::new();
-        assert!(setting.is_answered().await);
-        setting.wire.stuck.store(true, Ordering::Relaxed);
-        let given_up = Arc::clone(&setting.wire.given_up);
-        for (settings, earlier) in [("20s", 0), ("30s", 1)] {
-            setting.configured.send_replace(config(settings));
-            assert!(setting.is_answered().await);
-            assert_eq!(given_up.load(Ordering::Relaxed), earlier);
-        }
-        drop(setting);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(given_up.load(Ordering::Relaxed), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_name_that_leads_elsewhere_is_followed_without_a_request_that_waits() {
-        let mut setting = Setting::new();
-        let standing = setting.connection().await;
-        setting.to.resolution += 1;
-        assert!(setting.is_answered().await);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert!(setting.is_answered().await && setting.is_answered().await);
-        assert_eq!(setting.wire.begun(), 2);
-        assert!(!standing.is_closed(), "whoever still waits for an answer there gets it");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_a_connection_that_works_the_settings_in_force_are_waited_for() {
-        let setting = Setting::new();
-        let standing = setting.connection().await;
-        setting.configured.send_replace(config("20s"));
-        standing.close(steadfast_kafka::connection::CloseReason::Dropped);
-        assert!(setting.is_answered().await);
-        let open = setting.line.open.lock().await;
-        assert!(open.as_ref().unwrap().terms.security == config("20s").kafka.security);
-    }
-
-    const QUESTION_LIMIT: Duration = Duration::from_secs(10);
-
-    fn question() -> FindCoordinator {
-        FindCoordinator { group: "g".into() }
-    }
-
-    fn ms(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_connection_is_closed_and_the_question_repeated_over_a_fresh_one() {
-        let setting = Setting::new();
-        let standing = setting.connection().await;
-        setting.machine.silence();
-        let asked = Instant::now();
-        setting.line.insist(&setting.to, question(), QUESTION_LIMIT).await.unwrap();
-        assert_eq!(asked.elapsed(), OVERDUE_FLOOR);
-        assert!(standing.is_closed());
-        assert!(setting.is_answered().await);
-        assert_eq!(setting.wire.begun(), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_must_not_be_repeated_unseen_comes_back_with_its_connection_closed() {
-        let setting = Setting::new();
-        let standing = setting.connection().await;
-        setting.machine.silence();
-        let (first, second) = (question(), question());
-        let (first, second) = futures::join!(
-            setting.line.ask(&setting.to, &first, QUESTION_LIMIT),
-            setting.line.ask(&setting.to, &second, QUESTION_LIMIT),
-        );
-        for outcome in [first, second] {
-            assert!(matches!(outcome, Err(LineError::Silent { .. })), "{outcome:?}");
-        }
-        assert!(standing.is_closed());
-        setting.line.ask(&setting.to, &question(), ms(1)).await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_coordinator_that_is_slow_is_not_left_and_is_known_to_be_slow() {
-        let setting = Setting::new();
-        let standing = setting.connection().await;
-        setting.machine.change_link(|link| link.latency = ms(400));
-        for _ in 0..20 {
-            setting.line.insist(&setting.to, question(), QUESTION_LIMIT).await.unwrap();
-        }
-        assert!(!standing.is_closed());
-        assert_eq!(setting.wire.begun(), 2, "overdue once");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn where_no_fresh_connection_can_be_had_the_answer_is_waited_for() {
-        let setting = Setting::new();
-        let standing = setting.connection().await;
-        setting.machine.silence();
-        setting.wire.stuck.store(true, Ordering::Relaxed);
-        let asked = Instant::now();
-        let outcome = setting.line.insist(&setting.to, question(), QUESTION_LIMIT).await;
-        assert!(matches!(&outcome, Err(LineError::Call(_))), "{outcome:?}");
-        assert_eq!((asked.elapsed(), standing.is_closed()), (QUESTION_LIMIT, true));
-        assert!((5..=7).contains(&setting.wire.begun()), "{} tries", setting.wire.begun());
+        Attempt { address: to.address.clone(), terms, task }
     }
 }

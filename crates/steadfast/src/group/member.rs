@@ -55,8 +55,12 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    fn line(&self) -> Line {
-        Line::new(self.dialler.clone(), self.suspect.clone(), self.events.clone())
+    /// The lines for rounds and for heartbeats.
+    fn lines(&self) -> (Line, Line) {
+        let line = || Line::new(self.dialler.clone(), self.suspect.clone(), self.events.clone());
+        let rounds = line();
+        let beats = line().beside(&rounds);
+        (rounds, beats)
     }
 }
 
@@ -82,7 +86,7 @@ impl Member {
     pub(crate) fn new(seat: Arc<Seat>) -> Member {
         let standing = seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let machine = ClassicMember::new(seat.settings.clone(), seat.topics.clone(), standing);
-        let (rounds, beats) = (seat.line(), seat.line());
+        let (rounds, beats) = seat.lines();
         Member {
             seat,
             machine,
@@ -178,8 +182,7 @@ impl Member {
     fn find(&mut self, request: RequestId, deadline: Tick, ctx: &mut Context<Self>) {
         self.found = None;
         self.coordinator = None;
-        self.rounds = self.seat.line();
-        self.beats = self.seat.line();
+        (self.rounds, self.beats) = self.seat.lines();
         self.seeds += 1;
         let (seat, turn) = (Arc::clone(&self.seat), self.seeds);
         let limit = deadline.since(seat.env.now());
@@ -196,7 +199,7 @@ impl Member {
     }
 
     /// Sends a request on a line; tells the machine what `answered` makes of the answer.
-    fn request<A: api::Api + 'static>(
+    fn request<A: api::Api + Clone + 'static>(
         &mut self,
         line: Line,
         question: A,

@@ -6,3 +6,4 @@ mod accept;
 mod look;
 mod migrating;
 mod place;
+mod walk;

@@ -1,79 +1,47 @@
-//! The operator's walk through a change of listeners, with the commands as docs/operations/migrating-listeners.md has them.
+//! The operator's walk through two changes of listeners. The third, that of the security protocol, takes brokers that speak
+//! TLS: it is played on a real Kafka.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
-use std::time::{Duration, Instant};
 
+use steadfast_core::endpoints::view::Address;
+use steadfast_core::ids::NodeId;
 use steadfast_sim::embedded::{Nodes, Old};
 
-use crate::place::{Ended, LIMIT, Place};
+use crate::place::{LIMIT, Place};
+use crate::walk::Walk;
 
-/// A command of the document, and the exit code that it says.
-struct Step {
-    arguments: Vec<String>,
-    code: i32,
-}
+#[test]
+fn every_command_of_the_walk_ends_as_the_document_says() {
+    let (walk, place, http) = (Walk::read(), Place::new(), free_address());
+    place.configure_http(&http);
+    let service = place.run();
+    let play = |heading| walk.play(heading, &http, |arguments| place.command(arguments).output().unwrap());
+    let before = place.cluster.endpoints();
+    let advertise = |endpoints: &dyn Fn(NodeId) -> Address| {
+        for node in before.keys() {
+            place.cluster.with(|cluster| cluster.advertise(*node, endpoints(*node)));
+        }
+    };
 
-/// The commands, by the heading that they stand under.
-fn walk() -> BTreeMap<String, Vec<Step>> {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations/migrating-listeners.md");
-    let text = std::fs::read_to_string(document).unwrap();
-    let mut walk: BTreeMap<String, Vec<Step>> = BTreeMap::new();
-    let mut heading = String::new();
-    for line in text.lines() {
-        if let Some(next) = line.strip_prefix("## ") {
-            heading = next.to_owned();
-        }
-        if let Some(command) = line.strip_prefix("$ ") {
-            let (command, code) =
-                command.split_once('#').unwrap_or_else(|| panic!("{command}: which exit code?"));
-            let mut words = command.split_whitespace().map(str::to_owned);
-            assert_eq!(words.next().as_deref(), Some("steadfast"), "{command}");
-            let step = Step { arguments: words.collect(), code: code.trim().parse().unwrap() };
-            walk.entry(heading.clone()).or_default().push(step);
-        }
-    }
-    walk
-}
+    // Addresses: the same ports, by another name.
+    play("Before");
+    advertise(&|node| Address::new("localhost", before[&node].port));
+    play("Meanwhile");
+    play("After");
+    advertise(&|node| before[&node].clone());
+    play("Back");
 
-/// Plays what stands under a heading; each command until it ends as the document says.
-fn play(place: &Place, steps: &[Step], http: &str) {
-    for Step { arguments, code } in steps {
-        let arguments: Vec<&str> = arguments.iter().map(|word| word.as_str()).collect();
-        let arguments: Vec<&str> =
-            arguments.iter().map(|word| if *word == "127.0.0.1:9404" { http } else { *word }).collect();
-        let until = Instant::now() + LIMIT;
-        loop {
-            let ended = Ended::of(&place.command(&arguments).output().unwrap());
-            if ended.code == *code {
-                break;
-            }
-            assert!(Instant::now() < until, "{arguments:?}: {} {} {}", ended.code, ended.out, ended.err);
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
+    // Ports: the old ones go on until nobody uses them.
+    play("Before");
+    place.end_old(&Nodes::All, Old::Grace(LIMIT * 10));
+    play("Meanwhile");
+    play("After");
+    advertise(&|node| before[&node].clone());
+    play("Back");
+    service.stop();
 }
 
 /// A port that was free a moment ago.
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-#[test]
-fn every_command_of_the_walk_ends_as_the_document_says() {
-    let walk = walk();
-    assert_eq!(walk.keys().collect::<Vec<_>>(), ["After", "Back", "Before", "Meanwhile"]);
-    let (place, http) = (Place::new(), free_address());
-    place.configure_http(&http);
-    let service = place.run();
-    play(&place, &walk["Before"], &http);
-    let moved = place.end_old(&Nodes::All, Old::Grace(LIMIT * 10));
-    play(&place, &walk["Meanwhile"], &http);
-    play(&place, &walk["After"], &http);
-    for (node, before) in &moved.from {
-        place.cluster.with(|cluster| cluster.advertise(*node, before.clone()));
-    }
-    play(&place, &walk["Back"], &http);
-    service.stop();
 }

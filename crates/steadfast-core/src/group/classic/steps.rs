@@ -229,7 +229,12 @@ impl ClassicMember {
             owned: assigned.len(),
         }));
         if !added.is_empty() {
-            self.actions.push(Action::Assign { partitions: added, generation });
+            let counted = |partition| {
+                let losses = self.standing.losses_of(&partition);
+                (partition, losses)
+            };
+            let partitions = added.into_iter().map(counted).collect();
+            self.actions.push(Action::Assign { partitions, generation });
         }
         self.state = if gone.is_empty() {
             State::Stable

@@ -128,26 +128,35 @@ impl Wire {
         header: &RequestHeader,
         message: &M,
     ) -> io::Result<()> {
-        let version = header.request_api_version;
-        let mut body = BytesMut::new();
-        let answer = ResponseHeader::default().with_correlation_id(header.correlation_id);
-        answer.encode(&mut body, M::header_version(version)).unwrap();
-        message.encode(&mut body, version).unwrap();
-        self.write(&body).await
+        self.io.write_all(&framed(header, message)).await
+    }
+
+    /// Writes these bytes of a frame, unless the connection has ended; whether it has not.
+    pub(super) async fn says(&mut self, bytes: &[u8]) -> bool {
+        self.io.write_all(bytes).await.is_ok()
     }
 
     /// Answers `bytes` behind the correlation id.
     pub(super) async fn answer_bytes<R>(&mut self, asked: &Asked<R>, bytes: &[u8]) {
         let body = [&asked.header.correlation_id.to_be_bytes(), bytes].concat();
-        self.write(&body).await.unwrap();
+        self.io.write_all(&with_length(&body)).await.unwrap();
     }
+}
 
-    async fn write(&mut self, body: &[u8]) -> io::Result<()> {
-        let mut frame = BytesMut::new();
-        frame.put_i32(body.len() as i32);
-        frame.extend_from_slice(body);
-        self.io.write_all(&frame).await
-    }
+fn framed<M: Encodable + HeaderVersion>(header: &RequestHeader, message: &M) -> Bytes {
+    let version = header.request_api_version;
+    let mut body = BytesMut::new();
+    let answer = ResponseHeader::default().with_correlation_id(header.correlation_id);
+    answer.encode(&mut body, M::header_version(version)).unwrap();
+    message.encode(&mut body, version).unwrap();
+    with_length(&body)
+}
+
+fn with_length(body: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_i32(body.len() as i32);
+    frame.extend_from_slice(body);
+    frame.freeze()
 }
 
 /// A batch of `count` records from `from` on, each with its offset as its value.
@@ -194,6 +203,11 @@ impl Asked<FetchRequest> {
     pub(super) fn offsets(&self) -> Vec<(i32, i64)> {
         let partitions = self.message.topics.iter().flat_map(|topic| &topic.partitions);
         partitions.map(|partition| (partition.partition, partition.fetch_offset)).collect()
+    }
+
+    /// The bytes of an answer.
+    pub(super) fn frame(&self, answer: &FetchResponse) -> Bytes {
+        framed(&self.header, answer)
     }
 
     pub(super) fn max_wait(&self) -> Duration {

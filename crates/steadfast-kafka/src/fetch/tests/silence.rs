@@ -11,7 +11,7 @@ use crate::fetch::intake::Note;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn millis(millis: u64) -> Duration {
+const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -158,6 +158,65 @@ async fn a_broker_that_answers_slowly_but_surely_is_left_a_few_times_and_never_a
     }
     let replaced = stage.table.complaints().into_iter().filter(|note| matches!(note, Note::Replaced { .. }));
     assert_eq!(replaced.count(), 5);
+}
+
+/// The time between two bytes of an answer that trickles in: less than makes one overdue.
+const TRICKLE: Duration = millis(80);
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_trickles_in_over_a_slow_link_is_waited_for() {
+    let (stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    let frame = asked.frame(&brought([part(0, batch(0, 3))]));
+    sleep(MAX_WAIT).await;
+    for byte in frame.chunks(1) {
+        sleep(TRICKLE).await;
+        assert!(wire.says(byte).await);
+    }
+    assert!(frame.len() > 100, "it took {} bytes", frame.len());
+    assert_eq!(wire.fetch().await.offsets(), [(0, 3)]);
+    assert_eq!(stage.table.delivered(), [(0, vec![0, 1, 2])]);
+    assert_eq!(stage.table.complaints(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_large_answer_took_to_arrive_does_not_hide_the_next_silence() {
+    let (stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    for byte in asked.frame(&brought([part(0, batch(0, 3))])).chunks(1) {
+        sleep(TRICKLE / 4).await;
+        assert!(wire.says(byte).await);
+    }
+    assert_eq!(patience(&stage, &mut wire).await, MAX_WAIT + millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_stops_halfway_is_overdue_from_its_last_byte_on() {
+    let (mut stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    let frame = asked.frame(&brought([part(0, batch(0, 3))]));
+    sleep(MAX_WAIT + TRICKLE).await;
+    wire.says(&frame[..frame.len() / 2]).await;
+    let mut fresh = stage.accept().await;
+    assert_eq!(fresh.fetch().await.at - asked.at, MAX_WAIT + TRICKLE + millis(100));
+    wire.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_drips_for_ever_is_left_at_the_request_timeout() {
+    let (stage, mut wire) = Setting::of(1).proven().await;
+    let asked = wire.fetch().await;
+    let endless = (1_i32 << 20).to_be_bytes();
+    for drop in endless.into_iter().chain(std::iter::repeat(0)) {
+        if !wire.says(&[drop]).await {
+            break;
+        }
+        assert!(asked.at.elapsed() <= MAX_WAIT + REQUEST_TIMEOUT + TRICKLE);
+        sleep(TRICKLE).await;
+    }
+    assert!(asked.at.elapsed() >= MAX_WAIT + REQUEST_TIMEOUT);
+    let notes = stage.table.complaints();
+    assert!(matches!(notes[..], [Note::Broken { evidence: Evidence::Silent, .. }]), "{notes:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use steadfast_core::acked::Span;
+use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{
     ConsumerIncarnation, HandlerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId,
@@ -190,6 +191,7 @@ pub(super) struct Setting {
     pub(super) fetch: i16,
     /// Whether the partitions begin at offset 0; else they are not placed.
     pub(super) placed: bool,
+    pub(super) jitter: Arc<dyn Fn() -> Jitter + Send + Sync>,
 }
 
 impl Setting {
@@ -203,7 +205,8 @@ impl Setting {
             request_timeout: REQUEST_TIMEOUT,
             decompressed_limit: 1 << 16,
         };
-        Setting { partitions, settings, memory: 4 << 20, fetch: BY_NAME, placed: true }
+        let jitter = Arc::new(|| Jitter::FULL);
+        Setting { partitions, settings, memory: 4 << 20, fetch: BY_NAME, placed: true, jitter }
     }
 
     pub(super) fn address() -> Address {
@@ -302,6 +305,7 @@ impl Stage {
             memory: self.memory.clone(),
             led: self.led.as_ref().unwrap().subscribe(),
             intake: Arc::new(Incarnation { table: Arc::clone(&self.table), incarnation }),
+            jitter: self.setting.jitter.clone(),
         };
         self.tasks.push(tokio::spawn(fetching.run(None)));
     }

@@ -1,5 +1,6 @@
 //! Silence, broken connections, refusals, damage.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::{LeaderIdAndEpoch, NodeEndpoint};
 use kafka_protocol::protocol::StrBytes;
 use steadfast_core::acked::Span;
+use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{LeaderEpoch, NodeId, Offset, Partition};
 use tokio::time::{Instant, sleep};
@@ -95,6 +97,17 @@ async fn a_broker_that_hangs_up_when_it_is_asked_for_records_is_dialled_less_and
         stage.accept().await.fetch().await;
     }
     assert_eq!(began.elapsed(), millis(25 + 50 + 100 + 200 + 400 + 800 + 1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_it_is_not_dialled_is_drawn_from_the_second_time_on() {
+    let jitter = Arc::new(|| Jitter::new(0.5));
+    let mut stage = Setting { jitter, ..Setting::of(1) }.start();
+    let began = Instant::now();
+    for _ in 0..5 {
+        stage.accept().await.fetch().await;
+    }
+    assert_eq!(began.elapsed(), millis(25 + 25 + 50 + 100));
 }
 
 #[tokio::test(start_paused = true)]

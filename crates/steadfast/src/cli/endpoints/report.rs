@@ -12,7 +12,7 @@ use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 
 use super::baseline::Baseline;
-use super::survey::{Survey, Witness};
+use super::survey::{Heard, Survey, Witness};
 use crate::drift::last_known_good::LastKnownGood;
 use crate::exit::Exit;
 
@@ -25,8 +25,8 @@ pub(super) struct Report {
     pub(super) agreed: Option<Agreed>,
     /// Addresses that would have to stand behind a view for it to be agreed, and what they say instead.
     pub(super) missing: BTreeMap<String, String>,
-    /// What would be agreed if nothing were pinned.
-    pub(super) other_cluster: Option<Agreed>,
+    /// What is said of another cluster, if nobody speaks for the pinned one.
+    pub(super) other_cluster: Option<OtherCluster>,
     /// Who belongs to another cluster than the pinned one, by its id.
     pub(super) elsewhere: BTreeMap<String, Vec<Address>>,
     pub(super) compared_with: Option<ComparedWith>,
@@ -46,7 +46,7 @@ pub(super) enum Outcome {
     NoBaseline,
     /// It is in the file of `--save`.
     Saved,
-    /// The witnesses agree on another cluster than the pinned one.
+    /// Nobody speaks for the pinned cluster, and there are answers of another one.
     OtherCluster,
     /// Some answered, and nothing is agreed.
     NotAgreed,
@@ -66,6 +66,15 @@ impl Outcome {
             Outcome::Denied => Exit::Denied,
         }
     }
+}
+
+/// A cluster that is not the pinned one, by the word of those who were asked: its brokers are not, since that would show
+/// them our credentials.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct OtherCluster {
+    pub(super) cluster: ClusterId,
+    pub(super) endpoints: BTreeMap<i32, Address>,
+    pub(super) said_by: Vec<Address>,
 }
 
 /// One address that was asked.
@@ -142,12 +151,11 @@ pub(super) struct Standards {
 
 impl Report {
     pub(super) fn of(survey: Survey, standards: &Standards) -> Report {
-        let Survey { witnesses, verdict, unpinned, took } = survey;
+        let Survey { witnesses, verdict, took } = survey;
         let pinned = standards.pin.as_ref().map(|pin| &pin.cluster);
         let missing = missing(&verdict, &witnesses, pinned);
         let agreed = agreed(verdict);
-        let of_another = |other: &(View<NodeId>, Agreed)| other.1.cluster.as_ref() != pinned;
-        let other = if agreed.is_none() { self::agreed(unpinned).filter(of_another) } else { None };
+        let other = if agreed.is_none() { other_cluster(&witnesses, pinned) } else { None };
         let drift = agreed.as_ref().zip(standards.baseline.as_ref());
         let drift = drift.map(|((view, _), baseline)| compared(&baseline.view, view, standards.threshold));
         let result = match (&agreed, &drift) {
@@ -155,7 +163,7 @@ impl Report {
             (Some(_), None) => Outcome::NoBaseline,
             (Some(_), Some(drift)) if drift.action == "none" => Outcome::NoDrift,
             (Some(_), Some(_)) => Outcome::Drift,
-            (None, _) if pinned.is_some() && other.is_some() => Outcome::OtherCluster,
+            (None, _) if other.is_some() => Outcome::OtherCluster,
             (None, _) if witnesses.values().any(|witness| witness.heard.is_ok()) => Outcome::NotAgreed,
             (None, _) if witnesses.values().any(is_denied) => Outcome::Denied,
             (None, _) => Outcome::Unreachable,
@@ -168,7 +176,7 @@ impl Report {
             witnesses: witnesses.into_iter().map(row).collect(),
             pin: standards.pin.clone(),
             missing,
-            other_cluster: other.map(|(_, other)| other),
+            other_cluster: other,
             elsewhere,
             compared_with: standards.baseline.as_ref().map(ComparedWith::of),
             drift,
@@ -213,6 +221,32 @@ fn compared(baseline: &View<NodeId>, agreed: &View<NodeId>, threshold: Threshold
         false => "adapt",
     };
     Drifted { changes: found.changes, score: found.score, threshold: threshold.into(), action }
+}
+
+/// The view of another cluster that most witnesses give, unless one still speaks for the pinned one.
+fn other_cluster(witnesses: &BTreeMap<Address, Witness>, pin: Option<&ClusterId>) -> Option<OtherCluster> {
+    let speaks = |witness: &Witness| failure(witness, pin).is_none();
+    if witnesses.values().any(speaks) {
+        return None;
+    }
+    let mut others: Vec<OtherCluster> = Vec::new();
+    for (address, witness) in witnesses {
+        let Ok(Heard { view, .. }) = &witness.heard else { continue };
+        let Some(cluster) = view.cluster.as_ref().filter(|found| pin.is_some_and(|pin| pin != *found)) else {
+            continue;
+        };
+        let endpoints = listed(view);
+        let same = |other: &&mut OtherCluster| other.cluster == *cluster && other.endpoints == endpoints;
+        match others.iter_mut().find(same) {
+            Some(other) => other.said_by.push(address.clone()),
+            None => others.push(OtherCluster {
+                cluster: cluster.clone(),
+                endpoints,
+                said_by: vec![address.clone()],
+            }),
+        }
+    }
+    others.into_iter().rev().max_by_key(|other| other.said_by.len())
 }
 
 fn elsewhere(

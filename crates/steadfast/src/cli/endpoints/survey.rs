@@ -38,10 +38,8 @@ pub(super) struct Plan {
 /// What was heard, and what it amounts to.
 pub(super) struct Survey {
     pub(super) witnesses: BTreeMap<Address, Witness>,
-    /// Judged as a service does that is pinned.
+    /// Judged as a service does.
     pub(super) verdict: Verdict<NodeId>,
-    /// Judged as a service would that is pinned to nothing yet.
-    pub(super) unpinned: Verdict<NodeId>,
     pub(super) took: Duration,
 }
 
@@ -147,8 +145,7 @@ struct Asking<'a> {
     began: Instant,
     race: Race,
     pin: Option<ClusterId>,
-    pinned: Agreement<NodeId>,
-    unpinned: Agreement<NodeId>,
+    agreement: Agreement<NodeId>,
     in_use: Option<View<NodeId>>,
     questions: FuturesUnordered<BoxFuture<'a, (Address, Result<Heard, Unheard>)>>,
     sources: BTreeMap<Address, Source>,
@@ -167,8 +164,7 @@ impl<'a> Asking<'a> {
             began: Instant::now(),
             race,
             pin: plan.pin.clone(),
-            pinned: Agreement::new(rules, plan.pin),
-            unpinned: Agreement::new(rules, None),
+            agreement: Agreement::new(rules, plan.pin),
             in_use: plan.in_use,
             questions: FuturesUnordered::new(),
             awaited: plan.sources.iter().map(|(address, _)| address.clone()).collect(),
@@ -202,21 +198,16 @@ impl<'a> Asking<'a> {
             return true;
         }
         // Also when it is not over: a judgement says when it is due again.
-        let (pinned, unpinned) = self.judged();
-        let settles = |verdict: &Verdict<NodeId>| matches!(verdict, Verdict::Settling { .. });
-        let is_decided =
-            matches!(pinned, Verdict::Agreed { .. }) || !(settles(&pinned) || settles(&unpinned));
-        self.awaited.is_empty() && is_decided
+        let settles = matches!(self.judged(), Verdict::Settling { .. });
+        self.awaited.is_empty() && !settles
     }
 
-    fn judged(&mut self) -> (Verdict<NodeId>, Verdict<NodeId>) {
-        let now = self.now();
-        (self.pinned.judge(self.in_use.as_ref(), now), self.unpinned.judge(None, now))
+    fn judged(&mut self) -> Verdict<NodeId> {
+        self.agreement.judge(self.in_use.as_ref(), self.now())
     }
 
     async fn turn(&mut self) {
-        let deadlines =
-            [self.race.next_deadline(), self.pinned.next_deadline(), self.unpinned.next_deadline()];
+        let deadlines = [self.race.next_deadline(), self.agreement.next_deadline()];
         let end = Tick::at(LIMIT);
         let next = deadlines.into_iter().flatten().fold(end, Tick::min);
         tokio::select! {
@@ -232,8 +223,7 @@ impl<'a> Asking<'a> {
         let event = match &heard {
             Ok(heard) => {
                 let observation = Observation { witness: address.clone(), view: heard.view.clone(), at: now };
-                self.pinned.answered(observation.clone(), now);
-                self.unpinned.answered(observation.clone(), now);
+                self.agreement.answered(observation.clone(), now);
                 if fault(&heard.view, self.pin.as_ref()).is_none() {
                     let named = heard.view.endpoints.values().map(|at| &at.address);
                     let unheard = named.filter(|at| !self.witnesses.contains_key(*at) && **at != address);
@@ -243,8 +233,7 @@ impl<'a> Asking<'a> {
             }
             Err(unheard) => {
                 let reason = unheard.reason.clone();
-                self.pinned.failed(address.clone(), reason.clone(), now);
-                self.unpinned.failed(address.clone(), reason.clone(), now);
+                self.agreement.failed(address.clone(), reason.clone(), now);
                 Event::Failed { address: address.clone(), reason, jitter }
             }
         };
@@ -255,13 +244,13 @@ impl<'a> Asking<'a> {
     }
 
     fn told(mut self) -> Survey {
-        let (verdict, unpinned) = self.judged();
+        let verdict = self.judged();
         let took = self.began.elapsed();
         for address in std::mem::take(&mut self.awaited) {
             let source = self.sources.get(&address).copied().unwrap_or(Source::Proposed);
             let unheard = Unheard { reason: format!("no answer within {LIMIT:?}"), denied: false };
             self.witnesses.insert(address, Witness { source, name: None, heard: Err(unheard) });
         }
-        Survey { witnesses: self.witnesses, verdict, unpinned, took }
+        Survey { witnesses: self.witnesses, verdict, took }
     }
 }

@@ -101,7 +101,15 @@ fn nothing_agreed(report: &Report) -> String {
     }
     if let (Some(pin), Some(other)) = (&report.pin, &report.other_cluster) {
         text += &format!("  pinned is cluster {} ({})\n", pin.cluster, pin.from);
-        text += &told("  without the pin it would be", other);
+        let said_by: Vec<String> = other.said_by.iter().map(ToString::to_string).collect();
+        text += &format!(
+            "  cluster {} is what {} belongs to, whose brokers would be\n",
+            other.cluster,
+            said_by.join(", ")
+        );
+        for (node, at) in &other.endpoints {
+            text += &format!("    broker {node}  {at}\n");
+        }
     }
     text
 }
@@ -140,8 +148,7 @@ fn conclusion(report: &Report) -> String {
         }
         Outcome::Saved => "saved\n".to_owned(),
         Outcome::OtherCluster => {
-            let id = report.other_cluster.as_ref().and_then(|other| other.cluster.as_ref());
-            let id = id.map_or("ID", |id| &id.0);
+            let id = report.other_cluster.as_ref().map_or("ID", |other| &other.cluster.0);
             format!(
                 "another cluster: if that is no accident, stop the service and say so with --accept-cluster {id}\n"
             )

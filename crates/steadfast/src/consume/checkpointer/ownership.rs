@@ -23,21 +23,21 @@ impl Checkpointer {
     /// What is owned already was found by [`Self::reconcile`] before the message came.
     pub(super) fn assigned(
         &mut self,
-        mut partitions: BTreeSet<Partition>,
+        mut partitions: BTreeMap<Partition, u64>,
         generation: i32,
         ctx: &mut Context<Self>,
     ) {
         let told = partitions.len();
-        partitions.retain(|partition| !self.seat.is_owned(partition));
+        partitions.retain(|partition, _| !self.seat.is_owned(partition));
         if partitions.is_empty() && told > 0 {
             return;
         }
-        for partition in &partitions {
+        for (partition, losses) in &partitions {
             self.seat.table.assign(partition);
+            self.losses().insert(partition.clone(), *losses);
         }
-        self.note_losses(&partitions);
         let owned = self.seat.table.owned().len();
-        let partitions = partitions.into_iter().collect();
+        let partitions = partitions.into_keys().collect();
         self.seat.events.emit(Told::PartitionsAssigned { partitions, generation, owned });
         drop(self.seat.handlers.send(OwnershipChanged));
         self.resolve(ctx);
@@ -54,7 +54,8 @@ impl Checkpointer {
             self.forget(&gone);
             owned.retain(|partition| !gone.contains(partition));
         }
-        let fresh: BTreeSet<Partition> = standing.kept().difference(&owned).cloned().collect();
+        let counted = |partition: &Partition| (partition.clone(), standing.losses_of(partition));
+        let fresh: BTreeMap<Partition, u64> = standing.kept().difference(&owned).map(counted).collect();
         if let Some(generation) = standing.generation.filter(|_| !fresh.is_empty()) {
             self.assigned(fresh, generation.0, ctx);
         }
@@ -66,14 +67,6 @@ impl Checkpointer {
     /// Whether the partition is not ours any more, or was lost and given to us again since it was assigned here.
     fn is_gone(&self, partition: &Partition, standing: &Standing) -> bool {
         !standing.still_holds(partition, self.losses().get(partition).copied().unwrap_or_default())
-    }
-
-    fn note_losses(&self, partitions: &BTreeSet<Partition>) {
-        let standing = self.seat.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut losses = self.losses();
-        for partition in partitions {
-            losses.insert(partition.clone(), standing.losses_of(partition));
-        }
     }
 
     fn losses(&self) -> MutexGuard<'_, BTreeMap<Partition, u64>> {

@@ -8,14 +8,14 @@ use std::time::Duration;
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
 use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::ids::NodeId;
+use steadfast_core::ids::{NodeId, TopicId};
 use steadfast_core::tick::Tick;
 use steadfast_kafka::api::ErrorCode;
-use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer};
+use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, TopicMetadata};
 use steadfast_kafka::connection::{ConnectError, Connection};
 
 use super::question::{ANSWER_LIMIT, topics_of};
-use super::{MetadataPoller, OTHER_VIEW, REBOOTSTRAP};
+use super::{MetadataPoller, OTHER_TOPIC, OTHER_VIEW, REBOOTSTRAP};
 use crate::config::SecuritySettings;
 use crate::drift::published::Cluster;
 use crate::messages::Suspect;
@@ -159,12 +159,23 @@ impl MetadataPoller {
             return self.suspect_broker(node, address, REBOOTSTRAP, ctx);
         }
         let observation = self.observation(address.clone(), answer);
-        let differs = self.seat.cluster.borrow().view.as_deref() != Some(&observation.view);
+        let cluster = Arc::clone(&self.seat.cluster.borrow());
+        let doubt = if cluster.view.as_deref() != Some(&observation.view) {
+            Some(OTHER_VIEW)
+        } else {
+            answer.topics.iter().any(|topic| is_another(topic, &cluster)).then_some(OTHER_TOPIC)
+        };
         self.observed(observation, Some(topics_of(&answer.topics)), None);
-        if differs {
-            self.suspect_broker(node, address, OTHER_VIEW, ctx);
+        if let Some(doubt) = doubt {
+            self.suspect_broker(node, address, doubt, ctx);
         }
     }
+}
+
+/// Whether a topic is shown under another id than it is known by: it may have been created again.
+fn is_another(topic: &TopicMetadata, cluster: &Cluster) -> bool {
+    topic.id != TopicId::UNKNOWN
+        && cluster.leaders.topic_id(&topic.name).is_some_and(|known| known != topic.id)
 }
 
 /// Asks over the connection that stands. It may be all that is wrong: the broker is doubted if a fresh one fails too.

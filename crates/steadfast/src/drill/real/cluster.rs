@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steadfast_kafka::api::ErrorCode;
 use steadfast_kafka::api::metadata::Metadata;
-use steadfast_kafka::connection::Connection;
+use steadfast_kafka::connection::{ConnectError, ConnectFailure, Connection};
 
 use super::RealError;
 use crate::config::Config;
@@ -14,10 +14,14 @@ use crate::dialler::open_once;
 /// What each step may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The brokers as they advertise themselves, and how many partitions the user's topics have.
+/// The cluster as it says itself.
 pub(super) struct Upstream {
+    /// The brokers as they advertise themselves.
     pub(super) brokers: BTreeMap<i32, (String, u16)>,
+    /// How many partitions the user's topics have.
     pub(super) partitions: usize,
+    /// How long a connection takes until it can be used.
+    pub(super) opening: Duration,
 }
 
 /// Whether the proxy can stand in front of such a cluster.
@@ -31,19 +35,36 @@ pub(super) fn admissible(config: &Config) -> Result<(), RealError> {
 
 /// Asks one bootstrap address after the other who is in the cluster, with the user's credentials.
 pub(super) async fn ask(config: &Config) -> Result<Upstream, RealError> {
+    learn(config, &connect(config).await?).await
+}
+
+/// A connection to the first bootstrap address that can be used.
+pub(super) async fn connect(config: &Config) -> Result<Connection, RealError> {
     let mut failed = RealError::Unreachable("no bootstrap address".to_owned());
     for address in &config.kafka.bootstrap_servers {
         match open_once(config, address, LIMIT).await {
-            Ok(connection) => return learn(config, &connection).await,
-            Err(error) if error.is_denied() => failed = RealError::Denied(error.to_string()),
-            Err(error) => failed = RealError::Unreachable(error.to_string()),
+            Ok(connection) => return Ok(connection),
+            Err(error) => failed = told(error),
         }
     }
     Err(failed)
 }
 
+fn told(error: ConnectError) -> RealError {
+    if error.is_denied() {
+        return RealError::Denied(error.to_string());
+    }
+    match error.failure {
+        ConnectFailure::WrongCluster { expected, found } => {
+            RealError::OtherCluster { address: error.address, expected, found }
+        }
+        _ => RealError::Unreachable(error.to_string()),
+    }
+}
+
 async fn learn(config: &Config, connection: &Connection) -> Result<Upstream, RealError> {
-    let endpoints = &connection.opened().view.endpoints;
+    let opened = connection.opened();
+    let endpoints = &opened.view.endpoints;
     let brokers = endpoints
         .iter()
         .map(|(node, endpoint)| (node.0, (endpoint.address.host.to_string(), endpoint.address.port)));
@@ -58,5 +79,5 @@ async fn learn(config: &Config, connection: &Connection) -> Result<Upstream, Rea
         }
         partitions += topic.partitions.len();
     }
-    Ok(Upstream { brokers, partitions })
+    Ok(Upstream { brokers, partitions, opening: opened.connected_in + opened.handshake_in })
 }

@@ -5,18 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::played::Played;
-
-/// How a scenario went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// All was as it should be.
-    Passed,
-    /// Something was not.
-    Failed,
-    /// It cannot be played here.
-    Skipped,
-}
+use crate::drill::expected::seconds;
+use crate::drill::verdict::Verdict;
 
 /// What shows that a partition is back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,16 +30,18 @@ pub struct Row {
     /// From the last move, or from the end of the old addresses where they went on at first, until the last partition was
     /// back, in milliseconds. None when it was not, or nothing was played.
     pub recovery_ms: Option<u64>,
+    /// How long that may have taken, under the policy and to brokers as far away as these. None when nothing was played.
+    pub limit_ms: Option<u64>,
     /// What shows that it was back.
     pub evidence: Option<Evidence>,
-    /// Offsets that respawns skipped.
-    pub gap: i64,
+    /// Records that never came, although later ones of their partition did.
+    pub gap: u64,
     /// Records that came twice.
     pub redelivered: u64,
     /// Respawns because of drift.
     pub respawns: usize,
-    /// Rebalances after the first join.
-    pub rebalances: usize,
+    /// How often it asked to join its group after the first time, by the requests that the proxy saw.
+    pub rebalances: u64,
 }
 
 impl Row {
@@ -57,9 +49,10 @@ impl Row {
         let why = played.complaints();
         Row {
             name,
-            result: if why.is_empty() { Verdict::Passed } else { Verdict::Failed },
+            result: Verdict::of(&why),
             why,
-            recovery_ms: played.recovery.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            recovery_ms: played.recovery.map(millis),
+            limit_ms: Some(millis(played.limit)),
             evidence: Some(played.evidence),
             gap: played.gap,
             redelivered: played.redelivered,
@@ -78,6 +71,7 @@ impl Row {
             result: Verdict::Skipped,
             why: vec![why],
             recovery_ms: None,
+            limit_ms: None,
             evidence: None,
             gap: 0,
             redelivered: 0,
@@ -97,17 +91,23 @@ impl Row {
 
     /// The line above rows.
     pub fn heading() -> String {
-        columns(["scenario", "verdict", "recovery", "until", "gap", "redelivered", "respawns", "rebalances"])
+        columns([
+            "scenario",
+            "verdict",
+            "recovery",
+            "limit",
+            "until",
+            "gap",
+            "redelivered",
+            "respawns",
+            "rebalances",
+        ])
     }
 
     /// The row as text; what is wrong stands in lines below it.
     pub fn text(&self) -> String {
-        let verdict = match self.result {
-            Verdict::Passed => "passed",
-            Verdict::Failed => "FAILED",
-            Verdict::Skipped => "skipped",
-        };
-        let recovery = self.recovery_ms.map_or("-".to_owned(), |ms| seconds(Duration::from_millis(ms)));
+        let time = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| seconds(Duration::from_millis(ms)));
+        let (verdict, recovery, limit) = (self.result.text(), time(self.recovery_ms), time(self.limit_ms));
         let until = match self.evidence {
             Some(Evidence::Records) => "record",
             Some(Evidence::Answers) => "answer",
@@ -115,8 +115,10 @@ impl Row {
         };
         let (gap, redelivered) = (self.gap.to_string(), self.redelivered.to_string());
         let (respawns, rebalances) = (self.respawns.to_string(), self.rebalances.to_string());
+        let counted = [&gap, &redelivered, &respawns, &rebalances].map(String::as_str);
+        let [gap, redelivered, respawns, rebalances] = counted;
         let mut text =
-            columns([self.name, verdict, &recovery, until, &gap, &redelivered, &respawns, &rebalances]);
+            columns([self.name, verdict, &recovery, &limit, until, gap, redelivered, respawns, rebalances]);
         for why in &self.why {
             text += &format!("\n    {why}");
         }
@@ -124,14 +126,16 @@ impl Row {
     }
 }
 
-fn columns([name, verdict, recovery, until, gap, redelivered, respawns, rebalances]: [&str; 8]) -> String {
+fn columns(columns: [&str; 9]) -> String {
+    let [name, verdict, recovery, limit, until, gap, redelivered, respawns, rebalances] = columns;
     format!(
-        "{name:<18}  {verdict:<7}  {recovery:>9}  {until:<6}  {gap:>5}  {redelivered:>11}  {respawns:>8}  {rebalances:>10}"
+        "{name:<18}  {verdict:<7}  {recovery:>9}  {limit:>6}  {until:<6}  {gap:>5}  {redelivered:>11}  {respawns:>8}  \
+         {rebalances:>10}"
     )
 }
 
-fn seconds(time: Duration) -> String {
-    format!("{:.3} s", time.as_secs_f64())
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -144,13 +148,16 @@ mod tests {
             result: Verdict::Passed,
             why: Vec::new(),
             recovery_ms: Some(41),
+            limit_ms: Some(1250),
             evidence: Some(Evidence::Answers),
             respawns: 1,
             ..Row::skipped("grace", String::new())
         };
         let (heading, line) = (Row::heading(), row.text());
         let ends = |name: &str| heading.find(name).unwrap() + name.len();
-        for (name, figure) in [("recovery", "0.041 s"), ("respawns", " 1"), ("rebalances", " 0")] {
+        for (name, figure) in
+            [("recovery", "41 ms"), ("limit", "1.2 s"), ("respawns", " 1"), ("rebalances", " 0")]
+        {
             assert!(line[..ends(name)].ends_with(figure), "{name} in\n{heading}\n{line}");
         }
         let failed = row.with_end(Some("the service did not end".to_owned()));

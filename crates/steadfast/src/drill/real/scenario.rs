@@ -9,12 +9,17 @@ use steadfast_core::endpoints::drift::Threshold;
 use steadfast_sim::proxy::{DriftProxy, Nodes, Old};
 use tokio::time::sleep;
 
+use crate::drill::policy::Policy;
+
 /// How long old addresses go on when they do: longer than the usual time between two polls.
 const GRACE: Duration = Duration::from_secs(10);
 /// Between two moves of a rolling migration.
 const STEP: Duration = Duration::from_secs(1);
 /// After the first of two moves: in the midst of the recovery.
 const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// After the recovery.
+const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// What is rehearsed on the user's own cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +40,8 @@ pub enum Scenario {
     BlackHoleDropped,
     /// Only old addresses are configured; they name the new ones for ten seconds, then they refuse.
     Grace,
-    /// Every endpoint moves; old brokers name each other for ten seconds, then they refuse.
-    Stale,
+    /// Every endpoint moves; one old broker goes on naming the old ones for ten seconds, then it refuses. It takes two.
+    StaleBroker,
     /// Connections that stand fall silent; the addresses go on.
     SilentConnections,
     /// Every endpoint moves, and again in the midst of the recovery.
@@ -69,7 +74,7 @@ impl Scenario {
         Scenario::BlackHole,
         Scenario::BlackHoleDropped,
         Scenario::Grace,
-        Scenario::Stale,
+        Scenario::StaleBroker,
         Scenario::SilentConnections,
         Scenario::Twice,
     ];
@@ -83,7 +88,7 @@ impl Scenario {
             Scenario::PartialOne | Scenario::PartialMost => "partial",
             Scenario::BlackHole | Scenario::BlackHoleDropped => "black-hole",
             Scenario::Grace => "grace",
-            Scenario::Stale => "stale-broker",
+            Scenario::StaleBroker => "stale-broker",
             Scenario::SilentConnections => "silent-connections",
             Scenario::Twice => "twice",
         }
@@ -113,7 +118,9 @@ impl Scenario {
             Scenario::Grace => {
                 "only old addresses are configured; they name the new ones for 10 s, then refuse"
             }
-            Scenario::Stale => "every endpoint moves; old brokers name each other for 10 s, then refuse",
+            Scenario::StaleBroker => {
+                "every endpoint moves; one old broker names the old ones for 10 s, then refuses"
+            }
             Scenario::SilentConnections => "standing connections fall silent; the addresses go on",
             Scenario::Twice => "every endpoint moves, and again in the midst of the recovery",
         }
@@ -122,7 +129,7 @@ impl Scenario {
     /// Why it cannot be played on so many brokers.
     pub(super) fn hindered(self, brokers: usize) -> Option<String> {
         let needed = match self {
-            Scenario::Recycled | Scenario::PartialOne => 2,
+            Scenario::Recycled | Scenario::PartialOne | Scenario::StaleBroker => 2,
             Scenario::PartialMost => 3,
             _ => 1,
         };
@@ -143,12 +150,17 @@ impl Scenario {
             (Scenario::BlackHole, _) => all(Old::BlackHole),
             (Scenario::BlackHoleDropped, _) => all(Old::Drop),
             (Scenario::Grace, _) => all(Old::Grace(GRACE)),
-            (Scenario::Stale, _) => all(Old::Stale(GRACE)),
+            (Scenario::StaleBroker, [one, others @ ..]) => vec![
+                // The first to move is the one that remembers where all were.
+                Step::Move(some(&[*one]), Old::Stale(GRACE)),
+                Step::Move(some(others), Old::Refuse),
+                Step::EndBootstrap(Old::Refuse),
+            ],
             (Scenario::Twice, _) => [all(Old::Refuse), vec![Step::Wait(AT_ONCE)], all(Old::Refuse)].concat(),
             (Scenario::SilentConnections, _) => vec![Step::Silence],
             (Scenario::Rolling, brokers) => {
-                let step = |node: &i32| [Step::Move(some(&[*node]), Old::BlackHole), Step::Wait(STEP)];
-                brokers.iter().flat_map(step).collect()
+                let step = |node: &i32| [Step::Wait(STEP), Step::Move(some(&[*node]), Old::BlackHole)];
+                brokers.iter().flat_map(step).skip(1).collect()
             }
             (Scenario::Recycled, brokers) => {
                 // Each swap hands the first one's address on: in the end all have rotated.
@@ -157,7 +169,7 @@ impl Scenario {
             (Scenario::PartialOne, [one, ..]) => vec![Step::Move(some(&[*one]), Old::Refuse)],
             (Scenario::PartialMost, [_, most @ ..]) => vec![Step::Move(some(most), Old::Refuse)],
             // Fewer brokers than it takes: see `hindered`.
-            (Scenario::PartialOne | Scenario::PartialMost, _) => Vec::new(),
+            (Scenario::PartialOne | Scenario::PartialMost | Scenario::StaleBroker, _) => Vec::new(),
         }
     }
 
@@ -174,8 +186,34 @@ impl Scenario {
     /// How long old addresses go on at first: time is counted from their end.
     pub(super) fn grace(self) -> Duration {
         match self {
-            Scenario::Grace | Scenario::Stale => GRACE,
+            Scenario::Grace => GRACE,
             _ => Duration::ZERO,
+        }
+    }
+
+    /// For how long it is watched after all were back: what comes twice may come late, and what still misleads may be
+    /// believed late.
+    pub(super) fn aftermath(self) -> Duration {
+        match self {
+            Scenario::StaleBroker => GRACE,
+            _ => AFTERMATH,
+        }
+    }
+
+    /// How long recovery may take under this policy, where nothing else takes time.
+    pub(super) fn limit(self, policy: &Policy) -> Duration {
+        match self {
+            Scenario::AllReplaced
+            | Scenario::Recycled
+            | Scenario::PartialOne
+            | Scenario::PartialMost
+            | Scenario::Grace
+            | Scenario::StaleBroker
+            | Scenario::Twice => policy.refused(),
+            Scenario::Rolling
+            | Scenario::BlackHole
+            | Scenario::BlackHoleDropped
+            | Scenario::SilentConnections => policy.silent(),
         }
     }
 
@@ -187,7 +225,7 @@ impl Scenario {
             | Scenario::BlackHole
             | Scenario::BlackHoleDropped
             | Scenario::Grace
-            | Scenario::Stale => of(brokers)..=of(brokers),
+            | Scenario::StaleBroker => of(brokers)..=of(brokers),
             // It is seen at once, or in the midst of it and again.
             Scenario::Recycled => of(brokers)..=2 * of(brokers),
             Scenario::PartialOne => of(1)..=of(1),
@@ -248,6 +286,17 @@ mod tests {
             assert!(!scenario.steps(&brokers).is_empty() && !scenario.struck(&brokers).is_empty());
         }
         assert_eq!(Scenario::PartialMost.struck(&[4, 7, 9]), BTreeSet::from([7, 9]));
+    }
+
+    #[test]
+    fn time_passes_between_moves_and_not_after_the_last() {
+        for scenario in Scenario::ALL {
+            let steps = scenario.steps(&[4, 7, 9]);
+            assert!(
+                !matches!(steps.last(), Some(Step::Wait(_))),
+                "{scenario:?}: the first look would be late"
+            );
+        }
     }
 
     #[test]

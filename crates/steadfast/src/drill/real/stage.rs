@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
+use kafka_protocol::messages::ApiKey;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::Partition;
 use steadfast_sim::proxy::{Door, DriftProxy, Ports};
@@ -12,11 +13,13 @@ use tokio::time::{Instant, timeout};
 
 use super::RealError;
 use super::cluster::Upstream;
+use super::holes::records_in;
 use super::notes::{Notes, Observer, Sink, Written};
 use super::played::Played;
 use super::row::Evidence;
 use super::scenario::Scenario;
 use crate::config::{AutoOffsetReset, Config, Sink as SinkSetting};
+use crate::drill::policy::Policy;
 use crate::exit::Exit;
 use crate::service::{Control, Service};
 
@@ -24,22 +27,27 @@ use crate::service::{Control, Service};
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// Before something befalls: whoever brings a record in this time counts as flowing.
 const WATCHED: Duration = Duration::from_secs(2);
-/// For all to be back, from when on it is counted.
+/// For all to be back, from when on it is counted: so it is known how late who is late.
 const LIMIT: Duration = Duration::from_secs(60);
+/// What a policy's limit leaves out: that of machines and brokers that have more to do.
+const ALLOWANCE: Duration = Duration::from_secs(1);
+/// Connections that are opened one after another, from a suspicion to the first fetch, with one to spare.
+const OPENINGS: u32 = 4;
 /// A respawn is told when its last partition is back, or after 30 s without; what comes twice may come late.
 const TOLD_LIMIT: Duration = Duration::from_secs(32);
-const AFTERMATH: Duration = Duration::from_secs(1);
 const END_LIMIT: Duration = Duration::from_secs(15);
 /// Between two looks. What is measured is at most so much too long.
 const LOOK: Duration = Duration::from_millis(2);
-/// Fetch.
-const FETCH: i16 = 1;
+const FETCH: i16 = ApiKey::Fetch as i16;
+const JOIN_GROUP: i16 = ApiKey::JoinGroup as i16;
 
 /// Why a scenario could not be played to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StageError {
     #[error("{started} of {partitions} partitions were consumed within {START_LIMIT:?}{}", because(missing))]
     NotReady { started: usize, partitions: usize, missing: Option<String> },
+    #[error("of the leaders of its partitions, {} answered no fetch within {START_LIMIT:?}", listed(_0))]
+    NotFetched(Vec<i32>),
     #[error("the proxy: {0}")]
     Proxy(#[from] io::Error),
     #[error("interrupted")]
@@ -50,14 +58,29 @@ pub(super) enum StageError {
     Panicked,
 }
 
+impl StageError {
+    /// Whether this machine cannot do what the scenario takes, which says nothing about the service.
+    pub(super) fn is_no_fault(&self) -> bool {
+        matches!(self, StageError::Proxy(error) if error.kind() == io::ErrorKind::Unsupported)
+    }
+}
+
+fn listed(brokers: &[i32]) -> String {
+    let brokers: Vec<String> = brokers.iter().map(|node| format!("broker {node}")).collect();
+    brokers.join(", ")
+}
+
 fn because(missing: &Option<String>) -> String {
     missing.as_ref().map(|missing| format!(": {missing}")).unwrap_or_default()
 }
 
 /// One proxy, one service.
 pub(super) struct Stage {
-    config: Config,
+    policy: Policy,
+    /// The user's: it leads past the proxy.
+    upstream: Config,
     partitions: usize,
+    opening: Duration,
     proxy: DriftProxy,
     notes: Notes,
     control: oneshot::Receiver<Control>,
@@ -80,24 +103,36 @@ impl Stage {
             true => proxy.endpoints().into_values().collect(),
             false => vec![proxy.bootstrap()],
         };
-        let mut config = drilled(config);
-        config.kafka.bootstrap_servers =
+        let mut drilled = drilled(config);
+        drilled.kafka.bootstrap_servers =
             known.into_iter().map(|at| Address::new(at.ip().to_string(), at.port())).collect();
-        config.state.dir = directory.path().to_owned();
+        drilled.state.dir = directory.path().to_owned();
         let notes = Notes::default();
         let (stop, stopped) = oneshot::channel();
         let (ended, exit) = oneshot::channel();
         let (running, control) = oneshot::channel();
         let (sink, observer) = (notes.clone(), notes.clone());
-        let service = Service::new(config.clone())
+        let service = Service::new(drilled.clone())
             .handle_with(move |partition| Sink { notes: sink.clone(), partition: partition.clone() })
             .observe_with(move || Observer(observer.clone()))
             .on_start(move |control| drop(running.send(control)))
             .stop_when(async move { drop(stopped.await) });
         let thread = std::thread::Builder::new().name("service".to_owned());
         thread.spawn(move || ended.send(service.run()))?;
-        let partitions = upstream.partitions;
-        Ok(Stage { config, partitions, proxy, notes, control, stop, exit, _directory: directory })
+        let Upstream { partitions, opening, .. } = *upstream;
+        let (policy, upstream) = (Policy::new(drilled), config.clone());
+        Ok(Stage {
+            policy,
+            upstream,
+            partitions,
+            opening,
+            proxy,
+            notes,
+            control,
+            stop,
+            exit,
+            _directory: directory,
+        })
     }
 
     /// Plays the scenario; whatever happens, it ends in time.
@@ -105,7 +140,8 @@ impl Stage {
         let control = self.ready().await?;
         let flowing = self.flowing().await?;
         let brokers: Vec<i32> = self.proxy.endpoints().into_keys().collect();
-        let threshold = self.config.drift.threshold;
+        let threshold = self.policy.config().drift.threshold;
+        let joins = self.proxy.requests_of(JOIN_GROUP);
         let leading = leading(&control);
         let struck: BTreeSet<i32> =
             scenario.struck(&brokers).into_iter().filter(|node| leading.contains_key(node)).collect();
@@ -122,18 +158,34 @@ impl Stage {
         let recovered = self.recovered(&awaited).await?;
         let expected = scenario.respawns(brokers.len(), threshold);
         self.until(TOLD_LIMIT, |written| written.respawns >= *expected.start()).await?;
-        self.pause(AFTERMATH).await?;
+        self.pause(scenario.aftermath()).await?;
         let evidence = if awaited.flowing.is_empty() { Evidence::Answers } else { Evidence::Records };
+        let holes = self.notes.read(|written| written.holes.clone());
+        let (gap, unknown) = match records_in(&self.upstream, &holes).await {
+            Ok(records) => (records, None),
+            Err(unknown) => (0, Some(unknown.to_string())),
+        };
         Ok(self.notes.read(|written| Played {
             recovery: recovered,
+            limit: self.limit(scenario, evidence),
             evidence,
             missing: written.missing.clone(),
-            gap: written.gap,
+            gap,
+            unknown,
             redelivered: written.redelivered,
             respawns: written.respawns,
             expected,
-            rebalances: written.rebalances.saturating_sub(1),
+            rebalances: self.proxy.requests_of(JOIN_GROUP) - joins,
         }))
+    }
+
+    /// How long it may take: what the policy says, and what it cannot know.
+    fn limit(&self, scenario: Scenario, evidence: Evidence) -> Duration {
+        let wait = match evidence {
+            Evidence::Records => Duration::ZERO,
+            Evidence::Answers => self.policy.fetch_wait(),
+        };
+        scenario.limit(&self.policy) + wait + ALLOWANCE + self.opening * OPENINGS
     }
 
     /// Waits until every partition is consumed and every leader has answered a fetch.
@@ -147,15 +199,17 @@ impl Stage {
         let control = (&mut self.control).await.map_err(|_| StageError::Interrupted)?;
         let leading = leading(&control);
         let began = Instant::now();
-        let fetched =
-            |proxy: &DriftProxy| leading.keys().all(|node| first_fetch(proxy, *node, None).is_some());
-        while !fetched(&self.proxy) {
+        loop {
+            let silent = leading.keys().filter(|node| first_fetch(&self.proxy, **node, None).is_none());
+            let silent: Vec<i32> = silent.copied().collect();
+            if silent.is_empty() {
+                return Ok(control);
+            }
             if began.elapsed() > START_LIMIT {
-                return Err(StageError::NotReady { started: 0, partitions, missing: None });
+                return Err(StageError::NotFetched(silent));
             }
             self.pause(LOOK).await?;
         }
-        Ok(control)
     }
 
     /// The partitions in which records flow.

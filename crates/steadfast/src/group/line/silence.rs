@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use steadfast_core::endpoints::race::Evidence;
 use steadfast_kafka::api::Api;
-use steadfast_kafka::connection::{CloseReason, Connection};
-use tokio::time::{Instant, sleep, timeout_at};
+use steadfast_kafka::connection::Connection;
+use tokio::time::{Instant, sleep};
 
-use super::{CAME_TO_NOTHING, Coordinator, Line, LineError, Open, TRIED_AGAIN, Terms};
+use super::{Coordinator, Line, LineError, Open, SILENT, TRIED_AGAIN, came_to_nothing, left};
 use crate::events::{Event, Replaced};
 use crate::locked::locked;
 use crate::messages::Suspect;
-
-const SILENT: CloseReason = CloseReason::Requested("it is silent, a fresh one works");
 
 /// A fresh connection within so long comes at once.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -30,8 +28,7 @@ impl Line {
     ) -> Result<A::Answer, LineError> {
         let until = Instant::now() + limit;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.ask(to, &request, left).await {
+            match self.ask(to, &request, left(until)).await {
                 Err(LineError::Silent { .. }) if Instant::now() < until => {}
                 outcome => return outcome,
             }
@@ -46,19 +43,10 @@ impl Line {
         request: &A,
         limit: Duration,
     ) -> Result<A::Answer, LineError> {
-        let connection = self.connection(to).await?;
-        let answer = self.answer(to, &connection, request, limit).await;
-        match answer {
-            // Another request found it silent.
-            Err(LineError::Call(error)) if connection.close_reason() == Some(SILENT) => {
-                Err(LineError::Silent { reason: error.to_string() })
-            }
-            Err(error) => {
-                connection.close(CAME_TO_NOTHING);
-                Err(error)
-            }
-            Ok(answer) => Ok(answer),
-        }
+        let until = Instant::now() + limit;
+        let connection = self.connection(to, limit).await?;
+        let answer = self.answer(to, &connection, request, left(until)).await;
+        answer.map_err(|error| came_to_nothing(&connection, error))
     }
 
     async fn answer<A: Api>(
@@ -68,34 +56,36 @@ impl Line {
         request: &A,
         limit: Duration,
     ) -> Result<A::Answer, LineError> {
-        let (sent, held_back) = (Instant::now(), connection.held_back());
-        let overdue = sent + held_back + locked(&self.patience).limit();
-        let answer = connection.send(request, limit)?.answer();
-        tokio::pin!(answer);
-        let answer = match timeout_at(overdue, answer.as_mut()).await {
-            Ok(answer) => answer?,
-            Err(_) => {
+        let sent = Instant::now();
+        let due = sent + connection.held_back();
+        let patience = locked(&self.patience).limit();
+        let raw = connection.send(request, limit)?.raw();
+        tokio::pin!(raw);
+        let raw = tokio::select! {
+            biased;
+            raw = raw.as_mut() => raw?,
+            () = connection.silent(due, patience) => {
                 tokio::select! {
                     biased;
-                    answer = answer => answer?,
+                    raw = raw => raw?,
                     never = self.doubt::<A>(to, sent) => match never {},
                     fresh = self.fresh(to) => {
                         let reason = owed::<A>(sent);
-                        self.replace(to, connection, fresh, reason.clone()).await;
+                        self.replace(to, connection, fresh, reason.clone());
+                        self.leave_beside(sent);
                         return Err(LineError::Silent { reason });
                     }
                 }
             }
         };
-        locked(&self.patience).answered(sent.elapsed().saturating_sub(held_back));
-        Ok(answer)
+        locked(&self.patience).answered(raw.quiet_since(due));
+        Ok(raw.decode()?)
     }
 
     /// A fresh connection, as soon as there is one. It has no deadline: the answer that is waited for has.
     async fn fresh(&self, to: &Coordinator) -> Open {
         loop {
-            let dialler = self.dialler.with_settings_of_now();
-            let terms = Terms { security: dialler.security(), resolution: to.resolution };
+            let (dialler, terms) = self.terms(to);
             if let Ok(connection) = dialler.open(to.address.clone(), Some(to.node), to.pin.clone()).await {
                 return Open::new(connection, terms);
             }
@@ -104,9 +94,9 @@ impl Line {
     }
 
     /// The silent connection is closed first: what was asked over it must not be asked again while it may go on.
-    async fn replace(&self, to: &Coordinator, silent: &Connection, fresh: Open, reason: String) {
+    fn replace(&self, to: &Coordinator, silent: &Connection, fresh: Open, reason: String) {
         silent.close(SILENT);
-        let mut open = self.open.lock().await;
+        let mut open = locked(&self.open);
         // Another request may have replaced it meanwhile.
         if open.as_ref().is_some_and(|open| open.connection.is(silent)) {
             *open = Some(fresh);
@@ -114,6 +104,14 @@ impl Line {
             let server = to.address.clone().into();
             self.events
                 .emit(Event::ConnectionReplaced { connection: Replaced { server, node: to.node, reason } });
+        }
+    }
+
+    /// The other line's connection is closed too, unless something came over it since.
+    fn leave_beside(&self, since: Instant) {
+        let Some(beside) = &self.beside else { return };
+        if let Some(open) = locked(beside).as_ref().filter(|open| open.connection.last_activity() <= since) {
+            open.connection.close(SILENT);
         }
     }
 
