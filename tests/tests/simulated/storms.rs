@@ -108,6 +108,23 @@ fn a_cluster_that_is_silent_for_ten_minutes_and_comes_back_is_not_run_down() {
     outage.within(outage.back(), metadata, 12.0, 2.5);
 }
 
+/// Connections that each broker takes up in a second: two for each service, which want more at once.
+const QUOTA: u32 = 20;
+
+#[test]
+fn a_quota_on_new_connections_makes_a_return_slower_and_no_storm() {
+    let kill = each(|number| Fault::Kill { node: node(number) });
+    let mut restart = vec![Fault::LimitConnections { nodes: all(), per_second: QUOTA }];
+    restart.extend(each(|number| Fault::Restart { node: node(number) }));
+    let outage = outage(1004, 120 * SECOND, kill, restart);
+    outage.within(outage.back(), dials, 12.0, 2.5);
+    outage.within(outage.back(), metadata, 10.0, 3.2);
+    let waits = outage.story.waits();
+    let since = waits.values().filter(|(appended, _)| *appended >= outage.ended);
+    let slowest = since.map(|(_, wait)| *wait).max().unwrap();
+    assert!(slowest <= 2 * SECOND, "{slowest:?}");
+}
+
 #[test]
 fn endpoints_that_all_move_are_found_by_everybody_with_few_connections() {
     let moves = vec![Fault::MoveEndpoints { nodes: all(), old: Old::Refuse }];

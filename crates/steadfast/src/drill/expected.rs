@@ -22,6 +22,10 @@ pub struct Expected {
     pub burst_of_one: Option<(u32, u32)>,
     /// Drifts that may be taken in place at most; none: as many as there are.
     pub adaptations: Option<u32>,
+    /// Actors that are begun anew.
+    pub restarts: u32,
+    /// What shows where the cluster is does so for this long only; none: for good.
+    pub grace: Option<Duration>,
 }
 
 impl Expected {
@@ -35,6 +39,8 @@ impl Expected {
             burst: None,
             burst_of_one: None,
             adaptations: None,
+            restarts: 0,
+            grace: None,
         }
     }
 
@@ -43,9 +49,19 @@ impl Expected {
         Expected { respawns: (count, count), ..self }
     }
 
-    /// At most so many respawns.
+    /// At most so many respawns, and one at least if there may be any.
     pub fn respawns_up_to(self, most: u32) -> Expected {
-        Expected { respawns: (0, most), ..self }
+        Expected { respawns: (most.min(1), most), ..self }
+    }
+
+    /// So many actors are begun anew.
+    pub fn restarts(self, count: u32) -> Expected {
+        Expected { restarts: count, ..self }
+    }
+
+    /// What shows where the cluster is does so for this long only.
+    pub fn grace(self, time: Duration) -> Expected {
+        Expected { grace: Some(time), ..self }
     }
 
     /// So many generations of the group.
@@ -85,6 +101,7 @@ impl Expected {
         note(self.late(figures));
         note(outside("respawns", figures.respawns, self.respawns));
         note(outside("rebalances", figures.rebalances, self.rebalances));
+        note(outside("actors begun anew", figures.restarts, (self.restarts, self.restarts)));
         if let Some((connections, metadata)) = self.burst {
             note(outside("connections in a second", figures.connections.most(), (0, connections)));
             note(outside("requests for metadata in a second", figures.metadata.most(), (0, metadata)));
@@ -126,6 +143,11 @@ impl Expected {
             notes.push(format!("{all} discoveries, at most {most} within {}", seconds(within)));
         }
         notes
+    }
+
+    /// Whether a recovery took too long, or did not end.
+    pub(super) fn is_late(&self, figures: &Figures) -> bool {
+        self.late(figures).is_some()
     }
 
     fn late(&self, figures: &Figures) -> Option<String> {

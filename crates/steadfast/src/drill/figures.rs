@@ -8,6 +8,7 @@ use kafka_protocol::messages::ApiKey;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{Offset, Partition};
 use steadfast_core::tick::Tick;
+use steadfast_sim::call::ConnectionId;
 use steadfast_sim::notice::Notice;
 
 use super::journal::{Answer, Happening, What};
@@ -36,6 +37,10 @@ pub struct Figures {
     pub commits: u32,
     /// Actors that were begun anew.
     pub restarts: u32,
+    /// Services that were begun.
+    pub starts: u32,
+    /// Those of them that are not answered, by connection and correlation id.
+    hanging: BTreeSet<(ConnectionId, i32)>,
     waiting: BTreeMap<(Partition, Offset), Tick>,
 }
 
@@ -94,7 +99,8 @@ impl Figures {
             What::Logged(line) => self.said(line.name(), line.text()),
             What::Noticed(Notice::RoundCompleted { .. }) => self.rebalances += 1,
             What::Wire(wire) => self.crossed(wire, *at, bootstrap),
-            What::Answered(..) | What::Delivered(_) | What::Started(_) | What::Ended(..) => {}
+            What::Started(_) => self.starts += 1,
+            What::Answered(..) | What::Delivered(_) | What::Ended(..) => {}
             What::Rewritten(..) | What::Injected(_) | What::Noticed(_) => {}
         }
     }
@@ -139,14 +145,25 @@ impl Figures {
             WireEvent::Asked { api, .. } if *api == ApiKey::Metadata as i16 => {
                 self.metadata.count(second, &wire.service);
             }
-            WireEvent::Asked { commits, .. } => self.commits += u32::from(!commits.is_empty()),
-            WireEvent::Dialled | WireEvent::Answered { .. } | WireEvent::Closed => {}
+            WireEvent::Asked { correlation, commits, .. } if !commits.is_empty() => {
+                self.commits += 1;
+                self.hanging.insert((wire.connection, *correlation));
+            }
+            WireEvent::Answered { correlation } => {
+                self.hanging.remove(&(wire.connection, *correlation));
+            }
+            WireEvent::Dialled | WireEvent::Asked { .. } | WireEvent::Closed => {}
         }
     }
 
     /// The longest recovery; none if nothing was marked, or one was not seen to end.
     pub fn recovery(&self) -> Option<Duration> {
         self.marks.iter().map(Mark::recovery).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// How many commits were asked for and not answered, up to now.
+    pub fn hanging_commits(&self) -> usize {
+        self.hanging.len()
     }
 
     /// The most discoveries within any `window`.

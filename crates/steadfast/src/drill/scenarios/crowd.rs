@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use steadfast_core::ids::NodeId;
-use steadfast_sim::faults::{Fault, Old};
+use steadfast_sim::faults::{Fault, Nodes, Old};
 
 use crate::drill::expected::Expected;
 use crate::drill::opening::Opening;
@@ -17,6 +17,8 @@ const CLIENTS: u32 = 500;
 /// broker, the member's, the checkpointer's, and those of discovery), and requests for metadata (each connection begins with
 /// one).
 const EACH: (u32, u32) = (16, 24);
+/// How many connections each broker takes up in a second, once they come back (KIP-612).
+const QUOTA: u32 = 1_000;
 /// Who has tried in vain for 20 s pauses so long at most.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -26,7 +28,7 @@ const MOST: (u32, u32) = (18, 28);
 pub(super) const STORM: Scenario = Scenario {
     number: 27,
     name: "storm",
-    happens: "500 clients recover at once: all brokers move; later all are down for 20 s and come back together.",
+    happens: "500 clients recover at once: all brokers move; later all are down for 20 s, and come back under a quota.",
     opening: Opening { services: CLIENTS as usize, partitions: 3, rate: 2.0, apart: true, ..Opening::USUAL },
     play: |drill| storm(drill).boxed_local(),
     expected: |policy| {
@@ -46,6 +48,7 @@ async fn storm(drill: &Rehearsal) {
         drill.befall(Fault::Kill { node });
     }
     drill.seconds(20).await;
+    drill.befall(Fault::LimitConnections { nodes: Nodes::All, per_second: QUOTA });
     for node in nodes {
         drill.befall(Fault::Restart { node });
     }
