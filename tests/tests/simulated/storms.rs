@@ -65,6 +65,7 @@ impl Outage {
     #[track_caller]
     fn within(&self, phase: (Tick, Tick), counts: fn(&WireEvent) -> bool, worst: f64, mean: f64) {
         let rate = rate(&self.story, phase, counts);
+        println!("{rate:.2?}");
         assert!(rate.worst <= worst && rate.mean <= mean, "{rate:?}, not {worst} and {mean}");
     }
 }

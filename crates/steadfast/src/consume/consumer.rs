@@ -3,8 +3,10 @@
 //! It is built from a view, prepares its connections, takes the partitions over when it is promoted, and from
 //! then on keeps its loops in line with what is owned and who leads it.
 
+mod leaderless;
 mod named;
 mod out_of_range;
+mod recreated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
@@ -15,9 +17,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler
 use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::{Address, View};
-use steadfast_core::ids::{
-    AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId,
-};
+use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 use steadfast_core::progress::Progress;
 use steadfast_core::stall::Watchdog;
 use steadfast_kafka::connection::Connection;
@@ -29,7 +29,7 @@ use steadfast_watch as watch;
 use tokio::task::AbortHandle;
 
 use crate::config::{AutoOffsetReset, OutOfRange};
-use crate::consume::handlers::{HandlerRoutes, quarantine};
+use crate::consume::handlers::HandlerRoutes;
 use crate::consume::intake::LoopIntake;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
@@ -83,6 +83,7 @@ pub(crate) struct Consumer {
     watchdog: Watchdog,
     /// The leaders, as we know them, that knew less than we do when they were asked.
     behind: BTreeMap<Partition, Option<(NodeId, LeaderEpoch)>>,
+    leaderless: leaderless::Leaderless,
     refusals: Refusals,
 }
 
@@ -125,6 +126,7 @@ impl Consumer {
             gap: 0,
             watchdog,
             behind: BTreeMap::new(),
+            leaderless: leaderless::Leaderless::default(),
             refusals: Refusals::default(),
         }
     }
@@ -224,21 +226,6 @@ impl Consumer {
         }
     }
 
-    /// Offsets of a topic that was deleted mean nothing in the one that has its name now: nobody but a person
-    /// can say where to go on.
-    fn stop_recreated(&self) {
-        let cluster = Arc::clone(&self.seat.cluster.borrow());
-        for partition in self.seat.table.owned() {
-            let now = cluster.topic_id(&partition.topic);
-            let fetched = self.seat.table.read(&partition, |progress| progress.fetch_from(self.incarnation));
-            let was = fetched.flatten().map_or(now, |position| position.topic);
-            if was != now && was != TopicId::UNKNOWN && now != TopicId::UNKNOWN {
-                let reason = "the topic was deleted and created again: its offsets are others";
-                quarantine(&self.seat.table, &self.seat.events, &partition, reason);
-            }
-        }
-    }
-
     fn start_loop(
         &mut self,
         node: NodeId,
@@ -300,6 +287,7 @@ impl Consumer {
             self.loops.remove(&node);
         }
         self.reconcile(ctx);
+        self.ask_for_leaders();
         ctx.run_later(WATCH, Self::watch);
     }
 

@@ -18,6 +18,8 @@ pub struct Expected {
     pub discoveries: Option<(usize, Duration)>,
     /// In any second brokers accept at most so many connections, and get so many requests for metadata.
     pub burst: Option<(u32, u32)>,
+    /// The same of any one service.
+    pub burst_of_one: Option<(u32, u32)>,
     /// Drifts that may be taken in place at most; none: as many as there are.
     pub adaptations: Option<u32>,
     /// Actors that are begun anew.
@@ -35,6 +37,7 @@ impl Expected {
             rebalances: (0, 0),
             discoveries: None,
             burst: None,
+            burst_of_one: None,
             adaptations: None,
             restarts: 0,
             grace: None,
@@ -76,6 +79,11 @@ impl Expected {
         Expected { burst: Some((connections, metadata)), ..self }
     }
 
+    /// In any second any one service opens at most so many connections, and writes so many requests for metadata.
+    pub fn burst_of_one(self, connections: u32, metadata: u32) -> Expected {
+        Expected { burst_of_one: Some((connections, metadata)), ..self }
+    }
+
     /// At most so many drifts are taken in place.
     pub fn adaptations(self, most: u32) -> Expected {
         Expected { adaptations: Some(most), ..self }
@@ -95,9 +103,13 @@ impl Expected {
         note(outside("rebalances", figures.rebalances, self.rebalances));
         note(outside("actors begun anew", figures.restarts, (self.restarts, self.restarts)));
         if let Some((connections, metadata)) = self.burst {
-            let most = figures.burst();
-            note(outside("connections in a second", most.0, (0, connections)));
-            note(outside("requests for metadata in a second", most.1, (0, metadata)));
+            note(outside("connections in a second", figures.connections.most(), (0, connections)));
+            note(outside("requests for metadata in a second", figures.metadata.most(), (0, metadata)));
+        }
+        if let Some((connections, metadata)) = self.burst_of_one {
+            let (opened, asked) = (figures.connections.most_of_one(), figures.metadata.most_of_one());
+            note(outside("connections of one service in a second", opened, (0, connections)));
+            note(outside("requests for metadata of one service in a second", asked, (0, metadata)));
         }
         if let Some(most) = self.adaptations {
             note(outside("drifts taken in place", figures.adaptations, (0, most)));
@@ -116,10 +128,14 @@ impl Expected {
     /// What is worth knowing although it is as it should be.
     pub(super) fn notes(&self, figures: &Figures) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.burst.is_some() {
-            let (connections, metadata) = figures.burst();
+        if self.burst.or(self.burst_of_one).is_some() {
+            let Figures { connections, metadata, .. } = figures;
             notes.push(format!(
-                "at most {connections} connections and {metadata} requests for metadata in a second"
+                "at most {} connections and {} requests for metadata in a second, {} and {} of one service",
+                connections.most(),
+                metadata.most(),
+                connections.most_of_one(),
+                metadata.most_of_one(),
             ));
         }
         if let Some((_, within)) = self.discoveries {

@@ -295,7 +295,7 @@ impl World {
             self.fail(error);
         }
         if self.0.plan.apart {
-            locked(&self.0.tally).read_by(inhabitants.len());
+            locked(&self.0.tally).read_by(inhabitant::name(number).into());
         }
     }
 

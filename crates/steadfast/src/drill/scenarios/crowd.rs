@@ -13,7 +13,7 @@ use crate::drill::scenario::Scenario;
 
 /// How many clients there are, each a group of its own.
 const CLIENTS: u32 = 500;
-/// What each of them may ask of the brokers within the worst second: connections to open (one of the consumer to each
+/// What each of them may ask of the brokers in the mean within the worst second: connections to open (one of the consumer to each
 /// broker, the member's, the checkpointer's, and those of discovery), and requests for metadata (each connection begins with
 /// one).
 const EACH: (u32, u32) = (16, 24);
@@ -21,6 +21,9 @@ const EACH: (u32, u32) = (16, 24);
 const QUOTA: u32 = 1_000;
 /// Who has tried in vain for 20 s pauses so long at most.
 const PAUSE: Duration = Duration::from_secs(3);
+
+/// The same of any one of them: in its worst second, which is not that of all.
+const MOST: (u32, u32) = (18, 28);
 
 pub(super) const STORM: Scenario = Scenario {
     number: 27,
@@ -32,6 +35,7 @@ pub(super) const STORM: Scenario = Scenario {
         Expected::within(PAUSE + policy.silent())
             .respawns(policy.respawns(1, 1.0) * CLIENTS)
             .burst(CLIENTS * EACH.0, CLIENTS * EACH.1)
+            .burst_of_one(MOST.0, MOST.1)
     },
 };
 
