@@ -12,7 +12,7 @@ use steadfast_core::ids::{ClusterId, NodeId};
 
 use crate::cluster::Cluster;
 use crate::guise::Guise;
-use crate::network::{Door, Machine, Machines, Network, Stream};
+use crate::network::{Authority, Door, Machine, Machines, Network, Opened, Stream, TlsError};
 use crate::serve::Served;
 use crate::tcp::PortError;
 
@@ -84,6 +84,9 @@ pub enum CommandError {
         /// What was wanted.
         fault: String,
     },
+    /// A listener cannot speak TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No port was to be had.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -111,6 +114,8 @@ struct State {
     former: BTreeMap<NodeId, Address>,
     /// The other cluster, which takes over addresses.
     other: Option<Embedded>,
+    /// Who issues the certificates of new listeners; none: they speak plain text.
+    authority: Option<Arc<Authority>>,
 }
 
 impl Embedded {
@@ -195,6 +200,17 @@ impl Embedded {
         }
     }
 
+    /// The same, with the TLS of its listener apart.
+    ///
+    /// # Errors
+    /// As [`connect`](Embedded::connect).
+    pub async fn open(&self, to: &Address) -> io::Result<Opened> {
+        match self.network() {
+            Some(network) => network.open(to).await,
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// What every broker advertises, the dead ones too.
     pub fn endpoints(&self) -> BTreeMap<NodeId, Address> {
         self.with(|cluster| {
@@ -240,7 +256,7 @@ impl Embedded {
         }
         let machine = Arc::new(Machine::new(house.served.clone(), node, house.seed));
         machine.change_link(|link| (link.latency, link.jitter) = house.state().latency);
-        let address = house.medium.open(Door::Open(machine.clone(), None))?;
+        let address = house.listen(machine.clone())?;
         house.machines.add(machine);
         self.with(|cluster| cluster.add_broker(node, address));
         Ok(())
@@ -266,7 +282,7 @@ impl Embedded {
         for node in moving {
             let machine = self.machine(node)?;
             let from = before.get(&node).cloned().ok_or(CommandError::NoSuchBroker { node })?;
-            moved.to.insert(node, house.medium.open(Door::Open(machine, None))?);
+            moved.to.insert(node, house.listen(machine)?);
             moved.from.insert(node, from);
         }
         self.advertise(&moved.to);
@@ -276,6 +292,26 @@ impl Embedded {
             self.end(*node, address, old, &stale)?;
         }
         Ok(moved)
+    }
+
+    /// All brokers get new addresses, where they speak TLS, as they will wherever they listen from now on; the old ones
+    /// end as `old` says. Returns, as PEM, the certificate of the authority that vouches for them.
+    ///
+    /// # Errors
+    /// Over TCP; there are no certificates; or as [`move_endpoints`](Embedded::move_endpoints). Nothing has changed then.
+    pub fn secure_listeners(&self, old: Old) -> Result<String, CommandError> {
+        if self.network().is_none() {
+            return Err(CommandError::NotOverTcp { fault: "listeners that speak TLS".to_owned() });
+        }
+        let authority = Arc::new(Authority::new("the cluster's authority")?);
+        let before = self.0.state().authority.replace(authority.clone());
+        match self.move_endpoints(&Nodes::All, old) {
+            Ok(_) => Ok(authority.certificate().to_owned()),
+            Err(error) => {
+                self.0.state().authority = before;
+                Err(error)
+            }
+        }
     }
 
     pub(crate) fn advertise(&self, endpoints: &BTreeMap<NodeId, Address>) {
@@ -323,6 +359,16 @@ impl Embedded {
 }
 
 impl House {
+    /// A new address at which this broker listens.
+    fn listen(&self, machine: Arc<Machine>) -> Result<Address, CommandError> {
+        let address = self.medium.open(Door::Open(machine, None))?;
+        let authority = self.state().authority.clone();
+        if let (Some(authority), Medium::Memory(network, _)) = (authority, &*self.medium) {
+            network.secure(&address, authority.issue(&address.host)?);
+        }
+        Ok(address)
+    }
+
     /// The time of an address is over, unless somebody else has it meanwhile.
     fn refuse_former(&self, node: NodeId, address: &Address) {
         let Door::Open(machine, _) = self.medium.door(address) else { return };

@@ -109,6 +109,14 @@ pub enum Fault {
         /// How long after each answer; nothing: no longer.
         by: Duration,
     },
+    /// Brokers take up so many new connections a second (KIP-612). Those beyond are made, and answered when it is their
+    /// turn.
+    LimitConnections {
+        /// Which ones.
+        nodes: Nodes,
+        /// How many, by each of them.
+        per_second: u32,
+    },
     /// Each passage to and from a broker takes this long.
     Slow {
         /// Which one.

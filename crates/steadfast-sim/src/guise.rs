@@ -99,7 +99,8 @@ impl Guise {
 
     /// Up to version 3 one coordinator stands in the answer itself, from 4 on each in its own structure.
     fn coordinator(&self, answer: &mut FindCoordinatorResponse) {
-        if answer.error_code == 0 && !self.place(answer.node_id, &mut answer.host, &mut answer.port) {
+        let in_itself = answer.coordinators.is_empty() && answer.error_code == 0;
+        if in_itself && !self.place(answer.node_id, &mut answer.host, &mut answer.port) {
             (answer.error_code, answer.node_id, answer.port) = (COORDINATOR_NOT_AVAILABLE, BrokerId(-1), -1);
             answer.host = StrBytes::default();
         }

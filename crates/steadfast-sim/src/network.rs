@@ -6,6 +6,7 @@ mod door;
 mod machine;
 mod rack;
 mod stream;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +26,7 @@ pub use door::Door;
 pub use machine::{Damage, Link, Machine};
 pub use rack::Machines;
 pub use stream::Stream;
+pub use tls::{Authority, Keys, Tls, TlsError};
 
 pub(crate) use door::{Entry, Hung, Standing, Watch, change, hang, replace};
 
@@ -42,7 +44,17 @@ pub struct Network(Arc<Wires>);
 struct Wires {
     doors: Mutex<BTreeMap<Address, watch::Sender<Hung>>>,
     names: Mutex<Names>,
+    keys: Mutex<BTreeMap<Address, Keys>>,
     connections: Mutex<JoinSet<()>>,
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the broker gets and sends.
+    pub stream: Stream,
+    /// What its listener speaks before it; none: that is all.
+    pub tls: Option<Tls>,
 }
 
 impl Network {
@@ -60,6 +72,11 @@ impl Network {
         self.doors().get(address).map_or(Door::Refuse, |hung| hung.borrow().door.clone())
     }
 
+    /// Whoever listens at `address` speaks TLS with the connections to come, wherever it leads.
+    pub fn secure(&self, address: &Address, keys: Keys) {
+        self.keys().insert(address.clone(), keys);
+    }
+
     /// Looks at the names, or changes them.
     pub fn with_names<R>(&self, change: impl FnOnce(&mut Names) -> R) -> R {
         change(&mut self.0.names.lock().unwrap_or_else(PoisonError::into_inner))
@@ -71,6 +88,18 @@ impl Network {
     /// # Errors
     /// `NotFound` when the name resolves to nothing, `ConnectionRefused` when all its hosts refuse.
     pub async fn connect(&self, to: &Address) -> io::Result<Stream> {
+        let Opened { stream, tls } = self.open(to).await?;
+        Ok(match tls {
+            Some(tls) => tls.before(stream),
+            None => stream,
+        })
+    }
+
+    /// The same for somebody who looks at what the broker gets: the TLS of its listener is theirs to speak.
+    ///
+    /// # Errors
+    /// As [`connect`](Network::connect).
+    pub async fn open(&self, to: &Address) -> io::Result<Opened> {
         let mut hosts = self.with_names(|names| names.resolve(&to.host)).into_iter().peekable();
         let mut failed =
             io::Error::new(io::ErrorKind::NotFound, format!("{} resolves to no address", to.host));
@@ -83,7 +112,7 @@ impl Network {
                 None => attempt.await,
             };
             match outcome {
-                Ok(stream) => return Ok(stream),
+                Ok(opened) => return Ok(opened),
                 Err(error) => failed = error,
             }
         }
@@ -96,24 +125,24 @@ impl Network {
         hosts.into_iter().filter_map(|host| ip(&Address::new(host, to.port))).collect()
     }
 
-    async fn dial(&self, to: Address) -> io::Result<Stream> {
+    async fn dial(&self, to: Address) -> io::Result<Opened> {
         let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, format!("{to} refuses"));
         let hung = self.doors().get(&to).map(watch::Sender::subscribe).ok_or_else(refused)?;
         let mut watch = Watch::new(hung);
         loop {
             match watch.knock() {
                 Entry::Refused => return Err(refused()),
-                Entry::Nowhere => return Ok(self.connected(None, ip(&to), watch)),
+                Entry::Nowhere => return Ok(self.connected(None, &to, watch)),
                 Entry::Wait(machine) => watch.changed_or(machine.as_deref()).await,
                 Entry::To(machine) => {
                     let link = machine.link();
                     let round_trip = machine.delay(&link) + machine.delay(&link);
                     if round_trip.is_zero() {
-                        return Ok(self.connected(Some(machine), ip(&to), watch));
+                        return Ok(self.connected(Some(machine), &to, watch));
                     }
                     tokio::time::sleep(round_trip).await;
                     if machine.link() == link && matches!(watch.standing(), Standing::Open(_)) {
-                        return Ok(self.connected(Some(machine), ip(&to), watch));
+                        return Ok(self.connected(Some(machine), &to, watch));
                     }
                     watch.renew();
                 }
@@ -121,16 +150,27 @@ impl Network {
         }
     }
 
-    fn connected(&self, machine: Option<Arc<Machine>>, peer: Option<SocketAddr>, mut watch: Watch) -> Stream {
-        let (client, mut server, reset) = stream::pair(peer);
-        let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        while connections.try_join_next().is_some() {}
-        connections.spawn(async move {
+    fn connected(&self, machine: Option<Arc<Machine>>, to: &Address, mut watch: Watch) -> Opened {
+        let peer = ip(to);
+        let (stream, mut server, reset) = stream::pair(peer);
+        // Where nobody answers, nobody speaks TLS either.
+        let keys = machine.as_ref().and_then(|_| self.keys().get(to).cloned());
+        self.spawn(async move {
             if attend(&mut server, machine, Arc::from(CLIENT_HOST), &mut watch).await == Ending::Reset {
                 reset.reset();
             }
         });
-        client
+        Opened { stream, tls: keys.map(|keys| Tls { keys, network: self.clone(), peer }) }
+    }
+
+    fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        while connections.try_join_next().is_some() {}
+        connections.spawn(connection);
+    }
+
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<Address, Keys>> {
+        self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn doors(&self) -> MutexGuard<'_, BTreeMap<Address, watch::Sender<Hung>>> {

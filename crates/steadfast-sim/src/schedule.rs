@@ -61,6 +61,8 @@ pub enum Incident {
     NoBrokers,
     /// One or all brokers name half of the brokers for a time.
     HalfOfTheBrokers,
+    /// Metadata lags for a time.
+    Lag,
     /// There is no coordinator for a time.
     NoCoordinator,
     /// The coordinators move.
@@ -76,7 +78,7 @@ pub enum Incident {
 }
 
 /// How often each kind of incident is drawn, by default.
-const USUAL: [(Incident, u32); 18] = [
+const USUAL: [(Incident, u32); 19] = [
     (Incident::Move, 8),
     (Incident::Swap, 2),
     (Incident::Outage, 4),
@@ -89,6 +91,7 @@ const USUAL: [(Incident, u32); 18] = [
     (Incident::OtherCluster, 1),
     (Incident::NoBrokers, 1),
     (Incident::HalfOfTheBrokers, 1),
+    (Incident::Lag, 1),
     (Incident::NoCoordinator, 2),
     (Incident::CoordinatorMove, 2),
     (Incident::HungCommits, 2),
@@ -204,6 +207,10 @@ impl Draw<'_> {
             Incident::NoBrokers => self.disguise(at, |nodes| Fault::AnswerWithNoBrokers { nodes }),
             Incident::HalfOfTheBrokers => {
                 self.disguise(at, |nodes| Fault::AnswerWithHalfOfTheBrokers { nodes })
+            }
+            Incident::Lag => {
+                let during = self.lasts(at);
+                self.add(at, Fault::LagMetadata { during })
             }
             Incident::NoCoordinator => {
                 let during = self.lasts(at);
@@ -358,7 +365,7 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_by_some_seed() {
         let drawn: BTreeSet<&str> = (0..20).flat_map(hour).map(|(_, fault)| fault.name()).collect();
-        assert_eq!(drawn.len(), 24, "{drawn:?}");
+        assert_eq!(drawn.len(), 25, "{drawn:?}");
     }
 
     #[test]
@@ -375,7 +382,9 @@ mod tests {
                     Fault::RemoveBroker { node } => assert!(gone.remove(&node)),
                     Fault::ChangeDns { .. } => renamed = true,
                     Fault::RestoreDns { .. } => renamed = false,
-                    Fault::CoordinatorUnavailable { during } | Fault::HangCommits { during, .. } => {
+                    Fault::CoordinatorUnavailable { during }
+                    | Fault::LagMetadata { during }
+                    | Fault::HangCommits { during, .. } => {
                         assert!(at + during <= Duration::from_secs(90));
                     }
                     _ => {}

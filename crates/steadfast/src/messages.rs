@@ -68,23 +68,33 @@ pub enum Observed {
         /// Why.
         reason: String,
     },
-    /// A broker that is not the leader of a partition names who is (KIP-951), and this one is verified where it is
-    /// said to be. The consumer says so.
-    LeaderNamed {
-        /// The partition.
-        partition: Partition,
-        /// Its topic.
-        topic: TopicId,
-        /// The leader.
+    /// A broker that is not the leader of partitions names who is (KIP-951), and these are verified where they are said
+    /// to be. The consumer says so, once for what comes together.
+    LeadersNamed(Vec<Elected>),
+    /// What answers at a broker's address names that very broker as the leader of what it does not lead itself, time
+    /// and again: it is another one. The consumer says so.
+    Misled {
+        /// The broker that is not there.
         node: NodeId,
-        /// The election that it won.
-        epoch: LeaderEpoch,
     },
     /// Nothing is agreed although all were asked.
     Unsettled {
         /// What is missing.
         missing: Vec<String>,
     },
+}
+
+/// Who leads a partition, as another broker says.
+#[derive(Debug, Clone)]
+pub struct Elected {
+    /// The partition.
+    pub partition: Partition,
+    /// Its topic.
+    pub topic: TopicId,
+    /// The leader.
+    pub node: NodeId,
+    /// The election that it won.
+    pub epoch: LeaderEpoch,
 }
 
 /// Connections to an endpoint are made to something else than its name resolves to by now.
@@ -105,7 +115,7 @@ pub struct Settled {
     /// The discovery that began last before this was judged. A verdict from before a discovery began does not end
     /// that discovery.
     pub discovery: u64,
-    /// Addresses of the agreed view that are not verified yet: these are asked on.
+    /// Addresses of the agreed view that are not verified yet, or that are missed: these are asked on.
     pub unverified: BTreeSet<Address>,
     /// Whether this is news: another view than before, or a broker that was not verified where it is.
     pub found: bool,

@@ -5,8 +5,10 @@
 //! asks an actor, so a stalled one cannot hold up the answer.
 
 mod checks;
+mod degraded;
 mod durations;
 mod moment;
+mod needs;
 mod reading;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -31,6 +33,8 @@ use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
 use crate::locked::locked;
 
+use degraded::Degraded;
+pub(crate) use degraded::Part;
 pub(crate) use durations::{Counted, Durations};
 pub(crate) use moment::Moment;
 pub(crate) use reading::in_seconds;
@@ -54,15 +58,6 @@ pub(crate) struct Sources {
     pub(crate) memory: Memory,
 }
 
-/// What may be missing, each part on its own word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Part {
-    /// A view that enough witnesses stand behind: the endpoint differ's word.
-    View,
-    /// A consumer on the agreed view: the supervisor's.
-    Consumer,
-}
-
 struct Signs {
     sources: Sources,
     metadata: Moment,
@@ -72,16 +67,10 @@ struct Signs {
     unsettled: Moment,
     committed: Moment,
     uncommitted: Moment,
-    degraded: Mutex<BTreeMap<Part, Missing>>,
+    degraded: Mutex<Degraded>,
     stalled: Mutex<BTreeMap<Partition, (Position, Tick)>>,
     draining: AtomicBool,
     turns: Mutex<Vec<Turn>>,
-}
-
-#[derive(Debug, Clone)]
-struct Missing {
-    since: Tick,
-    what: Vec<String>,
 }
 
 impl Vitals {
@@ -142,18 +131,6 @@ impl Vitals {
         self.0.uncommitted.begin(now);
     }
 
-    /// `part` cannot be had for want of this.
-    pub(crate) fn degraded(&self, part: Part, what: Vec<String>, now: Tick) {
-        let mut degraded = locked(&self.0.degraded);
-        let since = degraded.get(&part).map_or(now, |missing| missing.since);
-        degraded.insert(part, Missing { since, what });
-    }
-
-    /// `part` can be had.
-    pub(crate) fn recovered(&self, part: Part) {
-        locked(&self.0.degraded).remove(&part);
-    }
-
     /// Records wait, and the position has not moved for `stood`.
     pub(crate) fn stalled(&self, partition: &Partition, position: Position, stood: Duration, now: Tick) {
         let since = Tick::at(now.since_start().saturating_sub(stood));
@@ -183,11 +160,6 @@ impl Vitals {
     /// When the coordinator stored offsets last.
     pub(crate) fn last_commit(&self) -> Option<Tick> {
         self.0.committed.last()
-    }
-
-    /// What is missing, part by part.
-    pub(crate) fn missing(&self) -> Vec<String> {
-        locked(&self.0.degraded).values().flat_map(|part| part.what.clone()).collect()
     }
 
     /// What the signs are read from besides what was written here.

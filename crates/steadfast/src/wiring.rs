@@ -199,7 +199,6 @@ pub(crate) async fn start(plan: Plan) -> Running {
         vitals: vitals.clone(),
         events: events.clone(),
         gap: Mutex::new(0),
-        degraded: Mutex::new(None),
         redelivered: Mutex::new(0),
     });
     let handlers_seat = Arc::new(handlers::Seat {

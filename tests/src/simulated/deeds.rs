@@ -128,6 +128,7 @@ pub(super) fn broken(faults: &[(Duration, Fault)]) -> Vec<Step> {
                 ended(&|later| heals(later, &Nodes::one(*node)))
             }
             Fault::Throttle { nodes, .. }
+            | Fault::LimitConnections { nodes, .. }
             | Fault::AnswerWithNoBrokers { nodes }
             | Fault::AnswerWithHalfOfTheBrokers { nodes } => ended(&|later| heals(later, nodes)),
             Fault::ChangeDns { .. } => ended(&|later| matches!(later, Fault::RestoreDns { .. })),

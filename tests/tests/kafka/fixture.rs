@@ -85,26 +85,33 @@ fn members(cluster: &mut Cluster) {
     let plan =
         Plan { bootstrap: bootstrap.clone(), topic: "members".to_owned(), partitions: 4, per_second: 100 };
     let load = Load::start(plan).unwrap();
-    for assignor in ["range", "cooperative-sticky", "consumer"] {
-        let group = format!("members-{assignor}");
-        let member = || Program::start("GroupMember", &[&bootstrap, &group, "members", assignor]).unwrap();
-        let (mut first, mut second) = (member(), member());
-        let read = |line: &Line| line.json["event"] == "record";
-        for member in [&mut first, &mut second] {
-            member.wait_for(LIMIT, read).unwrap();
+    std::thread::scope(|scope| {
+        for assignor in ["range", "cooperative-sticky", "consumer"] {
+            let bootstrap = &bootstrap;
+            scope.spawn(move || share(bootstrap, assignor));
         }
-        second.tell("leave").unwrap();
-        let left = second.end(LIMIT).unwrap().pop().unwrap();
-        assert_eq!(left.json, json!({"event": "left"}));
-        for partition in 0..4 {
-            let taken_over =
-                |line: &Line| read(line) && line.json["partition"] == partition && line.at > left.at;
-            first.wait_for(LIMIT, taken_over).unwrap();
-        }
-        first.tell("exit").unwrap();
-        first.end(LIMIT).unwrap();
-    }
+    });
     load.stop().unwrap();
+}
+
+/// Two members, one of which leaves.
+fn share(bootstrap: &str, assignor: &str) {
+    let group = format!("members-{assignor}");
+    let member = || Program::start("GroupMember", &[bootstrap, &group, "members", assignor]).unwrap();
+    let (mut first, mut second) = (member(), member());
+    let read = |line: &Line| line.json["event"] == "record";
+    for member in [&mut first, &mut second] {
+        member.wait_for(LIMIT, read).unwrap();
+    }
+    second.tell("leave").unwrap();
+    let left = second.end(LIMIT).unwrap().pop().unwrap();
+    assert_eq!(left.json, json!({"event": "left"}));
+    for partition in 0..4 {
+        let taken_over = |line: &Line| read(line) && line.json["partition"] == partition && line.at > left.at;
+        first.wait_for(LIMIT, taken_over).unwrap();
+    }
+    first.tell("exit").unwrap();
+    first.end(LIMIT).unwrap();
 }
 
 fn tool(cluster: &mut Cluster) {

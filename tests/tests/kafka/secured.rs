@@ -2,8 +2,11 @@
 
 mod outputs;
 mod scene;
+#[path = "../../../crates/steadfast/tests/endpoints/walk.rs"]
+mod walk;
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use libtest_mimic::Trial;
@@ -13,7 +16,7 @@ use steadfast_tests::certificates::Authority;
 use steadfast_tests::finished::stopped;
 use steadfast_tests::kafka::{Cluster, Listener, PASSWORD, REAUTHENTICATION_MS, USER};
 use steadfast_tests::load::{Load, Plan};
-use steadfast_tests::service::{Workplace, usual_config};
+use steadfast_tests::service::{Service, Workplace, binary, usual_config};
 use steadfast_tests::stage::Stage;
 use steadfast_tests::writer::Filling;
 
@@ -28,6 +31,7 @@ pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
         stage.trial("secured::a_password_that_is_corrected_is_taken_without_a_restart", corrected),
         stage.trial("secured::a_session_is_renewed_before_it_ends_and_nobody_notices", renewed),
         stage.trial("secured::brokers_that_migrate_to_tls_take_their_consumers_with_them", migrates),
+        stage.trial("secured::the_operator_s_walk_to_tls_ends_as_the_document_says", walked),
         stage.trial("secured::the_kafka_sink_is_let_in_too", sink),
         stage.trial("secured::a_secret_is_found_in_no_output", outputs::no_secret),
     ]
@@ -211,6 +215,40 @@ fn migrates(cluster: &mut Cluster) {
     assert_eq!(suspected, Vec::<Value>::new(), "nothing was left on the old endpoints");
     let (verdict, service) = rehearsal.finish();
     expect_clean(&verdict, &service);
+}
+
+/// The operator's walk through a change of the security protocol, and back.
+fn walked(cluster: &mut Cluster) {
+    const NAME: &str = "secured-walk";
+    cluster.create_topic(NAME, 3, &[]).unwrap();
+    let workplace = Workplace::new().unwrap();
+    let plain = usual_config(&cluster.bootstrap(), NAME, NAME);
+    let secured = usual_config(&cluster.bootstrap_of(Listener::SaslSsl), NAME, NAME)
+        + "\"security.protocol\" = \"SASL_SSL\"\n"
+        + &trusting(cluster)
+        + &by_password("SCRAM-SHA-512", PASSWORD);
+    workplace.configure(&plain).unwrap();
+    let mut service = Service::run(&workplace, &["--set", "http.listen=127.0.0.1:0"]).unwrap();
+    let listening = service.wait_for(LIMIT, "http.listening", |_| true).unwrap().json;
+    let http = format!("127.0.0.1:{}", listening["server.port"]);
+    service.wait_until_consuming(LIMIT, 3).unwrap();
+
+    let walk = walk::Walk::read();
+    let run = |arguments: &[&str]| {
+        let mut steadfast = Command::new(binary().unwrap());
+        steadfast.args(arguments).current_dir(workplace.path("")).stdin(Stdio::null());
+        steadfast.env("STATE_DIRECTORY", workplace.path("state")).output().unwrap()
+    };
+    walk.play("Before", &http, run);
+    workplace.configure(&secured).unwrap();
+    walk.play("Meanwhile", &http, run);
+    walk.play("After", &http, run);
+    workplace.configure(&plain).unwrap();
+    walk.play("Back", &http, run);
+
+    service.signal("TERM").unwrap();
+    assert_eq!(service.wait(LIMIT).unwrap().code(), Some(0), "{}", service.story());
+    assert_eq!(service.events_named("group.rebalanced").len(), 1, "{}", service.story());
 }
 
 /// To the cluster that is consumed, and to another one with settings of its own.

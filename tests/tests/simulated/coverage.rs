@@ -8,13 +8,14 @@ use steadfast_core::ids::NodeId;
 use steadfast_sim::faults::{Fault, Nodes, Old, Way};
 
 /// The rooms in which faults happen.
-const ROOMS: [&str; 7] = [
+const ROOMS: [&str; 8] = [
     include_str!("brokers.rs"),
     include_str!("coordinators.rs"),
     include_str!("endpoints.rs"),
     include_str!("frames.rs"),
     include_str!("pauses.rs"),
     include_str!("silence.rs"),
+    include_str!("storms.rs"),
     include_str!("views.rs"),
 ];
 
@@ -29,6 +30,7 @@ fn name(fault: &Fault) -> &'static str {
         Fault::SilenceConnections { .. } => "SilenceConnections",
         Fault::Pause { .. } => "Pause",
         Fault::Throttle { .. } => "Throttle",
+        Fault::LimitConnections { .. } => "LimitConnections",
         Fault::Slow { .. } => "Slow",
         Fault::Heal { .. } => "Heal",
         Fault::MoveLeaders { .. } => "MoveLeaders",
@@ -63,6 +65,7 @@ fn kinds() -> Vec<Fault> {
         Fault::SilenceConnections { nodes: nodes.clone() },
         Fault::Pause { node, during },
         Fault::Throttle { nodes: nodes.clone(), by: during },
+        Fault::LimitConnections { nodes: nodes.clone(), per_second: 1 },
         Fault::Slow { node, by: during },
         Fault::Heal { nodes: nodes.clone() },
         Fault::MoveLeaders { from: node },
@@ -86,7 +89,7 @@ fn kinds() -> Vec<Fault> {
 }
 
 /// So many arms has [`name`].
-const KINDS: usize = 27;
+const KINDS: usize = 28;
 
 #[test]
 fn every_fault_is_specified() {

@@ -60,8 +60,9 @@ pass! {
     names_that_resolve_to_new_addresses "dns-new-addresses"
     addresses_behind_a_stable_name "stable-name"
     addresses_recycled_between_brokers "recycled"
-    listeners_at_another_port "port-swap"
-    a_load_balancer_that_is_replaced "load-balancer"
+    ports_of_one_host_that_are_swapped "port-swap"
+    listeners_that_go_from_plain_text_to_tls "plaintext-to-tls"
+    a_load_balancer_that_leads_elsewhere "load-balancer"
     another_cluster_at_an_old_address "other-cluster"
     a_stale_broker_that_answers_first "stale-broker"
     empty_and_half_empty_metadata "half-metadata"
@@ -90,14 +91,10 @@ fn five_hundred_clients_at_once() {
     passes("storm", &SEEDS[..1]);
 }
 
-/// A cluster in memory speaks no TLS: `tests/kafka/secured.rs`.
-const ELSEWHERE: [u8; 1] = [7];
-
 #[test]
 fn every_scenario_is_there_once_by_number_and_name_and_is_tested() {
     let numbers: Vec<u8> = ALL.iter().map(|scenario| scenario.number).collect();
-    let expected: Vec<u8> = (1..=29).filter(|number| !ELSEWHERE.contains(number)).collect();
-    assert_eq!(numbers, expected);
+    assert_eq!(numbers, (1..=29).collect::<Vec<u8>>());
     let names: BTreeSet<&str> = ALL.iter().map(|scenario| scenario.name).collect();
     assert_eq!(names.len(), ALL.len());
     let tested: BTreeSet<&str> = PASSED.iter().copied().chain(["storm"]).collect();
@@ -130,4 +127,12 @@ fn a_policy_that_commits_nothing_fails_where_the_service_begins_anew_and_is_told
     let (row, outcome) = played("cold-start", &policy("[checkpoint]\nenabled = false\n"), 1);
     assert!(!outcome.passed() && row.redelivered > 0, "{}", row.text());
     assert!(row.why.iter().any(|why| why.contains("checkpoint.enabled is off")), "{}", row.text());
+}
+
+#[test]
+fn a_failing_row_blames_of_a_policy_only_what_it_shows() {
+    let settings = "[drift]\npoll_interval = \"60s\"\n\n[checkpoint]\nenabled = false\n";
+    let (row, _) = played("grace", &policy(settings), 1);
+    let blamed: Vec<&String> = row.why.iter().filter(|why| why.starts_with("your policy")).collect();
+    assert!(matches!(&blamed[..], [why] if why.contains("drift.poll_interval is 60")), "{}", row.text());
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use steadfast_core::endpoints::view::Address;
 use steadfast_sim::faults::{Fault, Nodes, Old};
-use steadfast_tests::simulated::world::{Manner, Plan};
+use steadfast_tests::simulated::world::{Manner, Plan, World};
 
 use crate::play::{SECOND, Story, all, befall, ms, node, only, play, under};
 
@@ -14,6 +15,10 @@ fn all_move(old: Old) -> Story {
 #[test]
 fn every_endpoint_that_moves_and_refuses_costs_one_respawn_and_no_time() {
     all_move(Old::Refuse).is_clean(ms(10)).cost(1, 0);
+}
+
+fn at(world: &World, number: i32) -> Address {
+    world.cluster().endpoints()[&node(number)].clone()
 }
 
 /// A fetch's max wait, and 100 ms for the suspicion.
@@ -171,4 +176,31 @@ fn dns_that_names_a_dead_host_first_costs_its_connect_limit_only() {
         world.elapse(20 * SECOND).await;
     });
     story.is_clean(ms(300)).cost(1, 0);
+}
+
+#[test]
+fn an_address_that_leads_to_another_broker_is_left_and_taken_again_when_it_leads_home() {
+    // Broker 3 has no replica of what broker 4 leads.
+    let mut missing = Vec::new();
+    let story = play(Plan { brokers: 4, ..Plan::new(111) }, async |world| {
+        let network = world.cluster().network().unwrap();
+        let (there, here) = (at(world, 3), at(world, 4));
+        let (away, home) = (network.door(&there), network.door(&here));
+        world.inject(format!("{here} leads to broker 3"), |_| network.lead(&here, away));
+        world.elapse(20 * SECOND).await;
+        let control = world.services().remove(&1).flatten().unwrap();
+        missing = control.vitals().read(world.now()).failed().map(|check| check.message.clone()).collect();
+        world.inject(format!("{here} leads home"), |_| network.lead(&here, home));
+        world.elapse(20 * SECOND).await;
+    });
+    assert!(missing.concat().contains("another broker answers there"), "{missing:?}");
+    // It is asked again each 5 s.
+    story.is_clean(31 * SECOND).cost(0, 0);
+    let left = story.events("endpoint.suspected");
+    let left = left.iter().filter(|(_, event)| event["reason"].as_str().unwrap().contains("another broker"));
+    assert!((1..=5).contains(&left.count()), "{}", story.told());
+    let told = (story.times("service.degraded").len(), story.times("service.recovered").len());
+    assert_eq!(told, (1, 1), "{}", story.told());
+    let slowest = story.slowest_of(|partition| partition.index % 4 != 3);
+    assert!(slowest <= ms(600), "{slowest:?}\n{}", story.told());
 }

@@ -15,6 +15,7 @@ mod drill;
 mod endpoints;
 mod frames;
 mod handlers;
+mod idle;
 mod members;
 mod names;
 mod offsets;

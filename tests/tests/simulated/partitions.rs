@@ -22,6 +22,8 @@ enum From {
     TheCoordinator,
     /// The coordinator leads nothing.
     TheLeaders,
+    /// It leads nothing and coordinates nothing.
+    OneOfNoUse,
 }
 
 const WAYS: [Way; 3] = [Way::Both, Way::Requests, Way::Answers];
@@ -38,6 +40,7 @@ fn severed(world: &World, from: From) -> Nodes {
         From::TheMajority => Nodes::Some(others.take(1).chain([coordinator]).collect()),
         From::TheCoordinator => Nodes::one(coordinator),
         From::TheLeaders => Nodes::Some(others.collect()),
+        From::OneOfNoUse => Nodes::Some(others.take(1).collect()),
     }
 }
 
@@ -65,8 +68,13 @@ fn cut(seed: u64, from: From, way: Way, during: Duration) -> Cut {
         control.vitals().read(world.now())
     };
     let story = play(Plan::new(seed), async |world| {
-        if matches!(from, From::TheCoordinator | From::TheLeaders) {
-            befall(world, Fault::MoveLeaders { from: coordinator(world) });
+        let idle = match from {
+            From::TheCoordinator | From::TheLeaders => Some(coordinator(world)),
+            From::OneOfNoUse => (1..=3).map(NodeId).find(|node| *node != coordinator(world)),
+            From::Everybody | From::TheMajority => None,
+        };
+        if let Some(from) = idle {
+            befall(world, Fault::MoveLeaders { from });
             world.elapse(FORE).await;
         }
         let nodes = severed(world, from);
@@ -88,12 +96,29 @@ const LONGER: Duration = Duration::from_secs(60);
 const SESSION: Duration = Duration::from_secs(45);
 /// The longest pause between two attempts to connect.
 const BACK: Duration = Duration::from_millis(1_100);
+/// A heartbeat's interval until silence is noticed, a question in vain, and the time that doubtful things are given.
+const TOLD: Duration = Duration::from_millis(6_600);
+/// What was away is reached, and a look at it is due.
+const WELL: Duration = Duration::from_millis(2_200);
 /// Leaders move before brokers are cut off that lead, or do not, and then all is calm again.
 const FORE: Duration = Duration::from_secs(10);
 
 impl Cut {
     fn failed(&self) -> Vec<&'static str> {
         self.during.failed().map(|check| check.name).collect()
+    }
+
+    /// Soon after the cut it was said once which brokers were missing, and soon after its end that all was well.
+    fn was_degraded(&self, since: Duration, during: Duration) -> &Cut {
+        let (degraded, recovered) =
+            (self.story.events("service.degraded"), self.story.times("service.recovered"));
+        assert_eq!((degraded.len(), recovered.len()), (1, 1), "{}", self.story.told());
+        let (at, event) = &degraded[0];
+        assert!(*at <= since + TOLD, "{at:?}\n{}", self.story.told());
+        assert!(recovered[0] <= since + during + WELL, "{recovered:?}\n{}", self.story.told());
+        assert!(event["missing"][0].as_str().unwrap().starts_with("broker "), "{event}");
+        assert!(self.failed().contains(&"cluster"), "{:?}", self.during);
+        self
     }
 
     /// The records that the service said to have delivered again.
@@ -162,14 +187,15 @@ fn cut_off_from_everybody_for_longer_than_the_session_the_group_is_joined_anew()
 fn cut_off_from_the_majority_for_less_than_the_session_the_others_flow_on() {
     for way in WAYS {
         let cut = cut(903, From::TheMajority, way, SHORTER);
-        cut.continued(SHORTER + BACK);
+        cut.continued(SHORTER + BACK).was_degraded(Duration::ZERO, SHORTER);
     }
 }
 
 #[test]
 fn cut_off_from_the_majority_for_longer_than_the_session_the_group_is_joined_anew() {
     for way in WAYS {
-        cut(904, From::TheMajority, way, LONGER).rejoined(Duration::ZERO, LONGER + BACK);
+        let cut = cut(904, From::TheMajority, way, LONGER);
+        cut.rejoined(Duration::ZERO, LONGER + BACK).was_degraded(Duration::ZERO, LONGER);
     }
 }
 
@@ -177,7 +203,7 @@ fn cut_off_from_the_majority_for_longer_than_the_session_the_group_is_joined_ane
 fn cut_off_from_the_coordinator_for_less_than_the_session_records_flow_on() {
     for way in WAYS {
         let cut = cut(905, From::TheCoordinator, way, SHORTER);
-        cut.continued(FETCH_MAX_WAIT);
+        cut.continued(FETCH_MAX_WAIT).was_degraded(FORE, SHORTER);
     }
 }
 
@@ -195,8 +221,18 @@ fn cut_off_from_the_leaders_for_however_long_the_group_knows_nothing_of_it() {
     for way in WAYS {
         for during in [SHORTER, LONGER] {
             let cut = cut(907, From::TheLeaders, way, during);
-            cut.continued(during + BACK);
+            cut.continued(during + BACK).was_degraded(FORE, during);
             assert_eq!(cut.failed().contains(&"fetch"), during == LONGER, "{:?}", cut.during);
         }
+    }
+}
+
+#[test]
+fn cut_off_from_a_broker_that_leads_and_coordinates_nothing_the_service_is_as_ready_as_before() {
+    for way in WAYS {
+        let cut = cut(908, From::OneOfNoUse, way, LONGER);
+        cut.continued(FETCH_MAX_WAIT);
+        assert!(cut.during.ready, "{:?}", cut.during);
+        assert!(cut.story.times("service.degraded").is_empty(), "{}", cut.story.told());
     }
 }

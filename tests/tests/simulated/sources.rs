@@ -1,10 +1,15 @@
 //! Where a discovery looks: all addresses of a bootstrap name, and what a user's own sources propose.
 
-use steadfast_core::endpoints::view::Address;
-use steadfast_sim::faults::{Fault, Old};
-use steadfast_tests::simulated::world::{Manner, Plan, World};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::play::{SECOND, all, befall, ms, node, only, play};
+use steadfast_core::endpoints::view::Address;
+use steadfast_sim::faults::{Fault, Nodes, Old, Way};
+use steadfast_tests::simulated::journal::What;
+use steadfast_tests::simulated::tap::WireEvent;
+use steadfast_tests::simulated::world::{GROUP, Manner, Plan, World};
+
+use crate::play::{SECOND, Story, all, befall, ms, node, only, play};
 
 /// Addresses at which nobody was ever reached.
 const NOWHERE: &str = "10.77.0.1:9092";
@@ -74,4 +79,84 @@ fn what_a_source_says_survives_the_crash_of_the_poller_and_ends_with_an_empty_li
     story.lost_nothing().cost(1, 1);
     let late = story.waits().into_values().filter(|(since, _)| *since >= moved);
     assert!(late.map(|(_, wait)| wait).max().unwrap() <= ms(20), "{}", story.told());
+}
+
+#[test]
+fn who_began_with_a_broker_that_knew_only_itself_asks_the_others_for_leaders_that_it_misses() {
+    let plan = Plan { services: 0, ..Plan::new(904) };
+    let story = play(plan, async |world| {
+        let coordinator = || world.cluster().with(|cluster| cluster.coordinator(GROUP));
+        for _ in 1..3 {
+            if coordinator() != Some(node(1)) {
+                befall(world, Fault::MoveCoordinator);
+            }
+        }
+        assert_eq!(coordinator(), Some(node(1)));
+        befall(world, Fault::AnswerWithHalfOfTheBrokers { nodes: only(1) });
+        for number in [2, 3] {
+            befall(world, Fault::Isolate { node: node(number), way: Way::Both });
+        }
+        let known = [1, 2, 3].map(|number| broker(world, number).to_string()).join(",");
+        world.start_service_as(1, &Manner { bootstrap: Some(known), ..Manner::default() });
+        world.elapse(10 * SECOND).await;
+        let alone = world.with_tally(|tally| tally.events("view.agreed"));
+        assert_eq!(alone, 1, "the first broker is believed that it is alone");
+        befall(world, Fault::Heal { nodes: Nodes::Some([node(2), node(3)].into()) });
+        world.elapse(60 * SECOND).await;
+    });
+    story.lost_nothing().cost(0, 1);
+    // It asks after 2, 6, 14, 30 s at the latest, and so on.
+    let agreed = story.times("view.agreed");
+    assert!(agreed.len() == 2 && agreed[1] <= 31 * SECOND, "{agreed:?}\n{}", story.told());
+    let reason = "nobody is known to lead it";
+    assert!(story.told().contains(reason), "{}", story.told());
+}
+
+/// When these hosts were dialled since the scenario began.
+fn dialled(story: &Story, hosts: &BTreeSet<String>) -> Vec<(Duration, String)> {
+    let happenings = story.happenings.iter().filter(|happening| happening.at >= story.began);
+    let dialled = happenings.filter_map(|happening| match &happening.what {
+        What::Wire(wire) if wire.event == WireEvent::Dialled && hosts.contains(&wire.to.host) => {
+            Some((happening.at.since(story.began), wire.to.host.clone()))
+        }
+        _ => None,
+    });
+    dialled.collect()
+}
+
+#[test]
+fn the_sweep_asks_every_broker_8_at_once_and_finds_the_one_that_tells_another_view() {
+    let plan = Plan {
+        brokers: 12,
+        latency: (ms(5), ms(5)),
+        settings: "[drift]\nsweep_interval = \"40s\"\npoll_interval = \"40s\"\n".to_owned(),
+        ..Plan::new(905)
+    };
+    let mut hosts = BTreeSet::new();
+    let story = play(plan, async |world| {
+        hosts = (1..=12).map(|number| broker(world, number).host).collect();
+        befall(world, Fault::AnswerWithHalfOfTheBrokers { nodes: only(11) });
+        world.elapse(35 * SECOND).await;
+        befall(world, Fault::Heal { nodes: all() });
+        world.elapse(15 * SECOND).await;
+    });
+    story.is_clean(ms(200)).cost(0, 0);
+    let asked = dialled(&story, &hosts);
+    let mut dials: BTreeMap<Duration, usize> = BTreeMap::new();
+    asked.iter().for_each(|(at, _)| *dials.entry(*at).or_default() += 1);
+    let (sweep, at_once) = dials.into_iter().max_by_key(|(_, dials)| *dials).unwrap();
+    assert!(sweep >= 20 * SECOND && sweep <= 30 * SECOND, "{sweep:?}");
+    // The discovery beside it asks all at once, and is content with a majority.
+    assert_eq!(at_once, 12 + 8);
+    let mut each: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, host) in asked.iter().filter(|(at, _)| (sweep..sweep + SECOND).contains(at)) {
+        *each.entry(host).or_default() += 1;
+    }
+    assert!(each.len() == 12 && each.values().all(|times| *times >= 2), "{each:?}");
+    let suspected = story.events("endpoint.suspected");
+    assert!(suspected.iter().any(|(at, _)| (sweep..sweep + SECOND).contains(at)), "{}", story.told());
+    let ours = |(_, event): &(Duration, serde_json::Value)| {
+        event["reason"] == "a broker gives another view" && event["node"] == 11
+    };
+    assert!(suspected.iter().all(ours), "{}", story.told());
 }

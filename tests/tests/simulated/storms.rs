@@ -65,6 +65,7 @@ impl Outage {
     #[track_caller]
     fn within(&self, phase: (Tick, Tick), counts: fn(&WireEvent) -> bool, worst: f64, mean: f64) {
         let rate = rate(&self.story, phase, counts);
+        println!("{rate:.2?}");
         assert!(rate.worst <= worst && rate.mean <= mean, "{rate:?}, not {worst} and {mean}");
     }
 }
@@ -105,6 +106,23 @@ fn a_cluster_that_is_silent_for_ten_minutes_and_comes_back_is_not_run_down() {
     outage.within(outage.away(), dials, 5.0, 3.0);
     outage.within(outage.back(), dials, 10.0, 2.0);
     outage.within(outage.back(), metadata, 12.0, 2.5);
+}
+
+/// Connections that each broker takes up in a second: two for each service, which want more at once.
+const QUOTA: u32 = 20;
+
+#[test]
+fn a_quota_on_new_connections_makes_a_return_slower_and_no_storm() {
+    let kill = each(|number| Fault::Kill { node: node(number) });
+    let mut restart = vec![Fault::LimitConnections { nodes: all(), per_second: QUOTA }];
+    restart.extend(each(|number| Fault::Restart { node: node(number) }));
+    let outage = outage(1004, 120 * SECOND, kill, restart);
+    outage.within(outage.back(), dials, 12.0, 2.5);
+    outage.within(outage.back(), metadata, 10.0, 3.2);
+    let waits = outage.story.waits();
+    let since = waits.values().filter(|(appended, _)| *appended >= outage.ended);
+    let slowest = since.map(|(_, wait)| *wait).max().unwrap();
+    assert!(slowest <= 2 * SECOND, "{slowest:?}");
 }
 
 #[test]

@@ -157,6 +157,9 @@ fn a_topic_that_was_created_again_is_noticed_at_once_although_one_broker_never_s
         });
         let told = story.times("topic.recreated");
         assert!(told.len() == 1 && told[0] <= SECOND, "{told:?}\n{}", story.told());
+        // Each of three brokers refuses four partitions, which makes one line.
+        let suspected = story.times("endpoint.suspected").into_iter().filter(|at| *at < ms(100)).count();
+        assert!(suspected <= 3, "{}", story.told());
         assert_eq!(story.times("partition.quarantined").len(), 12, "{}", story.told());
     }
 }

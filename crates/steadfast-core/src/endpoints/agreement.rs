@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::view::{Address, Observation, View};
+use super::view::{Address, Endpoint, Observation, View};
 use crate::ids::ClusterId;
 use crate::tick::Tick;
 
@@ -61,6 +61,8 @@ pub enum Verdict<N: Ord> {
         view: View<N>,
         /// The nodes whose own answer, at their own address, maps them to it. Only these are used.
         verified: BTreeSet<N>,
+        /// The nodes whose own answer, at their own address, maps them elsewhere.
+        denied: BTreeSet<N>,
         /// How many of the electorate stand behind it.
         support: usize,
         /// How many distinct addresses it lists.
@@ -87,6 +89,20 @@ pub enum Verdict<N: Ord> {
         missing: BTreeSet<Address>,
         /// Who has no voice, and why.
         failed: BTreeMap<Address, FailedWitness>,
+    },
+}
+
+/// What a node, asked at the address that a view has for it, says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnWord {
+    /// That it is there.
+    Confirms,
+    /// That it is elsewhere.
+    Denies,
+    /// Nobody of our cluster answers there.
+    Absent {
+        /// What became of the question.
+        reason: String,
     },
 }
 
@@ -220,18 +236,34 @@ impl<N: Ord + Clone + Debug> Agreement<N> {
         Some(wider.max_by(|a, b| in_use.rank(a, b)).unwrap_or(best))
     }
 
-    fn agreed(&self, proposal: &Proposal<N>) -> Verdict<N> {
-        let view = &proposal.view;
-        let maps_itself = |node: &N, address: &Address| {
-            let said = self.ballots.voice(address);
-            said.is_some_and(|said| said.cluster == view.cluster && said.address(node) == Some(address))
+    /// What the nodes of `view` say of themselves. Those are left out that were not heard in this discovery, and those
+    /// that answer without a word of themselves, as one does that has only just begun.
+    pub fn own_words(&self, view: &View<N>) -> BTreeMap<N, OwnWord> {
+        let word = |(node, at): (&N, &Endpoint)| {
+            let word = match self.ballots.answer(&at.address)? {
+                Ok(said) if said.cluster != view.cluster => {
+                    OwnWord::Absent { reason: "the one there belongs to another cluster".to_owned() }
+                }
+                Ok(said) if *said.address(node)? == at.address => OwnWord::Confirms,
+                Ok(_) => OwnWord::Denies,
+                Err(FailedWitness::Empty) => return None,
+                Err(failed) => OwnWord::Absent { reason: failed.to_string() },
+            };
+            Some((node.clone(), word))
         };
-        let listed = view.endpoints.iter();
-        let verified =
-            listed.filter(|(node, at)| maps_itself(node, &at.address)).map(|(node, _)| node.clone());
+        view.endpoints.iter().filter_map(word).collect()
+    }
+
+    fn agreed(&self, proposal: &Proposal<N>) -> Verdict<N> {
+        let words = self.own_words(&proposal.view);
+        let of = |wanted: OwnWord| {
+            let nodes = words.iter().filter(|(_, word)| **word == wanted);
+            nodes.map(|(node, _)| node.clone()).collect()
+        };
         Verdict::Agreed {
-            view: View::clone(view),
-            verified: verified.collect(),
+            view: View::clone(&proposal.view),
+            verified: of(OwnWord::Confirms),
+            denied: of(OwnWord::Denies),
             support: proposal.votes.len(),
             electorate: proposal.electorate.len(),
         }

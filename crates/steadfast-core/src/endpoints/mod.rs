@@ -4,8 +4,10 @@
 pub mod agreement;
 pub mod backoff;
 pub mod budget;
+pub mod confirmed;
 pub mod drift;
 pub mod race;
+pub mod reach;
 pub mod resolution;
 pub mod respawn;
 pub mod supervised;

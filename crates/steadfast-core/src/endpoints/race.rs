@@ -11,13 +11,15 @@ use crate::ids::ClusterId;
 use crate::tick::Tick;
 
 pub use crowd::Crowd;
+pub use doubts::Doubts;
 pub use rate::Rate;
 
 mod crowd;
+mod doubts;
 mod rate;
 
-/// What speaks against an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What speaks against an endpoint, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Evidence {
     /// A reset, a refusal, another view, a broker that does not lead, another configuration: something is not as
     /// it was.
@@ -370,14 +372,14 @@ impl Race {
         }
     }
 
-    /// From now on only the unverified are asked.
+    /// From now on only the unverified are asked, until the next discovery.
     fn verify(&mut self, unverified: &BTreeSet<Address>, now: Tick) {
         self.ask_only(unverified);
         unverified.iter().for_each(|address| self.name(address.clone(), Source::Proposed, now));
     }
 
-    /// The others are asked no more; their answers that are on their way are still awaited, so that no address
-    /// is asked twice at the same time.
+    /// The others are asked no more. That one of them still owes an answer is remembered, so that no address is asked
+    /// twice at the same time; the answer is taken as any other, and followed by no further question.
     fn ask_only(&mut self, wanted: &BTreeSet<Address>) {
         self.asked.retain(|address, asked| match asked.turn {
             Turn::Due(_) => wanted.contains(address),

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use super::agreement::{Agreement, Rules, Verdict};
 use super::backoff::Jitter;
 use super::budget::Budget;
+use super::confirmed::confirmed;
 use super::drift::Drift;
 use super::race::{self, Evidence, Limits, Race, Rate, Source};
 use super::respawn::{self, Report, Respawn, Settings, Timeline};
@@ -19,7 +20,7 @@ use crate::tick::Tick;
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<N: Ord> {
-    /// Where to begin to look: what is configured, what was stored. What is in use is asked anyway.
+    /// Where to begin to look: what is configured, what was stored. What is agreed and what is in use is asked anyway.
     Sources(Vec<(Address, Source)>),
     /// Something may have changed.
     Suspected {
@@ -208,8 +209,9 @@ impl<N: Ord + Clone + Debug> Supervised<N> {
         turn.orders
     }
 
+    /// Also what the client still uses when another view is agreed already: who is listed there has a say.
     fn all_sources(&self) -> Vec<(Address, Source)> {
-        let in_use = self.agreed.iter().flat_map(|view| view.endpoints.values());
+        let in_use = self.agreed.iter().chain(self.in_use()).flat_map(|view| view.endpoints.values());
         let in_use = in_use.map(|endpoint| (endpoint.address.clone(), Source::InUse));
         in_use.chain(self.sources.iter().cloned()).collect()
     }
@@ -233,15 +235,13 @@ impl<N: Ord + Clone + Debug> Supervised<N> {
 
     fn judge(&mut self, turn: &mut Turn<N>) {
         let verdict = self.agreement.judge(self.respawn.in_use(), turn.now);
-        let Verdict::Agreed { view, verified, .. } = verdict else { return };
+        let Verdict::Agreed { view, verified, denied, .. } = verdict else { return };
         if let Some(cluster) = view.cluster.as_ref().filter(|_| self.agreement.pinned().is_none()) {
             self.agreement.pin(cluster.clone());
             self.race.pin(cluster.clone());
         }
-        // What a node has confirmed of itself stays confirmed while nothing else is said of it.
-        let stands = |node: &&N| self.address(node).is_some_and(|at| view.address(node) == Some(at));
-        let verified: BTreeSet<N> =
-            verified.iter().chain(self.verified.iter().filter(stands)).cloned().collect();
+        let before = self.agreed.as_ref().map(|agreed| (agreed, &self.verified));
+        let verified = confirmed(&view, &verified, &denied, before);
         let fresh = self.agreed.as_ref() != Some(&view);
         let found = fresh || verified.iter().any(|node| !self.verified.contains(node));
         let unverified = view.endpoints.iter().filter(|(node, _)| !verified.contains(node));

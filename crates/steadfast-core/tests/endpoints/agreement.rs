@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use steadfast_core::endpoints::agreement::{FailedWitness, Verdict};
+use steadfast_core::endpoints::agreement::{FailedWitness, OwnWord, Verdict};
 use steadfast_core::endpoints::view::{Observation, View};
 use steadfast_core::ids::ClusterId;
 use steadfast_core::tick::Tick;
@@ -372,4 +372,37 @@ fn a_new_discovery_forgets_what_was_heard_before_it() {
     scene.all_say("a b c", OLD);
     scene.agreement.begin();
     scene.is_undecided("", "");
+}
+
+#[test]
+fn a_node_that_maps_itself_elsewhere_denies_its_address_and_one_that_names_itself_nowhere_says_nothing() {
+    let denied = |last: &str| {
+        let mut scene = Scene::using(OLD);
+        scene.all_say("a b", OLD);
+        scene.says("c", last);
+        match scene.verdict() {
+            Verdict::Agreed { view: agreed, verified, denied, .. } => {
+                assert_eq!((agreed, verified), (view(OLD), BTreeSet::from([1, 2])));
+                denied
+            }
+            other => panic!("expected a majority, found {other:?}"),
+        }
+    };
+    assert_eq!(denied("1=a 2=b 3=elsewhere"), BTreeSet::from([3]));
+    assert_eq!(denied("1=a 2=c 3=b"), BTreeSet::from([3]));
+    assert_eq!(denied("1=a 2=b"), BTreeSet::new());
+}
+
+#[test]
+fn who_is_silent_or_of_another_cluster_is_absent_and_who_names_nobody_says_nothing() {
+    let mut scene = Scene::using(OLD);
+    scene.says("a", OLD);
+    scene.silent("b");
+    scene.hears("c", cluster("other", OLD));
+    let words = scene.agreement.own_words(&view("1=a 2=b 3=c 4=d"));
+    let absent = |node| matches!(words.get(&node), Some(OwnWord::Absent { .. }));
+    assert_eq!((words.get(&1), absent(2), absent(3)), (Some(&OwnWord::Confirms), true, true));
+    assert_eq!(words.get(&4), None, "nobody asked it");
+    scene.hears("c", cluster("pinned", ""));
+    assert_eq!(scene.agreement.own_words(&view(OLD)).get(&3), None);
 }

@@ -57,7 +57,7 @@ proptest! {
             let view = spoken(last.get(&host)?.1.as_ref()?);
             (view.cluster == Some("pinned".into()) && !view.endpoints.is_empty()).then_some(view)
         };
-        if let Verdict::Agreed { view, verified, support, electorate } = scene.verdict() {
+        if let Verdict::Agreed { view, verified, support, electorate, .. } = scene.verdict() {
             let listed: BTreeSet<_> = view.endpoints.values().map(|at| at.address.clone()).collect();
             let votes = listed.iter().filter(|address| voice(address).as_ref() == Some(&view)).count();
             let heard = listed.iter().filter(|address| voice(address).is_some()).count();

@@ -172,6 +172,20 @@ fn play(world: &mut World, outages: &[(Vec<(usize, u64)>, u64)]) -> usize {
     moved
 }
 
+#[test]
+fn a_node_that_says_it_is_elsewhere_is_not_used_until_it_says_that_it_is_here_again() {
+    let mut world = World::new(3);
+    let used = |world: &World| world.supervised.address(&3).cloned();
+    assert_eq!(used(&world), Some(at("c")));
+    world.alive.insert(at("c"), view("1=a 2=b 3=elsewhere"));
+    world.tell(Event::Suspected { evidence: Evidence::Broken });
+    world.pass(Duration::from_secs(1));
+    assert_eq!((used(&world), world.promoted.len(), world.adapted), (None, 1, 0));
+    world.is(OLD);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(used(&world), Some(at("c")));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -82,7 +82,7 @@ impl Scene {
     #[track_caller]
     pub(crate) fn agrees_on(&mut self, endpoints: &str) -> (Vec<i32>, usize, usize) {
         match self.verdict() {
-            Verdict::Agreed { view: agreed, verified, support, electorate } => {
+            Verdict::Agreed { view: agreed, verified, support, electorate, .. } => {
                 assert_eq!(agreed, view(endpoints));
                 (verified.into_iter().collect(), support, electorate)
             }

@@ -36,6 +36,7 @@ impl Embedded {
             Fault::SilenceConnections { nodes } => self.silence(nodes),
             Fault::Pause { node, during } => self.pause(*node, *during),
             Fault::Throttle { nodes, by } => self.throttle(nodes, *by),
+            Fault::LimitConnections { nodes, per_second } => self.limit_connections(nodes, *per_second),
             Fault::Slow { node, by } => self.slow(*node, *by),
             Fault::Heal { nodes } => self.heal(nodes),
             Fault::MoveLeaders { from } => self.move_leaders(*from),
@@ -131,6 +132,13 @@ impl Embedded {
         Ok(())
     }
 
+    fn limit_connections(&self, nodes: &Nodes, per_second: u32) -> Result<(), CommandError> {
+        for machine in self.meant(nodes)? {
+            machine.change_link(|link| link.new_connections = Some(per_second));
+        }
+        Ok(())
+    }
+
     fn slow(&self, node: NodeId, by: Duration) -> Result<(), CommandError> {
         self.machine(node)?.change_link(|link| link.latency = by);
         Ok(())
@@ -143,7 +151,7 @@ impl Embedded {
             machine.change_link(|link| {
                 (link.requests, link.answers, link.guise) = (true, true, None);
                 (link.latency, link.jitter) = (latency, jitter);
-                (link.paused_until, link.throttle) = (None, Duration::ZERO);
+                (link.paused_until, link.throttle, link.new_connections) = (None, Duration::ZERO, None);
             });
         }
         Ok(())

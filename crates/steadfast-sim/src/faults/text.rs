@@ -42,6 +42,9 @@ impl fmt::Display for Fault {
             Fault::Slow { node, by } => write!(f, "{name} node={node} by={}", Millis(*by)),
             Fault::Pause { node, during } => write!(f, "{name} node={node} during={}", Millis(*during)),
             Fault::Throttle { nodes, by } => write!(f, "{name} nodes={nodes} by={}", Millis(*by)),
+            Fault::LimitConnections { nodes, per_second } => {
+                write!(f, "{name} nodes={nodes} per-second={per_second}")
+            }
             Fault::MoveLeaders { from } => write!(f, "{name} from={from}"),
             Fault::Heal { nodes }
             | Fault::SilenceConnections { nodes }
@@ -84,6 +87,7 @@ impl Fault {
             Fault::SilenceConnections { .. } => "silence-connections",
             Fault::Pause { .. } => "pause",
             Fault::Throttle { .. } => "throttle",
+            Fault::LimitConnections { .. } => "limit-connections",
             Fault::Slow { .. } => "slow",
             Fault::Heal { .. } => "heal",
             Fault::MoveLeaders { .. } => "move-leaders",
@@ -123,6 +127,10 @@ impl FromStr for Fault {
             "silence-connections" => Fault::SilenceConnections { nodes: parts.nodes()? },
             "pause" => Fault::Pause { node: parts.node("node")?, during: parts.millis("during")? },
             "throttle" => Fault::Throttle { nodes: parts.nodes()?, by: parts.millis("by")? },
+            "limit-connections" => {
+                let per_second = parts.part("per-second", "a number", |text| text.parse().ok())?;
+                Fault::LimitConnections { nodes: parts.nodes()?, per_second }
+            }
             "slow" => Fault::Slow { node: parts.node("node")?, by: parts.millis("by")? },
             "heal" => Fault::Heal { nodes: parts.nodes()? },
             "move-leaders" => Fault::MoveLeaders { from: parts.node("from")? },
@@ -290,6 +298,7 @@ mod tests {
             "silence-connections nodes=all",
             "pause node=2 during=2000ms",
             "throttle nodes=1,2 by=500ms",
+            "limit-connections nodes=1,2 per-second=20",
             "slow node=2 by=250ms",
             "heal nodes=all",
             "move-leaders from=3",

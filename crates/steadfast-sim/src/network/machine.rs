@@ -35,6 +35,8 @@ pub struct Link {
     pub paused_until: Option<Instant>,
     /// For how long the broker is deaf on a connection after each answer, and says so in it (KIP-219).
     pub throttle: Duration,
+    /// How many new connections the broker takes up in a second (KIP-612); none: all. A second's worth may come at once.
+    pub new_connections: Option<u32>,
     /// How often the process was stopped: no connection outlives that.
     pub(crate) life: u64,
     /// How often the connections that stood were silenced.
@@ -53,6 +55,7 @@ impl Link {
             guise: None,
             paused_until: None,
             throttle: Duration::ZERO,
+            new_connections: None,
             life: 0,
             silences: 0,
         }
@@ -94,13 +97,15 @@ pub struct Machine {
 struct Fate {
     damages: BTreeMap<i16, Vec<Damage>>,
     dice: StdRng,
+    /// When the quota of new connections is used up to, at an even pace.
+    used_until: Option<Instant>,
 }
 
 impl Machine {
     /// The machine of one broker of a cluster, behind a sound link. `seed` decides jitter and corrupt bytes.
     pub fn new(served: Arc<Served>, node: NodeId, seed: u64) -> Machine {
         let dice = StdRng::seed_from_u64(seed ^ u64::from(node.0.unsigned_abs()).rotate_left(32));
-        let fate = Fate { damages: BTreeMap::new(), dice };
+        let fate = Fate { damages: BTreeMap::new(), dice, used_until: None };
         Machine { served, node, link: watch::Sender::new(Link::sound()), fate: Mutex::new(fate) }
     }
 
@@ -169,6 +174,16 @@ impl Machine {
             return link.latency;
         }
         link.latency + link.jitter.mul_f64(self.fate().dice.random::<f64>())
+    }
+
+    /// When a connection that is made now is taken up: one beyond the quota is made, and then left alone for a while.
+    pub(crate) fn takes_up(&self, link: &Link, now: Instant) -> Instant {
+        const SECOND: Duration = Duration::from_secs(1);
+        let Some(quota) = link.new_connections else { return now };
+        let mut fate = self.fate();
+        let used = fate.used_until.map_or(now, |until| until.max(now)) + SECOND / quota.max(1);
+        fate.used_until = Some(used);
+        used.checked_sub(SECOND).map_or(now, |turn| turn.max(now))
     }
 
     /// Replaces these bytes by such that no decoder takes for an answer: lengths are negative or huge.

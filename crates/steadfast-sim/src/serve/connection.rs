@@ -137,7 +137,7 @@ struct Talk<'a> {
     outbox: VecDeque<(Instant, Bytes)>,
     /// The client sends nothing more.
     hung_up: bool,
-    /// Until when the broker is deaf here, having throttled the client.
+    /// Until when the broker is deaf here: the connection is not taken up yet, or its client was throttled.
     muted_until: Option<Instant>,
     /// How it ends once the outbox is empty; nothing more is taken.
     ending: Option<Ending>,
@@ -162,7 +162,7 @@ impl<'a> Talk<'a> {
             inbox: VecDeque::new(),
             parked: None,
             outbox: VecDeque::new(),
-            muted_until: None,
+            muted_until: Some(machine.takes_up(&machine.link(), Instant::now())),
             hung_up: false,
             ending: None,
         }

@@ -158,6 +158,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// The partition moves to these brokers, the preferred leader first, and nowhere else: a reassignment (KIP-455) that is
+    /// done at once. Its leader stays if it is one of them.
+    pub fn reassign(&mut self, partition: &Partition, to: Vec<NodeId>) -> Result<(), TopicError> {
+        let Some(placed) = self.placed(&partition.topic, vec![to])?.pop() else { return Ok(()) };
+        let replicas = self.replicas_mut(partition)?;
+        (replicas.on, replicas.in_sync) = (placed.on, placed.in_sync);
+        if !replicas.leader.is_some_and(|leader| replicas.in_sync.contains(&leader)) {
+            replicas.lead(placed.leader);
+        }
+        changed(self, partition);
+        Ok(())
+    }
+
     /// An unclean election: the records from `to` on are lost (a batch across it whole), and the leader, the same
     /// broker, has the next epoch. Returns where the log ends now.
     pub fn truncate(&mut self, partition: &Partition, to: Offset) -> Result<Offset, TopicError> {

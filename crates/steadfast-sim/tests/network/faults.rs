@@ -172,6 +172,30 @@ async fn a_broker_that_throttles_answers_says_so_and_is_deaf_on_that_connection_
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_beyond_the_quota_are_made_and_answered_when_it_is_their_turn() {
+    let cluster = started();
+    let (at, mut standing) = at_node_1(&cluster).await;
+    inject(&cluster, "limit-connections nodes=1 per-second=4");
+    let begun = Instant::now();
+    let mut streams = Vec::new();
+    for _ in 0..7 {
+        streams.push(cluster.connect(&at).await.unwrap());
+    }
+    assert_eq!(begun.elapsed().as_millis(), 0, "all are made");
+    let mut answered = Vec::new();
+    for stream in &mut streams {
+        assert!(ask(stream).await.unwrap());
+        answered.push(begun.elapsed().as_millis());
+    }
+    assert_eq!(answered, [0, 0, 0, 0, 250, 500, 750], "a second's worth at once, and then one by one");
+    assert!(ask(&mut standing).await.unwrap(), "what stood is not asked to wait");
+    inject(&cluster, "heal nodes=1");
+    let healed = Instant::now();
+    assert!(ask(&mut cluster.connect(&at).await.unwrap()).await.unwrap());
+    assert_eq!(healed.elapsed().as_millis(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_broker_takes_its_time_until_it_is_healed() {
     let cluster = started();
     cluster.set_latency(Duration::from_millis(2), Duration::ZERO);

@@ -5,3 +5,4 @@
 mod client;
 mod doors;
 mod faults;
+mod tls;

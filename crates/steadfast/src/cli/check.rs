@@ -53,7 +53,7 @@ pub fn check(args: &CheckArgs) -> Exit {
         Ok((config, _)) => config,
         Err(error) => {
             let row = failed("configuration", error.one_line(), "correct the settings named");
-            print(args.output, &[row]);
+            args.output.print([row].as_slice(), table);
             if args.output == Output::Text {
                 eprintln!("{error}");
             }
@@ -74,7 +74,7 @@ pub fn check(args: &CheckArgs) -> Exit {
         };
         exit = runtime.block_on(online(&config, &mut rows));
     }
-    print(args.output, &rows);
+    args.output.print(rows.as_slice(), table);
     let found = rows.iter().any(|row| row.result == Outcome::Failed);
     if exit == Exit::Fine && found { Exit::Found } else { exit }
 }
@@ -274,25 +274,19 @@ async fn coordinator(config: &Config, connection: &Connection) -> Row {
     }
 }
 
-fn print(output: Output, rows: &[Row]) {
-    match output {
-        Output::Json => {
-            // Rows of plain text always serialise.
-            println!("{}", serde_json::to_string(rows).unwrap_or_default());
-        }
-        Output::Text => {
-            let width = rows.iter().map(|row| row.check.len()).max().unwrap_or(0);
-            for row in rows {
-                let result = match row.result {
-                    Outcome::Ok => "ok",
-                    Outcome::Warning => "warn",
-                    Outcome::Failed => "FAILED",
-                };
-                println!("{result:<6}  {:<width$}  {}", row.check, row.detail);
-                if !row.advice.is_empty() {
-                    println!("        {:<width$}  -> {}", "", row.advice);
-                }
-            }
-        }
-    }
+fn table(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.check.len()).max().unwrap_or(0);
+    let line = |row: &Row| {
+        let result = match row.result {
+            Outcome::Ok => "ok",
+            Outcome::Warning => "warn",
+            Outcome::Failed => "FAILED",
+        };
+        let advice = match row.advice.is_empty() {
+            true => String::new(),
+            false => format!("        {:<width$}  -> {}\n", "", row.advice),
+        };
+        format!("{result:<6}  {:<width$}  {}\n{advice}", row.check, row.detail)
+    };
+    rows.iter().map(line).collect()
 }

@@ -1,11 +1,11 @@
 //! `steadfast config`: another client's configuration as ours, and the settings in force.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::output::print;
 use super::run::environment;
 use super::{ConfigArgs, Exit, Output};
 use crate::config::import::{self, From, Imported};
@@ -114,9 +114,4 @@ fn json_of(shown: &[Shown]) -> String {
     let rows =
         shown.iter().map(|one| json!({"key": one.key, "value": one.value, "source": source(&one.place)}));
     format!("{}\n", rows.collect::<serde_json::Value>())
-}
-
-fn print(text: &str) {
-    // A closed standard output is no reason to fail.
-    let _ = io::stdout().write_all(text.as_bytes());
 }

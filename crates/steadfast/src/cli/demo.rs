@@ -1,12 +1,13 @@
 //! `steadfast demo`: a cluster, a load and the service in one process; every endpoint moves in mid-flow.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
 use tracing::level_filters::LevelFilter;
 
+use super::output::print_line;
 use super::{DemoArgs, Exit, Output};
 use crate::demo::{self, Plan};
 use crate::env::real;
@@ -21,12 +22,10 @@ pub fn demo(args: &DemoArgs) -> Exit {
         return Exit::Usage;
     }
     let played = demo::play(plan(args), real::wall_clock());
-    let text = match args.output {
+    print_line(&match args.output {
         Output::Text => played.story(),
         Output::Json => played.json(),
-    };
-    // A closed standard output is no reason to fail differently.
-    let _ = writeln!(io::stdout(), "{text}");
+    });
     if let Some(path) = &args.picture {
         let drawn = played.picture().map(|picture| std::fs::write(path, picture));
         match drawn {

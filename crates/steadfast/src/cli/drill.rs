@@ -3,13 +3,14 @@
 mod real;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
+use super::output::print_line;
 use super::run::{load, log_panics};
 use super::{ConfigArgs, Exit, Output};
 use crate::drill::policy::Policy;
@@ -90,7 +91,7 @@ pub fn drill(args: &DrillArgs) -> Exit {
     let rows = played(&wanted, &policy, args, log);
     if args.output == Output::Json {
         // Rows of plain text and numbers always serialise.
-        print(&serde_json::to_string(&rows).unwrap_or_default());
+        print_line(&serde_json::to_string(&rows).unwrap_or_default());
     }
     let failed = rows.iter().any(|row| row.result == Verdict::Failed);
     if failed { Exit::Found } else { Exit::Fine }
@@ -109,14 +110,14 @@ fn list(output: Output, wanted: &[&Scenario]) {
     match output {
         Output::Text => {
             for Scenario { number, name, happens, .. } in wanted {
-                print(&format!("{number:>2}  {name:<18}  {happens}"));
+                print_line(&format!("{number:>2}  {name:<18}  {happens}"));
             }
         }
         Output::Json => {
             let rows = wanted.iter().map(|scenario| {
                 json!({"number": scenario.number, "name": scenario.name, "happens": scenario.happens})
             });
-            print(&rows.collect::<serde_json::Value>().to_string());
+            print_line(&rows.collect::<serde_json::Value>().to_string());
         }
     }
 }
@@ -124,7 +125,7 @@ fn list(output: Output, wanted: &[&Scenario]) {
 fn played(wanted: &[&Scenario], policy: &Policy, args: &DrillArgs, mut log: Option<File>) -> Vec<Row> {
     let aloud = args.output == Output::Text;
     if aloud {
-        print(&Row::heading());
+        print_line(&Row::heading());
     }
     let mut rows = Vec::new();
     for scenario in wanted {
@@ -140,12 +141,12 @@ fn played(wanted: &[&Scenario], policy: &Policy, args: &DrillArgs, mut log: Opti
             Err(error) => Row::of_unplayed(scenario, error),
         };
         if aloud {
-            print(&row.text());
+            print_line(&row.text());
         }
         rows.push(row);
     }
     if aloud {
-        print(&summary(&rows, args.seed));
+        print_line(&summary(&rows, args.seed));
     }
     rows
 }
@@ -158,9 +159,4 @@ fn summary(rows: &[Row], seed: u64) -> String {
 
 fn shown(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
-}
-
-fn print(line: &str) {
-    // A closed standard output is no reason to fail differently.
-    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,12 +1,10 @@
 //! `steadfast endpoints`: what each witness says of the cluster's endpoints, what is agreed, and whether that is what it
 //! was; and the deliberate change to another cluster.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use serde::Serialize;
 use steadfast_core::endpoints::race::Source;
 use steadfast_core::ids::ClusterId;
 use steadfast_kafka::transport::{Resolver, SystemResolver, Tcp};
@@ -158,15 +156,6 @@ async fn look(here: &Here, args: &EndpointsArgs) -> Exit {
         eprintln!("{} cannot be written: {error}", file.display());
         return Exit::StateDirectory;
     }
-    print(args.output, &report, table::table);
+    args.output.print(&report, table::table);
     report.result.exit()
-}
-
-fn print<T: Serialize>(output: Output, report: &T, table: impl Fn(&T) -> String) {
-    let text = match output {
-        Output::Json => serde_json::json!(report).to_string() + "\n",
-        Output::Text => table(report),
-    };
-    // A closed standard output is no reason to fail differently.
-    let _ = io::stdout().write_all(text.as_bytes());
 }

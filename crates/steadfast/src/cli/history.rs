@@ -1,11 +1,11 @@
 //! `steadfast history`: what became of endpoints, consumers and the group, as a story.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
+use super::output::{print, print_line};
 use super::run::load;
 use super::{ConfigArgs, Exit, Output, duration};
 use crate::env::real;
@@ -51,12 +51,10 @@ pub fn history(args: &HistoryArgs) -> Exit {
         }
     };
     let choice = Choice { since: args.since.map(ago), last: args.last };
-    let text = match args.output {
-        Output::Text => history.story(&config.kafka.group_id, choice),
-        Output::Json => format!("{}\n", history.json(choice)),
-    };
-    // A closed standard output is no reason to fail.
-    let _ = io::stdout().write_all(text.as_bytes());
+    match args.output {
+        Output::Text => print(&history.story(&config.kafka.group_id, choice)),
+        Output::Json => print_line(&history.json(choice).to_string()),
+    }
     Exit::Fine
 }
 

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub use crate::demo::Mode;
 pub use crate::exit::Exit;
+pub use output::Output;
 
 pub mod check;
 pub mod completions;
@@ -16,6 +17,7 @@ pub mod drill;
 pub mod endpoints;
 pub mod history;
 pub mod man;
+mod output;
 pub mod probe;
 pub mod proxy;
 pub mod quarantine;
@@ -204,15 +206,6 @@ pub fn main() -> Exit {
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => man::man(args),
     }
-}
-
-/// How a table is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 const EXIT_CODES: &str = "\

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::run::load;
-use super::{Exit, Output, QuarantineCommand, ReleaseArgs};
+use super::{Exit, QuarantineCommand, ReleaseArgs};
 use crate::control_socket::{Answer, LIMIT, NAME, Request, Row};
 use crate::service::state_directory;
 
@@ -36,7 +36,7 @@ pub fn quarantine(command: &QuarantineCommand) -> Exit {
         eprintln!("{error}");
         return Exit::Internal;
     }
-    print(&request, &answer, output);
+    output.print(&answer, |answer| table(&request, answer));
     if answer.not_quarantined.is_empty() { Exit::Fine } else { Exit::Found }
 }
 
@@ -54,15 +54,6 @@ fn ask(path: &Path, request: &Request) -> io::Result<Answer> {
     let mut answer = Vec::new();
     BufReader::new(stream.take(MOST_BYTES)).read_until(b'\n', &mut answer)?;
     Ok(serde_json::from_slice(&answer)?)
-}
-
-fn print(request: &Request, answer: &Answer, output: Output) {
-    let text = match output {
-        Output::Json => serde_json::json!(answer).to_string() + "\n",
-        Output::Text => table(request, answer),
-    };
-    // A closed standard output is no reason to fail differently.
-    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn table(request: &Request, answer: &Answer) -> String {

@@ -3,7 +3,10 @@
 //! It is built from a view, prepares its connections, takes the partitions over when it is promoted, and from
 //! then on keeps its loops in line with what is owned and who leads it.
 
+mod leaderless;
 mod named;
+mod out_of_range;
+mod recreated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
@@ -14,10 +17,8 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler
 use steadfast_core::endpoints::backoff::Jitter;
 use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::{Address, View};
-use steadfast_core::ids::{
-    AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition, TopicId,
-};
-use steadfast_core::progress::{Position, Progress};
+use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
+use steadfast_core::progress::Progress;
 use steadfast_core::stall::Watchdog;
 use steadfast_kafka::connection::Connection;
 use steadfast_kafka::fetch::intake::Note;
@@ -28,7 +29,7 @@ use steadfast_watch as watch;
 use tokio::task::AbortHandle;
 
 use crate::config::{AutoOffsetReset, OutOfRange};
-use crate::consume::handlers::{HandlerRoutes, quarantine, tell_quarantined};
+use crate::consume::handlers::HandlerRoutes;
 use crate::consume::intake::LoopIntake;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
@@ -40,6 +41,7 @@ use crate::observers::Events;
 use crate::post::Post;
 use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
+use named::Refusals;
 
 /// What every incarnation is given by wiring.
 #[derive(Clone)]
@@ -81,6 +83,8 @@ pub(crate) struct Consumer {
     watchdog: Watchdog,
     /// The leaders, as we know them, that knew less than we do when they were asked.
     behind: BTreeMap<Partition, Option<(NodeId, LeaderEpoch)>>,
+    leaderless: leaderless::Leaderless,
+    refusals: Refusals,
 }
 
 /// A running loop: it ends with this value.
@@ -122,6 +126,8 @@ impl Consumer {
             gap: 0,
             watchdog,
             behind: BTreeMap::new(),
+            leaderless: leaderless::Leaderless::default(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -220,21 +226,6 @@ impl Consumer {
         }
     }
 
-    /// Offsets of a topic that was deleted mean nothing in the one that has its name now: nobody but a person
-    /// can say where to go on.
-    fn stop_recreated(&self) {
-        let cluster = Arc::clone(&self.seat.cluster.borrow());
-        for partition in self.seat.table.owned() {
-            let now = cluster.topic_id(&partition.topic);
-            let fetched = self.seat.table.read(&partition, |progress| progress.fetch_from(self.incarnation));
-            let was = fetched.flatten().map_or(now, |position| position.topic);
-            if was != now && was != TopicId::UNKNOWN && now != TopicId::UNKNOWN {
-                let reason = "the topic was deleted and created again: its offsets are others";
-                quarantine(&self.seat.table, &self.seat.events, &partition, reason);
-            }
-        }
-    }
-
     fn start_loop(
         &mut self,
         node: NodeId,
@@ -296,10 +287,12 @@ impl Consumer {
             self.loops.remove(&node);
         }
         self.reconcile(ctx);
+        self.ask_for_leaders();
         ctx.run_later(WATCH, Self::watch);
     }
 
-    fn accepted(&mut self, partition: Partition, from: Offset) {
+    fn accepted(&mut self, node: NodeId, partition: Partition, from: Offset) {
+        self.refusals.accepted(node);
         let Some((assignment, before)) = self.awaited.remove(&partition) else { return };
         // Where another assignment begins is the group's to say: who had the partition meanwhile went on with it.
         if self.seat.table.read(&partition, Progress::assignment) != Some(assignment) {
@@ -323,54 +316,6 @@ impl Consumer {
             self.awaited.clear();
             let (incarnation, gap) = (self.incarnation, self.gap);
             self.seat.supervisor.send(ConsumerState::FirstRecord { incarnation, gap });
-        }
-    }
-
-    fn out_of_range(
-        &mut self,
-        partition: &Partition,
-        position: Position,
-        shared: Option<(Offset, LeaderEpoch)>,
-        (earliest, latest): (Offset, Offset),
-    ) {
-        let in_log = earliest <= position.offset && position.offset <= latest;
-        let (to, epoch, cause) = match shared {
-            Some((offset, epoch)) => (offset.max(earliest), epoch, "truncated"),
-            // The leader's word of now against its word of before: it is asked again.
-            None if in_log => return,
-            None if position.offset > latest => (latest, LeaderEpoch::UNKNOWN, "truncated"),
-            None => (earliest, LeaderEpoch::UNKNOWN, "deleted"),
-        };
-        let resume = self.seat.out_of_range == OutOfRange::Earliest;
-        let moved = self.seat.table.update(partition, |progress| {
-            if progress.position() != position {
-                return None;
-            }
-            // What was delivered and is processed yet is not given up: the leader is asked again when it is done.
-            if cause == "deleted" && !progress.is_drained() {
-                return None;
-            }
-            // What is not acked and still there is fetched again.
-            let to = if cause == "truncated" { to.min(progress.acked()).max(earliest) } else { to };
-            if resume {
-                progress.reset(position, to, epoch);
-            } else {
-                progress.quarantine();
-            }
-            Some((to, progress.acked()))
-        });
-        let Some((to, acked)) = moved else { return };
-        self.seat.events.emit(Event::OffsetsOutOfRange {
-            place: partition.into(),
-            position: position.offset,
-            available: to,
-            cause,
-            action: if resume { "resume" } else { "stop" },
-        });
-        if !resume {
-            let reason =
-                format!("the position is not in the log ({cause}) and offsets.out_of_range is \"stop\"");
-            tell_quarantined(&self.seat.table, &self.seat.events, partition, acked, &reason);
         }
     }
 
@@ -456,18 +401,18 @@ impl StreamHandler<Changed<u64>> for Consumer {
 impl Handler<LoopNote> for Consumer {
     type Result = ();
 
-    fn handle(&mut self, LoopNote { incarnation, node, note }: LoopNote, _: &mut Context<Self>) {
+    fn handle(&mut self, LoopNote { incarnation, node, note }: LoopNote, ctx: &mut Context<Self>) {
         if incarnation != self.incarnation {
             return;
         }
         match note {
-            Note::Accepted { partition, from } => self.accepted(partition, from),
+            Note::Accepted { partition, from } => self.accepted(node, partition, from),
             Note::Broken { reason, evidence, .. } => self.suspect(node, evidence, reason),
             Note::Silent { waited } => {
                 self.suspect(node, Evidence::Silent, owed(waited));
             }
             Note::Replaced { waited } => self.replaced(node, waited),
-            Note::NotLeader { partition, code, named } => self.not_leader(node, partition, code, named),
+            Note::NotLeader { partition, code, named } => self.not_leader(node, partition, code, named, ctx),
             Note::Refused { partition, code } => {
                 self.seat.events.emit(Event::PartitionRefused {
                     place: Place::from(&partition),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
-use steadfast_core::cluster::{Changes, Topics};
+use steadfast_core::cluster::Topics;
 use steadfast_core::endpoints::agreement::{Agreement, FailedWitness, Rules, Verdict};
+use steadfast_core::endpoints::confirmed::confirmed;
 use steadfast_core::endpoints::drift::Drift;
 use steadfast_core::endpoints::respawn::Timeline;
 use steadfast_core::endpoints::view::{Address, Observation, View};
-use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
+use steadfast_core::ids::{ClusterId, NodeId};
 use steadfast_core::tick::Tick;
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
@@ -20,10 +21,13 @@ use crate::config::Config;
 use crate::drift::last_known_good::LastKnownGood;
 use crate::drift::published::Cluster;
 use crate::env::Env;
-use crate::events::{Event, Failure, Place};
+use crate::events::{Event, Failure};
 use crate::messages::{Crash, Drifted, InUse, Observed, Resolved, Settled};
 use crate::observers::Events;
 use crate::vitals::{Part, Vitals};
+
+mod missed;
+mod topics;
 
 /// What a differ is given by wiring.
 pub(crate) struct Seat {
@@ -52,15 +56,28 @@ pub(crate) struct EndpointDiffer {
     began_at: Tick,
     told: Option<Drifted>,
     failed: BTreeMap<Address, FailedWitness>,
-    degraded_since: Option<Tick>,
+    settle: Duration,
+    /// Whether what was heard last amounts to an agreed view.
+    agreed: bool,
+    /// Whether a discovery has ended without one since.
+    unsettled: bool,
+    /// The brokers that were told to be missed.
+    missed: BTreeSet<NodeId>,
+    /// The broker that coordinates the group, as far as it was known.
+    coordinator: Option<NodeId>,
+    /// Brokers whose addresses lead to others, and when that was noticed.
+    misled: BTreeMap<NodeId, Tick>,
     /// The other cluster that all witnesses belonged to when nothing was agreed last.
     elsewhere: Option<ClusterId>,
     timer: Option<SpawnHandle>,
+    looking: Option<SpawnHandle>,
     telling: Option<SpawnHandle>,
     /// Endpoints whose names lead elsewhere than connections to them: until the broker there is verified.
     resolved: BTreeMap<Address, Resolved>,
 }
 
+/// For so long only what a broker leads shows that it is there again to whose address another one had answered.
+const DOUBTED: Duration = Duration::from_secs(60);
 /// An agreed view is told again until the supervisor says that it is in use.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// Witnesses whose word is kept until they may be verified.
@@ -84,9 +101,15 @@ impl EndpointDiffer {
             began_at: now,
             told: None,
             failed: BTreeMap::new(),
-            degraded_since: None,
+            settle,
+            agreed: false,
+            unsettled: false,
+            missed: BTreeSet::new(),
+            coordinator: None,
+            misled: BTreeMap::new(),
             elsewhere: None,
             timer: None,
+            looking: None,
             telling: None,
             resolved: BTreeMap::new(),
         }
@@ -129,45 +152,17 @@ impl EndpointDiffer {
         }
     }
 
-    fn observe(&mut self, witness: &Address, topics: &Topics, now: Tick) {
-        let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
-        let changes = cluster.leaders.observe(witness, topics, now);
-        // Also what changes nothing is remembered: who said what, and when.
-        self.seat.cluster.send_if_modified(|published| {
-            *published = Arc::new(cluster);
-            !changes.is_empty()
-        });
-        self.tell_changes(&changes);
-    }
-
-    fn learn(&mut self, partition: &Partition, topic: TopicId, node: NodeId, epoch: LeaderEpoch) {
-        let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
-        if cluster.leaders.learn(partition, topic, node, epoch).is_some() {
-            self.seat.cluster.send_replace(Arc::new(cluster));
-        }
-    }
-
-    fn tell_changes(&self, changes: &Changes) {
-        for recreated in &changes.recreated {
-            self.seat.events.emit(Event::TopicRecreated { topic: recreated.into() });
-        }
-        for regressed in &changes.regressed {
-            self.seat.events.emit(Event::ClusterRegressed {
-                place: Place::from(&regressed.partition),
-                before: regressed.from,
-                after: regressed.to,
-            });
-        }
-    }
-
     fn judge(&mut self, ctx: &mut Context<Self>) {
         let now = self.seat.env.now();
-        match self.agreement.judge(self.in_use.as_deref(), now) {
-            Verdict::Agreed { view, verified, support, electorate } => {
-                self.agreed(view, verified, (support, electorate), ctx);
+        let verdict = self.agreement.judge(self.in_use.as_deref(), now);
+        self.agreed = matches!(verdict, Verdict::Agreed { .. });
+        match verdict {
+            Verdict::Agreed { view, verified, denied, support, electorate } => {
+                self.agreed(view, &verified, &denied, (support, electorate), ctx);
             }
-            Verdict::Settling { .. } | Verdict::Undecided { .. } => {}
+            Verdict::Settling { .. } | Verdict::Undecided { .. } => self.note_reach(),
         }
+        self.look(ctx);
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
@@ -183,7 +178,8 @@ impl EndpointDiffer {
     fn agreed(
         &mut self,
         view: View<NodeId>,
-        verified: BTreeSet<NodeId>,
+        verified: &BTreeSet<NodeId>,
+        denied: &BTreeSet<NodeId>,
         (support, electorate): (usize, usize),
         ctx: &mut Context<Self>,
     ) {
@@ -192,14 +188,12 @@ impl EndpointDiffer {
         let fresh = published.view.as_deref() != Some(&view);
         let view =
             if fresh { Arc::new(view) } else { published.view.clone().unwrap_or_else(|| Arc::new(view)) };
-        let resolved = self.take_resolved(&view, &verified);
-        // What a broker has confirmed of itself stays confirmed while nothing else is said of it.
-        let stands =
-            |node: &&NodeId| published.address(**node).is_some_and(|at| view.address(node) == Some(at));
-        let verified: BTreeSet<NodeId> =
-            verified.iter().chain(published.verified.iter().filter(stands)).copied().collect();
-        let found = fresh || published.verified != verified || !resolved.is_empty();
-        if found {
+        let resolved = self.take_resolved(&view, verified);
+        let before = published.view.as_deref().map(|before| (before, &published.verified));
+        let mut verified = confirmed(&view, verified, denied, before);
+        self.leave_out_misled(&mut verified, now);
+        let found = fresh || !resolved.is_empty() || !verified.is_subset(&published.verified);
+        if found || verified != published.verified {
             self.publish(&view, verified.clone(), resolved.keys());
         }
         self.tell_resolved(resolved);
@@ -213,18 +207,36 @@ impl EndpointDiffer {
             self.store(&view);
         }
         self.learn_topics(now);
-        self.seat.vitals.recovered(Part::View);
-        self.elsewhere = None;
-        if let Some(since) = self.degraded_since.take() {
-            let degraded_ms = now.since(since).as_secs_f64() * 1e3;
-            self.seat.events.emit(Event::ServiceRecovered { degraded_ms });
+        if std::mem::take(&mut self.unsettled) {
+            self.forget_reach();
         }
-        let unverified = view.endpoints.iter().filter(|(node, _)| !verified.contains(node));
+        self.note_reach();
+        self.seat.vitals.recovered(Part::View, &self.seat.events, now);
+        self.elsewhere = None;
+        let missed = self.missed(Duration::ZERO);
+        let asked_on = |node: &NodeId| !verified.contains(node) || missed.contains_key(node);
+        let unverified = view.endpoints.iter().filter(|(node, _)| asked_on(node));
         let unverified = unverified.map(|(_, at)| at.address.clone()).collect();
         drop(self.seat.poller.send(Settled { discovery: self.discovery, unverified, found }));
         let timeline =
             Timeline { alive_at: self.suspected_at, suspected_at: self.began_at, discovered_at: now };
         self.tell_drift(Drifted { view, timeline }, ctx);
+    }
+
+    /// What answers at their addresses says what they would say, and is not they: for a while its word does not count.
+    fn leave_out_misled(&mut self, verified: &mut BTreeSet<NodeId>, now: Tick) {
+        let pause = self.seat.config.borrow().drift.poll_interval;
+        self.misled.retain(|_, noticed| now.since(*noticed) < DOUBTED.max(pause));
+        verified.retain(|node| self.misled.get(node).is_none_or(|noticed| now.since(*noticed) >= pause));
+    }
+
+    /// A broker that is misled is verified no longer, until it is asked again after a while.
+    fn misled(&mut self, node: NodeId, now: Tick) {
+        self.misled.insert(node, now);
+        let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
+        if cluster.verified.remove(&node) {
+            self.seat.cluster.send_replace(Arc::new(cluster));
+        }
     }
 
     /// Those of the resolved endpoints whose brokers, asked there, are who the view says.
@@ -303,15 +315,6 @@ impl EndpointDiffer {
         self.seat.cluster.send_replace(Arc::new(cluster));
     }
 
-    /// Those are heard who are verified by now.
-    fn learn_topics(&mut self, now: Tick) {
-        let published = Arc::clone(&self.seat.cluster.borrow());
-        let verified = self.unheard.extract_if(.., |witness, _| published.is_verified_at(witness));
-        for (witness, topics) in verified.collect::<Vec<_>>() {
-            self.observe(&witness, &topics, now);
-        }
-    }
-
     fn store(&self, view: &View<NodeId>) {
         if let Err(error) = LastKnownGood::of(view).store(&*self.seat.env.store) {
             tracing::warn!(%error, "the endpoints that work cannot be stored for the next start");
@@ -327,13 +330,10 @@ impl EndpointDiffer {
             );
             missing.insert(0, advice);
         }
-        self.seat.vitals.degraded(Part::View, missing.clone(), now);
         let news = self.elsewhere != elsewhere && elsewhere.is_some();
         self.elsewhere = elsewhere;
-        if self.degraded_since.is_none() || news {
-            self.degraded_since.get_or_insert(now);
-            self.seat.events.emit(Event::ServiceDegraded { missing });
-        }
+        self.unsettled = true;
+        self.seat.vitals.degraded(Part::View, missing, news, &self.seat.events, now);
     }
 
     /// The one other cluster that everybody belongs to who answers: a change that only a person can call meant.
@@ -374,6 +374,7 @@ impl Handler<Observed> for EndpointDiffer {
                 self.suspected_at = suspected_at;
                 self.began_at = now;
                 self.agreement.begin();
+                self.agreed = false;
                 self.resolved.clear();
                 self.unheard.clear();
                 return;
@@ -387,9 +388,8 @@ impl Handler<Observed> for EndpointDiffer {
             Observed::Missed { address, reason } => {
                 return self.failed(address, FailedWitness::Silent { reason });
             }
-            Observed::LeaderNamed { partition, topic, node, epoch } => {
-                return self.learn(&partition, topic, node, epoch);
-            }
+            Observed::LeadersNamed(elected) => return self.learn(&elected),
+            Observed::Misled { node } => return self.misled(node, now),
             Observed::Unsettled { missing } => self.unsettled(missing, now),
         }
         self.judge(ctx);

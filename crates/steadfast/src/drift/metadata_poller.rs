@@ -1,7 +1,7 @@
 //! The metadata poller: it knows addresses and asks; it judges nothing.
 //!
-//! On a timer it asks one broker over a standing connection; on a suspicion it runs a discovery, in which every
-//! address that may know better is asked at once, each on a fresh connection.
+//! On a timer it asks one broker over a connection that stands (`poll`); on a suspicion it runs a discovery, in which
+//! every address that may know better is asked at once, each on a fresh connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,17 +10,16 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
 use steadfast_core::cluster::Topics;
-use steadfast_core::endpoints::backoff::Jitter;
-use steadfast_core::endpoints::race::{Action, Crowd, Event, Evidence, Limits, Race, Rate, Source};
+use steadfast_core::endpoints::backoff::{Backoff, Jitter};
+use steadfast_core::endpoints::race::{Action, Crowd, Doubts, Event, Evidence, Limits, Race, Rate, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
-use steadfast_core::ids::{NodeId, TopicId};
+use steadfast_core::ids::NodeId;
 use steadfast_kafka::api::ErrorCode;
-use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, TopicMetadata};
-use steadfast_kafka::connection::Connection;
+use steadfast_kafka::api::metadata::MetadataAnswer;
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
 
-use crate::config::{Config, SecuritySettings};
+use crate::config::Config;
 use crate::dialler::{Dialler, Peers};
 use crate::drift::fed::Fed;
 use crate::drift::published::Cluster;
@@ -32,9 +31,11 @@ use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
 
 use names::{Names, is_name, resolve};
-use question::{ANSWER_LIMIT, Answered, Question, topics_of};
+use poll::Polls;
+use question::{Answered, Question, topics_of};
 
 mod names;
+mod poll;
 mod question;
 mod sources;
 mod sweep;
@@ -69,10 +70,10 @@ pub(crate) struct MetadataPoller {
     crowd: Crowd<NodeId>,
     /// Counts the discoveries.
     discovery: u64,
+    /// What is suspected again and again, in vain.
+    doubts: Doubts<NodeId>,
     timer: Option<SpawnHandle>,
-    /// The connection that the timer asks over.
-    standing: Option<Standing>,
-    turn: usize,
+    polls: Polls,
     /// Suspicions that were told of late, so that many connections that break at once make one line.
     told: BTreeMap<(Option<NodeId>, String), steadfast_core::tick::Tick>,
     /// The names of the endpoints in use, and whether they are being resolved.
@@ -80,14 +81,6 @@ pub(crate) struct MetadataPoller {
     resolving: bool,
     /// What the bootstrap names resolved to last, and which of them.
     bootstrap: BTreeMap<Address, Address>,
-}
-
-/// A connection that stands, and what it was opened with.
-struct Standing {
-    connection: Connection,
-    security: SecuritySettings,
-    /// The broker's resolution (see [`Cluster::resolution`]).
-    resolution: u64,
 }
 
 /// What a broker means by REBOOTSTRAP_REQUIRED.
@@ -103,15 +96,16 @@ impl MetadataPoller {
     pub(crate) fn new(seat: Arc<Seat>) -> MetadataPoller {
         let pin = seat.cluster.borrow().pin.clone();
         let names = Names::new(seat.config.borrow().drift.settle);
+        let doubts = no_doubts(&seat.config.borrow());
         let race = Race::new(Limits::default(), Rate::default(), pin);
         MetadataPoller {
             seat,
             race,
             crowd: Crowd::default(),
             discovery: 0,
+            doubts,
             timer: None,
-            standing: None,
-            turn: 0,
+            polls: Polls::default(),
             told: BTreeMap::new(),
             names,
             resolving: false,
@@ -134,6 +128,7 @@ impl MetadataPoller {
         for action in actions {
             match action {
                 Action::Begin { suspected_at } => {
+                    self.doubts.begun();
                     self.discovery += 1;
                     let discovery = self.discovery;
                     drop(self.seat.differ.send(Observed::Begin { suspected_at, discovery }));
@@ -157,10 +152,14 @@ impl MetadataPoller {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let Some(deadline) = self.race.next_deadline() else { return };
+        let deadlines = [self.race.next_deadline(), self.doubts.next_deadline()];
+        let Some(deadline) = deadlines.into_iter().flatten().min() else { return };
         let wait = deadline.since(self.seat.env.now());
         self.timer = Some(ctx.run_later(wait, |poller, ctx| {
             poller.timer = None;
+            if let Some(evidence) = poller.doubts.due(poller.seat.env.now()) {
+                poller.discover(evidence, ctx);
+            }
             poller.tell(Event::Elapsed, ctx);
         }));
     }
@@ -232,23 +231,35 @@ impl MetadataPoller {
         let in_use = self.seat.cluster.borrow().view.as_ref().map_or(0, |view| view.endpoints.len());
         let evidence = self.crowd.weigh(suspect.evidence, suspect.node, in_use, now);
         self.told.retain(|_, at| now.since(*at) < TOLD_AGAIN);
-        if self.told.insert((suspect.node, suspect.reason.clone()), now).is_none() {
-            let server = suspect.address.map(Into::into);
-            let (reason, node) = (suspect.reason, suspect.node);
+        let node = suspect.node;
+        if self.told.insert((node, suspect.reason.clone()), now).is_none() {
+            let (server, reason) = (suspect.address.map(Into::into), suspect.reason);
             self.seat.events.emit(Told::EndpointSuspected { reason, node, server });
         }
-        self.discover(evidence, ctx);
+        match node {
+            Some(node) if !self.doubts.suspected(node, evidence, now) => {
+                self.arm(ctx);
+                self.poll_early(node, ctx);
+            }
+            // What is said of no broker in particular is news each time.
+            Some(_) | None => self.discover(evidence, ctx),
+        }
+    }
+
+    /// The discovery that ran has found something, or everything as it was.
+    fn settled(&mut self, found: bool) {
+        if found {
+            self.doubts.found();
+        } else if self.race.is_running() {
+            let jitter = self.jitter();
+            self.doubts.nothing_found(jitter, self.seat.env.now());
+        }
     }
 
     fn discover(&mut self, evidence: Evidence, ctx: &mut Context<Self>) {
         let sources = self.sources();
         self.tell(Event::Sources(sources), ctx);
         self.tell(Event::Suspected { evidence }, ctx);
-    }
-
-    fn sleep_until_poll(&self, ctx: &mut Context<Self>) {
-        let wait = self.seat.env.dice.jittered(self.config().drift.poll_interval);
-        ctx.run_later(wait, |poller, ctx| poller.poll(ctx));
     }
 
     /// Resolves the names of the endpoints in use beside the poll, which does not wait for it.
@@ -274,6 +285,7 @@ impl MetadataPoller {
         ctx: &mut Context<Self>,
     ) {
         let now = self.seat.env.now();
+        self.polls.leave_behind(resolved);
         for Resolved { address, from, to } in self.names.resolved(resolved, names, &self.seat.peers, now) {
             let reason = format!("the name resolves to {to} and no longer to {from}");
             self.suspect(
@@ -283,87 +295,15 @@ impl MetadataPoller {
         }
     }
 
-    /// Asks the next verified broker whether anything is new.
-    fn poll(&mut self, ctx: &mut Context<Self>) {
-        let cluster = Arc::clone(&self.seat.cluster.borrow());
-        self.resolve_names(&cluster, ctx);
-        self.turn = self.turn.wrapping_add(1);
-        let verified = cluster.verified();
-        let Some((node, address)) = verified.iter().nth(self.turn % verified.len().max(1)) else {
-            self.discover(Evidence::Broken, ctx);
-            return self.sleep_until_poll(ctx);
-        };
-        let (node, address) = (*node, address.clone());
-        let (security, resolution) = (self.seat.dialler.security(), cluster.resolution(node));
-        let standing = self.standing.take().filter(|standing| {
-            standing.leads_to(&address) && standing.security == security && standing.resolution == resolution
-        });
-        let (dialler, pin, topics) = (self.seat.dialler.clone(), cluster.pin.clone(), self.topics());
-        let to = address.clone();
-        let question = self.seat.env.placement.io.spawn(async move {
-            let connection = match standing {
-                Some(standing) => standing.connection,
-                None => {
-                    let opened = dialler.open(to, Some(node), pin).await;
-                    opened.map_err(|error| (error.evidence(), error.to_string()))?
-                }
-            };
-            let answer = connection.call(Metadata { topics: Some(topics) }, ANSWER_LIMIT).await;
-            let answer = answer.map_err(|error| (error.evidence(), error.to_string()))?;
-            Ok((connection, answer))
-        });
-        let done = question.into_actor(self).map(move |outcome, poller, ctx| {
-            match outcome.unwrap_or_else(|error| Err((Evidence::Broken, error.to_string()))) {
-                Ok((connection, answer)) => {
-                    poller.standing = Some(Standing { connection, security, resolution });
-                    poller.polled(node, address, &answer, ctx);
-                }
-                Err((evidence, reason)) => {
-                    poller.seat.vitals.metadata_failed();
-                    let (node, address) = (Some(node), Some(address));
-                    poller.suspect(Suspect { reason, evidence, node, address }, ctx)
-                }
-            }
-            poller.sleep_until_poll(ctx);
-        });
-        ctx.spawn(done);
-    }
-
-    /// What a poll heard of leaders is news at once; another view than the one in use is a reason to ask all.
-    fn polled(&mut self, node: NodeId, address: Address, answer: &MetadataAnswer, ctx: &mut Context<Self>) {
-        // Who asks for a new bootstrap has nothing else to say.
-        if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED {
-            return self.suspect_broker(node, address, REBOOTSTRAP, ctx);
-        }
-        let observation = self.observation(address.clone(), answer);
-        let cluster = Arc::clone(&self.seat.cluster.borrow());
-        let doubt = if cluster.view.as_deref() != Some(&observation.view) {
-            Some(OTHER_VIEW)
-        } else {
-            answer.topics.iter().any(|topic| is_another(topic, &cluster)).then_some(OTHER_TOPIC)
-        };
-        self.observed(observation, Some(topics_of(&answer.topics)), None);
-        if let Some(doubt) = doubt {
-            self.suspect_broker(node, address, doubt, ctx);
-        }
-    }
-
     fn suspect_broker(&mut self, node: NodeId, address: Address, reason: &str, ctx: &mut Context<Self>) {
         let (reason, node, address) = (reason.to_owned(), Some(node), Some(address));
         self.suspect(Suspect { reason, evidence: Evidence::Broken, node, address }, ctx);
     }
 }
 
-/// Whether a topic is shown under another id than it is known by: it may have been created again.
-fn is_another(topic: &TopicMetadata, cluster: &Cluster) -> bool {
-    topic.id != TopicId::UNKNOWN
-        && cluster.leaders.topic_id(&topic.name).is_some_and(|known| known != topic.id)
-}
-
-impl Standing {
-    fn leads_to(&self, address: &Address) -> bool {
-        self.connection.address() == address && !self.connection.is_closed()
-    }
+/// Nothing is suspected; what will be in vain is looked into as often as a poll would.
+fn no_doubts(config: &Config) -> Doubts<NodeId> {
+    Doubts::new(Backoff { limit: config.drift.poll_interval, ..Backoff::default() })
 }
 
 impl Actor for MetadataPoller {
@@ -384,6 +324,9 @@ impl StreamHandler<Changed<Arc<Cluster>>> for MetadataPoller {
             self.race.pin(pin);
         }
         self.names.follow(&cluster);
+        self.polls.retain(&cluster);
+        // Whoever leads a partition now is news too.
+        self.doubts.found();
         let sources = self.sources();
         self.tell(Event::Sources(sources), ctx);
     }
@@ -415,6 +358,7 @@ impl Handler<Settled> for MetadataPoller {
         // A poll may be judged by what was heard before the discovery that it gives rise to.
         if settled.discovery == self.discovery {
             let Settled { unverified, found, .. } = settled;
+            self.settled(found);
             self.tell(Event::Settled { unverified, found }, ctx);
         }
     }
@@ -433,6 +377,7 @@ impl Handler<ConfigChanged> for MetadataPoller {
     type Result = ();
 
     fn handle(&mut self, _: ConfigChanged, ctx: &mut Context<Self>) {
+        self.doubts = no_doubts(&self.config());
         let reason = "the configuration changed".to_owned();
         self.suspect(Suspect { reason, evidence: Evidence::Broken, node: None, address: None }, ctx);
     }

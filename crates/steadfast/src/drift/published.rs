@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use steadfast_core::cluster::{Cluster as Leaders, Rules};
+use steadfast_core::endpoints::reach::Reach;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{ClusterId, LeaderEpoch, NodeId, Partition, TopicId};
 
@@ -16,6 +17,8 @@ pub struct Cluster {
     pub in_use: Option<Arc<View<NodeId>>>,
     /// The brokers whose own answer at their own address maps them to it: only these are used.
     pub verified: BTreeSet<NodeId>,
+    /// Those of the agreed view that cannot be used where they are said to be.
+    pub reach: Reach<NodeId>,
     /// The cluster that everything has to belong to.
     pub pin: Option<ClusterId>,
     /// How often each broker was verified at another resolved address than connections to it were made to, its
@@ -28,8 +31,15 @@ pub struct Cluster {
 impl Cluster {
     /// Nothing is known but, perhaps, which cluster it has to be.
     pub fn unknown(pin: Option<ClusterId>, rules: Rules) -> Cluster {
-        let (verified, resolutions) = (BTreeSet::new(), BTreeMap::new());
-        Cluster { view: None, in_use: None, verified, pin, resolutions, leaders: Leaders::new(rules) }
+        Cluster {
+            view: None,
+            in_use: None,
+            verified: BTreeSet::new(),
+            reach: Reach::new(),
+            pin,
+            resolutions: BTreeMap::new(),
+            leaders: Leaders::new(rules),
+        }
     }
 
     /// Where a verified broker is reached.

@@ -11,7 +11,6 @@ use steadfast_core::endpoints::drift::{Drift, Threshold, drift};
 use steadfast_core::endpoints::respawn::{Action, Event, InPlace, Reason, Report, Respawn};
 use steadfast_core::endpoints::view::View;
 use steadfast_core::ids::{ConsumerIncarnation, NodeId};
-use steadfast_core::tick::Tick;
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
 
@@ -46,8 +45,6 @@ pub(crate) struct Seat {
     pub(crate) events: Events,
     /// What the first record of an incarnation found, until the machine reports it.
     pub(crate) gap: Mutex<i64>,
-    /// Since when no new consumer could be had, if that is so.
-    pub(crate) degraded: Mutex<Option<Tick>>,
     /// How many records had been delivered again when the respawn began.
     pub(crate) redelivered: Mutex<u64>,
 }
@@ -110,18 +107,13 @@ impl Supervisor {
         with(&mut self.seat.respawn.lock().unwrap_or_else(PoisonError::into_inner), &self.seat)
     }
 
-    /// Says that a consumer can be had again, once.
+    /// Says that a consumer can be had again.
     fn recover(&self) {
         // Nothing is awaited any more: a consumer runs, on the view in use.
         if self.machine(|machine, _| machine.next_deadline().is_some()) {
             return;
         }
-        self.seat.vitals.recovered(Part::Consumer);
-        let since = self.seat.degraded.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(since) = since {
-            let degraded_ms = self.seat.env.now().since(since).as_secs_f64() * 1e3;
-            self.seat.events.emit(Told::ServiceRecovered { degraded_ms });
-        }
+        self.seat.vitals.recovered(Part::Consumer, &self.seat.events, self.seat.env.now());
     }
 
     fn jitter(&self) -> Jitter {
@@ -161,12 +153,8 @@ impl Supervisor {
                 window_ms: spent.window.as_secs_f64() * 1e3,
             }),
             Action::Degraded { reason, .. } => {
-                self.seat.vitals.degraded(Part::Consumer, vec![reason.clone()], self.seat.env.now());
-                let mut degraded = self.seat.degraded.lock().unwrap_or_else(PoisonError::into_inner);
-                if degraded.is_none() {
-                    *degraded = Some(self.seat.env.now());
-                    self.seat.events.emit(Told::ServiceDegraded { missing: vec![reason] });
-                }
+                let now = self.seat.env.now();
+                self.seat.vitals.degraded(Part::Consumer, vec![reason], false, &self.seat.events, now);
             }
             Action::Report(report) => self.report(&report),
         }

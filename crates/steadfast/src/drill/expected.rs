@@ -18,8 +18,14 @@ pub struct Expected {
     pub discoveries: Option<(usize, Duration)>,
     /// In any second brokers accept at most so many connections, and get so many requests for metadata.
     pub burst: Option<(u32, u32)>,
+    /// The same of any one service.
+    pub burst_of_one: Option<(u32, u32)>,
     /// Drifts that may be taken in place at most; none: as many as there are.
     pub adaptations: Option<u32>,
+    /// Actors that are begun anew.
+    pub restarts: u32,
+    /// What shows where the cluster is does so for this long only; none: for good.
+    pub grace: Option<Duration>,
 }
 
 impl Expected {
@@ -31,7 +37,10 @@ impl Expected {
             rebalances: (0, 0),
             discoveries: None,
             burst: None,
+            burst_of_one: None,
             adaptations: None,
+            restarts: 0,
+            grace: None,
         }
     }
 
@@ -40,9 +49,19 @@ impl Expected {
         Expected { respawns: (count, count), ..self }
     }
 
-    /// At most so many respawns.
+    /// At most so many respawns, and one at least if there may be any.
     pub fn respawns_up_to(self, most: u32) -> Expected {
-        Expected { respawns: (0, most), ..self }
+        Expected { respawns: (most.min(1), most), ..self }
+    }
+
+    /// So many actors are begun anew.
+    pub fn restarts(self, count: u32) -> Expected {
+        Expected { restarts: count, ..self }
+    }
+
+    /// What shows where the cluster is does so for this long only.
+    pub fn grace(self, time: Duration) -> Expected {
+        Expected { grace: Some(time), ..self }
     }
 
     /// So many generations of the group.
@@ -58,6 +77,11 @@ impl Expected {
     /// In any second brokers accept at most so many connections, and get so many requests for metadata.
     pub fn burst(self, connections: u32, metadata: u32) -> Expected {
         Expected { burst: Some((connections, metadata)), ..self }
+    }
+
+    /// In any second any one service opens at most so many connections, and writes so many requests for metadata.
+    pub fn burst_of_one(self, connections: u32, metadata: u32) -> Expected {
+        Expected { burst_of_one: Some((connections, metadata)), ..self }
     }
 
     /// At most so many drifts are taken in place.
@@ -77,10 +101,15 @@ impl Expected {
         note(self.late(figures));
         note(outside("respawns", figures.respawns, self.respawns));
         note(outside("rebalances", figures.rebalances, self.rebalances));
+        note(outside("actors begun anew", figures.restarts, (self.restarts, self.restarts)));
         if let Some((connections, metadata)) = self.burst {
-            let most = figures.burst();
-            note(outside("connections in a second", most.0, (0, connections)));
-            note(outside("requests for metadata in a second", most.1, (0, metadata)));
+            note(outside("connections in a second", figures.connections.most(), (0, connections)));
+            note(outside("requests for metadata in a second", figures.metadata.most(), (0, metadata)));
+        }
+        if let Some((connections, metadata)) = self.burst_of_one {
+            let (opened, asked) = (figures.connections.most_of_one(), figures.metadata.most_of_one());
+            note(outside("connections of one service in a second", opened, (0, connections)));
+            note(outside("requests for metadata of one service in a second", asked, (0, metadata)));
         }
         if let Some(most) = self.adaptations {
             note(outside("drifts taken in place", figures.adaptations, (0, most)));
@@ -99,10 +128,14 @@ impl Expected {
     /// What is worth knowing although it is as it should be.
     pub(super) fn notes(&self, figures: &Figures) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.burst.is_some() {
-            let (connections, metadata) = figures.burst();
+        if self.burst.or(self.burst_of_one).is_some() {
+            let Figures { connections, metadata, .. } = figures;
             notes.push(format!(
-                "at most {connections} connections and {metadata} requests for metadata in a second"
+                "at most {} connections and {} requests for metadata in a second, {} and {} of one service",
+                connections.most(),
+                metadata.most(),
+                connections.most_of_one(),
+                metadata.most_of_one(),
             ));
         }
         if let Some((_, within)) = self.discoveries {
@@ -110,6 +143,11 @@ impl Expected {
             notes.push(format!("{all} discoveries, at most {most} within {}", seconds(within)));
         }
         notes
+    }
+
+    /// Whether a recovery took too long, or did not end.
+    pub(super) fn is_late(&self, figures: &Figures) -> bool {
+        self.late(figures).is_some()
     }
 
     fn late(&self, figures: &Figures) -> Option<String> {

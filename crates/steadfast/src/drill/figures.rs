@@ -1,12 +1,14 @@
 //! What is counted while a scenario is played: from outside, by what reaches handlers, brokers and the wire.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{Offset, Partition};
 use steadfast_core::tick::Tick;
+use steadfast_sim::call::ConnectionId;
 use steadfast_sim::notice::Notice;
 
 use super::journal::{Answer, Happening, What};
@@ -27,15 +29,39 @@ pub struct Figures {
     pub rebalances: u32,
     /// When somebody asked everybody who may know better: a discovery, or its next round.
     pub discoveries: BTreeSet<Tick>,
-    /// Connections that brokers accepted, by second.
-    pub connections: BTreeMap<u64, u32>,
-    /// Metadata requests that were written, by second.
-    pub metadata: BTreeMap<u64, u32>,
+    /// Connections that brokers accepted.
+    pub connections: BySecond,
+    /// Metadata requests that were written.
+    pub metadata: BySecond,
     /// Commits that were asked for.
     pub commits: u32,
     /// Actors that were begun anew.
     pub restarts: u32,
+    /// Services that were begun.
+    pub starts: u32,
+    /// Those of them that are not answered, by connection and correlation id.
+    hanging: BTreeSet<(ConnectionId, i32)>,
     waiting: BTreeMap<(Partition, Offset), Tick>,
+}
+
+/// What services did, by second and service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BySecond(BTreeMap<u64, BTreeMap<Arc<str>, u32>>);
+
+impl BySecond {
+    fn count(&mut self, second: u64, service: &Arc<str>) {
+        *self.0.entry(second).or_default().entry(Arc::clone(service)).or_default() += 1;
+    }
+
+    /// The most in a second, by all services together.
+    pub fn most(&self) -> u32 {
+        self.0.values().map(|services| services.values().sum()).max().unwrap_or(0)
+    }
+
+    /// The most in a second, by any one service.
+    pub fn most_of_one(&self) -> u32 {
+        self.0.values().flat_map(BTreeMap::values).copied().max().unwrap_or(0)
+    }
 }
 
 /// A moment from which recovery counts: at it a record is appended to every partition.
@@ -73,7 +99,8 @@ impl Figures {
             What::Logged(line) => self.said(line.name(), line.text()),
             What::Noticed(Notice::RoundCompleted { .. }) => self.rebalances += 1,
             What::Wire(wire) => self.crossed(wire, *at, bootstrap),
-            What::Answered(..) | What::Delivered(_) | What::Started(_) | What::Ended(..) => {}
+            What::Started(_) => self.starts += 1,
+            What::Answered(..) | What::Delivered(_) | What::Ended(..) => {}
             What::Rewritten(..) | What::Injected(_) | What::Noticed(_) => {}
         }
     }
@@ -114,12 +141,18 @@ impl Figures {
         let second = at.since_start().as_secs();
         match &wire.event {
             WireEvent::Dialled if bootstrap.contains(&wire.to) => drop(self.discoveries.insert(at)),
-            WireEvent::Opened => *self.connections.entry(second).or_default() += 1,
+            WireEvent::Opened => self.connections.count(second, &wire.service),
             WireEvent::Asked { api, .. } if *api == ApiKey::Metadata as i16 => {
-                *self.metadata.entry(second).or_default() += 1;
+                self.metadata.count(second, &wire.service);
             }
-            WireEvent::Asked { commits, .. } => self.commits += u32::from(!commits.is_empty()),
-            WireEvent::Dialled | WireEvent::Answered { .. } | WireEvent::Closed => {}
+            WireEvent::Asked { correlation, commits, .. } if !commits.is_empty() => {
+                self.commits += 1;
+                self.hanging.insert((wire.connection, *correlation));
+            }
+            WireEvent::Answered { correlation } => {
+                self.hanging.remove(&(wire.connection, *correlation));
+            }
+            WireEvent::Dialled | WireEvent::Asked { .. } | WireEvent::Closed => {}
         }
     }
 
@@ -128,10 +161,9 @@ impl Figures {
         self.marks.iter().map(Mark::recovery).collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
-    /// The most connections that brokers accepted in a second, and the most requests for metadata.
-    pub fn burst(&self) -> (u32, u32) {
-        let most = |by_second: &BTreeMap<u64, u32>| by_second.values().copied().max().unwrap_or(0);
-        (most(&self.connections), most(&self.metadata))
+    /// How many commits were asked for and not answered, up to now.
+    pub fn hanging_commits(&self) -> usize {
+        self.hanging.len()
     }
 
     /// The most discoveries within any `window`.
@@ -160,6 +192,15 @@ mod tests {
         assert_eq!(figures.recovery(), None, "one more is to process it");
         figures.processed(&b, Offset(7), at(150));
         assert_eq!(figures.recovery(), Some(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn the_worst_second_of_all_need_not_be_that_of_any_one() {
+        let mut counted = BySecond::default();
+        for (second, service) in [(1, "a"), (1, "a"), (1, "a"), (2, "a"), (2, "a"), (2, "b"), (2, "b")] {
+            counted.count(second, &service.into());
+        }
+        assert_eq!((counted.most(), counted.most_of_one()), (4, 3));
     }
 
     #[test]

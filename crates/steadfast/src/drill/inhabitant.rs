@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use steadfast_kafka::transport::Transport;
+use steadfast_sim::embedded::Embedded;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -62,15 +63,15 @@ impl Inhabitant {
         &self.cable
     }
 
-    /// The transport with the journal listening.
+    /// The cluster's network as a transport, with the journal listening.
     pub(super) fn tapped(
         &self,
-        inner: Arc<dyn Transport>,
+        cluster: &Embedded,
         journal: &Journal,
         connections: &Arc<AtomicU64>,
     ) -> Arc<dyn Transport> {
         Arc::new(Tap {
-            inner,
+            cluster: cluster.clone(),
             cable: self.cable.clone(),
             service: Arc::clone(&self.name),
             journal: journal.clone(),

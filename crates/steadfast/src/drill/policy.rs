@@ -6,7 +6,9 @@ use std::time::Duration;
 use steadfast_core::endpoints::drift::Threshold;
 use steadfast_sim::checker::Limits;
 
-use super::expected::seconds;
+use super::expected::{Expected, seconds};
+use super::figures::Figures;
+use super::tally::Tally;
 use crate::config::Config;
 use crate::config::reference::KEYS;
 
@@ -33,11 +35,6 @@ const REPLACED: [&str; 5] = [
 const REFUSED: Duration = Duration::from_millis(250);
 /// What silence may cost on top of a fetch's max wait.
 const SILENT: Duration = Duration::from_secs(1);
-
-/// The longest time for which a scenario lets nothing through.
-const OUTAGE: Duration = Duration::from_secs(20);
-/// Half of the time for which old addresses go on serving: within it, with its jitter, they are asked again.
-const GRACE: Duration = Duration::from_secs(5);
 
 impl Policy {
     /// The policy of this configuration.
@@ -101,20 +98,27 @@ impl Policy {
         self.config.respawn.budget.saturating_mul(windows.ceil() as u32 + 1)
     }
 
-    /// What of it makes recovery slower or less complete than it need be, each in words: for rows that fail.
-    pub(super) fn reasons(&self) -> Vec<String> {
+    /// What of it explains what was seen and should not have been, each in words: for rows that fail.
+    pub(super) fn reasons(&self, expected: &Expected, figures: &Figures, tally: &Tally) -> Vec<String> {
         let Config { kafka, drift, checkpoint, .. } = &*self.config;
-        let session = format!("kafka.session.timeout.ms is {}", seconds(kafka.session_timeout));
-        let poll = format!("drift.poll_interval is {}", seconds(drift.poll_interval));
+        let forgot = figures.starts > 0 && !tally.redelivered().is_empty();
+        let (session, silence) = (kafka.session_timeout, figures.longest_wait);
+        let expelled = figures.rebalances > expected.rebalances.1;
+        let missed = expected.grace.filter(|_| expected.is_late(figures));
         let told = [
-            (!checkpoint.enabled, "checkpoint.enabled is off: who begins anew knows no offset".to_owned()),
-            (kafka.session_timeout < OUTAGE, format!("{session}: an outage of {} ends it", seconds(OUTAGE))),
-            (
-                drift.poll_interval > GRACE,
-                format!("{poll}: what works for {} may be missed", seconds(GRACE * 2)),
-            ),
+            (forgot && !checkpoint.enabled)
+                .then(|| "checkpoint.enabled is off: who begins anew knows no offset".to_owned()),
+            (expelled && silence >= session).then(|| {
+                let (session, silence) = (seconds(session), seconds(silence));
+                format!("kafka.session.timeout.ms is {session}: an outage of {silence} ends it")
+            }),
+            // It is asked with jitter: up to half as much later.
+            missed.filter(|grace| drift.poll_interval.mul_f64(1.5) > *grace).map(|grace| {
+                let (poll, grace) = (seconds(drift.poll_interval), seconds(grace));
+                format!("drift.poll_interval is {poll}: what works for {grace} may be missed")
+            }),
         ];
-        told.into_iter().filter_map(|(so, why)| so.then(|| format!("your policy: {why}"))).collect()
+        told.into_iter().flatten().map(|why| format!("your policy: {why}")).collect()
     }
 
     fn threshold(&self) -> Threshold {

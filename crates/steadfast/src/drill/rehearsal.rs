@@ -1,6 +1,8 @@
 //! A scenario while it is played: what it can do to its world, and what is counted meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -106,7 +108,7 @@ pub(super) fn play(scenario: &Scenario, policy: &Policy, seed: u64) -> Result<Ou
     let odd = report.exits.iter().filter(|(_, exit)| **exit != Exit::Fine);
     found.extend(odd.map(|(number, exit)| format!("service {number} ended with {exit:?}")));
     if !found.is_empty() {
-        found.extend(policy.reasons());
+        found.extend(policy.reasons(&expected, &figures, &report.tally));
     }
     let notes = expected.notes(&figures);
     Ok(Outcome { figures, tally: report.tally, exits: report.exits, found, notes, log: report.log })
@@ -191,9 +193,34 @@ impl Rehearsal {
     /// Writes these addresses into the configuration file of the service of this number, and has it read.
     pub fn reconfigure(&self, number: usize, bootstrap: impl IntoIterator<Item = Address>) {
         let listed: Vec<String> = bootstrap.into_iter().map(|address| address.to_string()).collect();
+        self.rewrite(number, |manner| manner.bootstrap = Some(listed.join(",")));
+    }
+
+    /// The same for addresses at which TLS is spoken, by whoever the authority of this certificate vouches for.
+    pub fn reconfigure_secured(
+        &self,
+        number: usize,
+        bootstrap: impl IntoIterator<Item = Address>,
+        authority: &str,
+    ) {
+        let file = self.directory.join("authority.pem");
+        if let Err(error) = fs::write(&file, authority) {
+            return self.world.fail(WorldError::File { file, error });
+        }
+        let listed: Vec<String> = bootstrap.into_iter().map(|address| address.to_string()).collect();
+        self.rewrite(number, |manner| {
+            manner.bootstrap = Some(listed.join(","));
+            manner.settings = format!(
+                "\"security.protocol\" = \"SSL\"\n\"ssl.truststore.location\" = \"{}\"\n",
+                file.display()
+            );
+        });
+    }
+
+    fn rewrite(&self, number: usize, change: impl FnOnce(&mut Manner)) {
         let mut manners = locked(&self.manners);
         let Some(manner) = manners.get_mut(&number) else { return };
-        manner.bootstrap = Some(listed.join(","));
+        change(manner);
         let written = self.world.reconfigure(number, manner);
         if let Err(error) = written {
             let file = manner.file.clone().unwrap_or_default();
@@ -203,10 +230,17 @@ impl Rehearsal {
 
     /// Has a fault happen.
     pub fn befall(&self, fault: Fault) {
-        let injected = self.world.inject(fault.to_string(), |cluster| cluster.inject(&fault));
-        if let Err(error) = injected {
-            self.world.fail(WorldError::Deed(format!("{fault}: {error}")));
-        }
+        self.command(&fault.to_string(), |cluster| cluster.inject(&fault));
+    }
+
+    /// Gives the cluster a command, and notes it in these words. Without its result the scenario cannot be played.
+    pub fn command<T, E: Display>(
+        &self,
+        what: &str,
+        command: impl FnOnce(&Embedded) -> Result<T, E>,
+    ) -> Option<T> {
+        let done = self.deed(what, command);
+        done.map_err(|error| self.world.fail(WorldError::Deed(format!("{what}: {error}")))).ok()
     }
 
     /// Every endpoint moves.
@@ -293,6 +327,13 @@ impl Rehearsal {
         let count = |world: &World| world.with_tally(|tally| tally.events(event));
         let before = count(&self.world);
         self.until(event, limit, |world| count(world) > before).await;
+    }
+
+    /// Waits for the service's next commit to be asked for.
+    pub async fn next_commit(&self) {
+        let before = self.figures().commits;
+        let interval = self.policy.config().checkpoint.interval;
+        self.until("a commit", interval * 2 + START, |_| self.figures().commits > before).await;
     }
 
     /// Makes the actor of this name panic, in the service of this number.

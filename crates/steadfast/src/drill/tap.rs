@@ -16,6 +16,8 @@ use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{Offset, Partition};
 use steadfast_kafka::transport::{Duplex, Stream, Transport};
 use steadfast_sim::call::ConnectionId;
+use steadfast_sim::embedded::Embedded;
+use steadfast_sim::network::{self, Opened};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::journal::{Journal, What};
@@ -95,9 +97,10 @@ impl Cable {
     }
 }
 
-/// A transport that tells the journal what crosses it.
+/// The cluster's network as a service's transport. It tells the journal what crosses it, TLS or not: it looks behind
+/// that.
 pub(super) struct Tap {
-    pub(super) inner: Arc<dyn Transport>,
+    pub(super) cluster: Embedded,
     pub(super) cable: Cable,
     pub(super) service: Arc<str>,
     pub(super) journal: Journal,
@@ -117,23 +120,28 @@ impl Transport for Tap {
             };
             label.note(WireEvent::Dialled);
             poll_fn(|context| self.cable.poll(context)).await;
-            let Stream { io, peer } = self.inner.connect(to).await?;
+            let Opened { stream, tls } = self.cluster.open(to).await?;
             label.note(WireEvent::Opened);
+            let peer = stream.peer();
             let tapped = Tapped {
-                io,
+                io: stream,
                 cable: self.cable.clone(),
                 label,
                 requests: Requests::default(),
                 answers: Answers::default(),
             };
-            Ok(Stream { io: Box::new(tapped), peer })
+            let io: Box<dyn Duplex> = match tls {
+                Some(tls) => Box::new(tls.before(tapped)),
+                None => Box::new(tapped),
+            };
+            Ok(Stream { io, peer })
         })
     }
 
     fn resolve<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
         Box::pin(async move {
             poll_fn(|context| self.cable.poll(context)).await;
-            self.inner.resolve(to).await
+            Ok(self.cluster.network().map_or_else(Vec::new, |network| network.resolve(to)))
         })
     }
 }
@@ -155,7 +163,7 @@ impl Label {
 
 /// A connection under the eyes of the journal.
 struct Tapped {
-    io: Box<dyn Duplex>,
+    io: network::Stream,
     cable: Cable,
     label: Label,
     requests: Requests,

@@ -1,18 +1,14 @@
 //! A world: a cluster in memory, services that consume from it, a load, faults; one seed, one thread, no real time.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
-use futures::future::BoxFuture;
 use steadfast_core::acked::Span;
-use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, Offset, Partition};
 use steadfast_core::tick::Tick;
-use steadfast_kafka::transport::{Stream, Transport};
 use steadfast_sim::batch::NewRecord;
 use steadfast_sim::checker::LogChange;
 use steadfast_sim::embedded::{Embedded, Spec};
@@ -286,11 +282,7 @@ impl World {
         let mut inhabitants = self.inhabitants();
         let inhabitant =
             inhabitants.entry(number).or_insert_with(|| Inhabitant::new(number, seed(&self.0.dice)));
-        let transport = inhabitant.tapped(
-            Arc::new(InMemory(self.0.cluster.clone())),
-            &self.0.journal,
-            &self.0.connections,
-        );
+        let transport = inhabitant.tapped(&self.0.cluster, &self.0.journal, &self.0.connections);
         let config = self.config(number, manner);
         if let Some(file) = &manner.file
             && let Err(error) = fs::write(file, &config)
@@ -303,7 +295,7 @@ impl World {
             self.fail(error);
         }
         if self.0.plan.apart {
-            locked(&self.0.tally).read_by(inhabitants.len());
+            locked(&self.0.tally).read_by(inhabitant::name(number).into());
         }
     }
 
@@ -382,24 +374,6 @@ pub struct Load(AbortHandle);
 impl Drop for Load {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// The cluster's network as the service's transport.
-struct InMemory(Embedded);
-
-impl Transport for InMemory {
-    fn connect<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, std::io::Result<Stream>> {
-        Box::pin(async move {
-            let stream = self.0.connect(to).await?;
-            let peer = stream.peer();
-            Ok(Stream { io: Box::new(stream), peer })
-        })
-    }
-
-    fn resolve<'a>(&'a self, to: &'a Address) -> BoxFuture<'a, std::io::Result<Vec<SocketAddr>>> {
-        let resolved = self.0.network().map_or_else(Vec::new, |network| network.resolve(to));
-        Box::pin(std::future::ready(Ok(resolved)))
     }
 }
 

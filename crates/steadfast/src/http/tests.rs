@@ -253,7 +253,9 @@ async fn the_documented_examples_have_the_fields_that_are_served() {
     let site = site(&sample);
     site.tally.hear(&Event::ConfigRejected { reason: "unknown key".into() });
     sample.vitals.committed(sample.now());
-    sample.vitals.degraded(crate::vitals::Part::View, vec!["kafka-1:9092: refused".into()], sample.now());
+    let events = crate::observers::Events::new("test", Vec::new());
+    let missing = vec!["kafka-1:9092: refused".into()];
+    sample.vitals.degraded(crate::vitals::Part::View, missing, false, &events, sample.now());
     let position = sample.table.read(&orders(0), Progress::position).unwrap();
     sample.vitals.stalled(&orders(0), position, Duration::from_secs(30), sample.now());
     sample.table.update(&orders(1), Progress::quarantine);

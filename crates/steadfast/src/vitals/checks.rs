@@ -80,8 +80,8 @@ impl Facts<'_> {
     /// A view is agreed, and a consumer can be had on it.
     fn cluster(&self) -> Check {
         let degraded = locked(&self.signs.degraded);
-        let missing: Vec<&str> = degraded.values().flat_map(|part| &part.what).map(String::as_str).collect();
-        if let Some(since) = degraded.values().map(|part| part.since).min() {
+        if let Some(since) = degraded.since() {
+            let missing: Vec<&str> = degraded.missing().map(String::as_str).collect();
             let age = self.ago(since);
             let message = format!("degraded for {}: {}", text(age), listed(&missing));
             return Check { age: Some(age), ..failed("cluster", message) };

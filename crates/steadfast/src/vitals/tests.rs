@@ -8,6 +8,7 @@ use steadfast_core::progress::Progress;
 
 use super::sample::{Sample, orders};
 use super::*;
+use crate::observers::Events;
 
 fn message(sample: &Sample, check: &str) -> String {
     sample.read().check(check).unwrap().message.clone()
@@ -84,19 +85,19 @@ fn the_limit_of_metadata_follows_the_poll_interval() {
 
 #[test]
 fn degraded_is_said_by_each_part_and_ended_by_it() {
-    let sample = Sample::well(&[0]);
+    let (sample, events) = (Sample::well(&[0]), Events::new("test", Vec::new()));
     let missing = ["kafka-1:9092: refused", "kafka-2:9092: refused"].map(str::to_owned).to_vec();
-    sample.vitals.degraded(Part::View, missing.clone(), sample.now());
+    sample.vitals.degraded(Part::View, missing.clone(), false, &events, sample.now());
     wait_but(&sample, 2_500, "");
-    sample.vitals.degraded(Part::View, missing, sample.now());
-    sample.vitals.degraded(Part::Consumer, vec!["no leader".to_owned()], sample.now());
+    sample.vitals.degraded(Part::View, missing, false, &events, sample.now());
+    sample.vitals.degraded(Part::Consumer, vec!["no leader".to_owned()], false, &events, sample.now());
     assert_eq!(
         message(&sample, "cluster"),
         "degraded for 2.5 s: kafka-1:9092: refused, kafka-2:9092: refused, no leader"
     );
-    sample.vitals.recovered(Part::View);
+    sample.vitals.recovered(Part::View, &events, sample.now());
     assert_eq!(sample.failed(), ["cluster"]);
-    sample.vitals.recovered(Part::Consumer);
+    sample.vitals.recovered(Part::Consumer, &events, sample.now());
     assert_eq!(message(&sample, "cluster"), "2 of 2 brokers verified");
 }
 

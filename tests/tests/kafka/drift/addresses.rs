@@ -23,7 +23,7 @@ pub(super) fn trials(stage: &Stage) -> Vec<Trial> {
 /// For so long isolated brokers serve stale metadata.
 const STALE: Duration = Duration::from_secs(1);
 /// What comes out so long after a move came through the new endpoints.
-const LATER: Duration = Duration::from_millis(100);
+pub(super) const LATER: Duration = Duration::from_millis(100);
 
 fn ends(cluster: &mut Cluster) {
     let rehearsal = Opening::new("drift-ends").with(BUDGET).begin(cluster);
@@ -93,7 +93,7 @@ fn twice(cluster: &mut Cluster) {
 }
 
 /// Waits until so many drifts were taken in place, and records of every partition come out after that.
-fn await_adapted(rehearsal: &Rehearsal, count: usize) {
+pub(super) fn await_adapted(rehearsal: &Rehearsal, count: usize) {
     let adapted = || {
         let drifted = rehearsal.service.events_named("endpoint.drifted");
         let adapted = drifted.iter().filter(|event| event.json["action"] == "adapt").count();

@@ -1,13 +1,14 @@
 //! `steadfast drill --real`: rehearsed on a real cluster, of which nothing is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, TopicName};
+use kafka_protocol::messages::{BrokerId, ListGroupsRequest, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use libtest_mimic::Trial;
 use steadfast::config::Config;
-use steadfast::drill::real::{Evidence, Row, Scenario, Verdict, play};
+use steadfast::drill::real::{Evidence, Row, Scenario, play};
+use steadfast::drill::verdict::Verdict;
 use steadfast::exit::Exit;
 use steadfast_tests::finished::run_to_the_end;
 use steadfast_tests::kafka::{Cluster, ask};
@@ -34,6 +35,8 @@ fn untouched(cluster: &mut Cluster) {
     run_to_the_end(&Workplace::new().unwrap(), &config);
     let before = (log_ends(cluster, TOPIC), committed(&cluster.brokers(), TOPIC, TOPIC, PARTITIONS).unwrap());
     assert_eq!((before.0.len(), before.1.len()), (3, 3));
+    let (groups, _) = groups(cluster);
+    assert!(groups.contains(TOPIC), "{groups:?}");
 
     let row = drill(&config, Scenario::AllReplaced);
 
@@ -41,6 +44,9 @@ fn untouched(cluster: &mut Cluster) {
     assert_eq!((row.respawns, row.rebalances, row.gap, row.redelivered), (1, 0, 0, 0), "{row:?}");
     let after = (log_ends(cluster, TOPIC), committed(&cluster.brokers(), TOPIC, TOPIC, PARTITIONS).unwrap());
     assert_eq!(after, before);
+    let (left, drilled) = self::groups(cluster);
+    assert_eq!(left, groups);
+    assert!(drilled.iter().all(|state| state == "Empty"), "{drilled:?}");
 
     let encrypted = format!("{config}\"security.protocol\" = \"SSL\"\n");
     let refused = play(&configured(&encrypted), &Scenario::ALL, |_| {}).unwrap_err();
@@ -69,6 +75,16 @@ fn drill(config: &str, scenario: Scenario) -> Row {
 /// The drill has a state directory of its own: nobody is to find anything in this one.
 fn configured(config: &str) -> Config {
     Config::from_toml_str(&format!("{config}\n[state]\ndir = \"/nonexistent\"\n")).unwrap()
+}
+
+/// The groups that there are, without those of drills; and in which states these are.
+fn groups(cluster: &Cluster) -> (BTreeSet<String>, Vec<String>) {
+    let answers = cluster.addresses().into_values().map(|at| ask(at, 4, &ListGroupsRequest::default()));
+    let groups: Vec<_> = answers.flat_map(|answer| answer.unwrap().groups).collect();
+    let (drilled, others): (Vec<_>, Vec<_>) =
+        groups.into_iter().partition(|group| group.group_id.starts_with("steadfast-drill-"));
+    let states = drilled.into_iter().map(|group| group.group_state.to_string());
+    (others.into_iter().map(|group| group.group_id.to_string()).collect(), states.collect())
 }
 
 /// Where each partition's log ends, as its leader says.

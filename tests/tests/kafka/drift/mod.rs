@@ -4,7 +4,9 @@
 mod addresses;
 mod configured;
 mod drill;
+mod hindered;
 mod others;
+mod words;
 
 use libtest_mimic::Trial;
 use steadfast_tests::stage::Stage;
@@ -12,8 +14,14 @@ use steadfast_tests::stage::Stage;
 use crate::rehearsal::{Rehearsal, expect_clean};
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
-    let rooms =
-        [addresses::trials(stage), configured::trials(stage), drill::trials(stage), others::trials(stage)];
+    let rooms = [
+        addresses::trials(stage),
+        configured::trials(stage),
+        drill::trials(stage),
+        hindered::trials(stage),
+        others::trials(stage),
+        words::trials(stage),
+    ];
     rooms.into_iter().flatten().collect()
 }
 

@@ -71,7 +71,7 @@ fn await_commit(rehearsal: &Rehearsal, since: SystemTime) {
 }
 
 /// Who coordinates the group, as a running broker says.
-fn coordinator_of(cluster: &Cluster, group: &str) -> i32 {
+pub(crate) fn coordinator_of(cluster: &Cluster, group: &str) -> i32 {
     let question = FindCoordinatorRequest::default().with_key(StrBytes::from_string(group.to_owned()));
     let at = *cluster.addresses().values().next().unwrap();
     let found = || {

@@ -1,6 +1,6 @@
 //! Brokers die, the service dies, its actors panic: nothing is lost, and what came twice is what was reported.
 
-mod brokers;
+pub(crate) mod brokers;
 pub(crate) mod lives;
 mod panics;
 mod recoveries;

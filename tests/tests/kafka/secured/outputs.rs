@@ -26,8 +26,8 @@ pub(super) fn no_secret(cluster: &mut Cluster) {
     let kept = Workplace::new().unwrap();
     fs::write(kept.path("token"), &token).unwrap();
 
-    let login = |lines: &str| {
-        usual_config(&cluster.bootstrap_of(Listener::SaslSsl), TOPIC, TOPIC)
+    let login = |group: &str, lines: &str| {
+        usual_config(&cluster.bootstrap_of(Listener::SaslSsl), group, TOPIC)
             + "\"security.protocol\" = \"SASL_SSL\"\n"
             + &trusting(cluster)
             + lines
@@ -48,11 +48,11 @@ pub(super) fn no_secret(cluster: &mut Cluster) {
     let log = "\n[log]\nlevel = \"trace\"\n";
     let copy = format!("{log}\n[sink]\ntype = \"kafka\"\ntopic = \"{COPY}\"\n");
     let runs = [
-        (login(&(by_password("PLAIN", PASSWORD) + &keystore)) + &copy, 0),
-        (login(&by_password("SCRAM-SHA-512", PASSWORD)) + &copy, 0),
-        (login(&bearer) + log, 0),
-        (login(&jaas) + log, 77),
-        (login(&by_password("SCRAM-SHA-256", WRONG)) + log, 77),
+        (login(TOPIC, &(by_password("PLAIN", PASSWORD) + &keystore)) + &copy, 0),
+        (login(TOPIC, &by_password("SCRAM-SHA-512", PASSWORD)) + &copy, 0),
+        (login(TOPIC, &bearer) + log, 0),
+        (login(TOPIC, &jaas) + log, 77),
+        (login(TOPIC, &by_password("SCRAM-SHA-256", WRONG)) + log, 77),
     ];
     let scenes = runs.map(|(config, code)| (Scene::run(&config, &["--until-end"]), code));
     let mut said = Vec::new();
@@ -63,13 +63,19 @@ pub(super) fn no_secret(cluster: &mut Cluster) {
         said.push(scene.service.story());
         said.extend(files_in(&scene.workplace.path("state")));
         said.push(check(&scene.workplace, &["--output", "json"]).1);
+        said.push(told(&scene.workplace, &["endpoints"], &["--output", "json"]).1);
         for command in [&["config", "show"][..], &["history"]] {
             let (code, text) = told(&scene.workplace, command, &[]);
             assert_eq!(code, 0, "{command:?}: {text}");
             said.push(text);
         }
     }
-    for config in [login(&(by_password("PLAIN", PASSWORD) + &keystore)), login(&bearer)] {
+    // In groups of their own: they are killed, and nobody waits until their sessions end.
+    let pages = [
+        login("secured-outputs-pages", &(by_password("PLAIN", PASSWORD) + &keystore)),
+        login("secured-outputs-bearer", &bearer),
+    ];
+    for config in pages {
         let answering = Answering::of(&(config + log));
         answering.await_ready();
         for page in ["/livez?verbose", "/readyz?format=json", "/metrics", "/status"] {
@@ -84,16 +90,37 @@ pub(super) fn no_secret(cluster: &mut Cluster) {
         "sasl.jaas.config = \"planted-wrong-5be1",
     ] {
         let scene = Workplace::new().unwrap();
-        let config = login(&format!("{}{keystore}{line}\n", by_password("PLAIN", PASSWORD)));
+        let config = login(TOPIC, &format!("{}{keystore}{line}\n", by_password("PLAIN", PASSWORD)));
         scene.configure(&config).unwrap();
         let (code, text) = check(&scene, &["--set", &format!("kafka.sasl.password={WRONG}")]);
         assert_eq!(code, 78, "{text}");
         said.push(text);
     }
+    said.extend(drilled(&(login(TOPIC, &by_password("PLAIN", PASSWORD)) + log), "drill", 0));
+    for (password, code) in [(PASSWORD, 0), (WRONG, 77)] {
+        let config = usual_config(&cluster.bootstrap_of(Listener::SaslPlaintext), TOPIC, TOPIC)
+            + "\"security.protocol\" = \"SASL_PLAINTEXT\"\n"
+            + &by_password("PLAIN", password)
+            + log;
+        said.extend(drilled(&config, "drill --real", code));
+    }
     for secret in [PASSWORD, WRONG, &key, &token] {
         let found = said.iter().find(|text| text.contains(secret));
         assert_eq!(found, None, "{secret}");
     }
+}
+
+/// All that a drill says, with its log.
+fn drilled(config: &str, command: &str, expected: i32) -> [String; 2] {
+    let workplace = Workplace::new().unwrap();
+    workplace.configure(config).unwrap();
+    let log = workplace.path("drill.log").display().to_string();
+    let command: Vec<&str> = command.split(' ').collect();
+    let (code, text) = told(&workplace, &command, &["--scenario", "all-replaced", "--log", &log]);
+    assert_eq!(code, expected, "{command:?}: {text}");
+    let log = fs::read_to_string(log).unwrap();
+    assert!(code != 0 || log.contains("consumer.respawned"), "{log}");
+    [text, log]
 }
 
 fn files_in(directory: &Path) -> Vec<String> {

@@ -114,10 +114,13 @@ impl<N: Ord + Clone> Ballots<N> {
         self.numbers.get_key_value(view).map(|(given, _)| given)
     }
 
-    /// The view that an address gave, if it has a voice.
-    pub(super) fn voice(&self, from: &Address) -> Option<&View<N>> {
-        let number = self.heard.get(from)?.voice()?;
-        self.proposals.get(&number).map(|given| &*given.view)
+    /// What was heard of an address, if anything: its view, or why that has no voice.
+    pub(super) fn answer(&self, from: &Address) -> Option<Result<&View<N>, FailedWitness>> {
+        let word = self.heard.get(from)?;
+        match word.voice() {
+            Some(number) => self.proposals.get(&number).map(|given| Ok(&*given.view)),
+            None => word.failure().map(Err),
+        }
     }
 
     /// Whether an address has answered, or is known to be silent.
@@ -132,12 +135,7 @@ impl<N: Ord + Clone> Ballots<N> {
 
     /// Who has no voice, and why.
     pub(super) fn failed(&self) -> BTreeMap<Address, FailedWitness> {
-        let failure = |word: &Word<N>| match &word.said {
-            Said::View(_) => None,
-            Said::Refused(_, failed) => Some(failed.clone()),
-            Said::Nothing(reason) => Some(FailedWitness::Silent { reason: reason.clone() }),
-        };
-        self.heard.iter().filter_map(|(at, word)| Some((at.clone(), failure(word)?))).collect()
+        self.heard.iter().filter_map(|(at, word)| Some((at.clone(), word.failure()?))).collect()
     }
 
     fn is_news(&self, from: &Address, at: Tick) -> bool {
@@ -211,6 +209,15 @@ impl<N: Ord> Word<N> {
         match &self.said {
             Said::View(number) => Some(*number),
             Said::Refused(..) | Said::Nothing(_) => None,
+        }
+    }
+
+    /// Why it has no voice, if it has none.
+    fn failure(&self) -> Option<FailedWitness> {
+        match &self.said {
+            Said::View(_) => None,
+            Said::Refused(_, failed) => Some(failed.clone()),
+            Said::Nothing(reason) => Some(FailedWitness::Silent { reason: reason.clone() }),
         }
     }
 }

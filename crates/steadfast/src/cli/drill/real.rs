@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::output::print_line;
 use super::super::{Exit, Output, demo};
-use super::{DrillArgs, print};
+use super::DrillArgs;
 use crate::config::Config;
 use crate::drill::real::{self, Row, Scenario};
 use crate::drill::verdict::Verdict;
@@ -18,14 +19,14 @@ pub(super) fn list(args: &DrillArgs) -> Exit {
     match args.output {
         Output::Text => {
             for scenario in scenarios {
-                print(&format!("{:<18}  {}", scenario.title(), scenario.described()));
+                print_line(&format!("{:<18}  {}", scenario.title(), scenario.described()));
             }
         }
         Output::Json => {
             let rows = scenarios.iter().map(|scenario| {
                 json!({"name": scenario.name(), "title": scenario.title(), "happens": scenario.described()})
             });
-            print(&rows.collect::<Value>().to_string());
+            print_line(&rows.collect::<Value>().to_string());
         }
     }
     Exit::Fine
@@ -45,17 +46,17 @@ pub(super) fn drill(config: &Config, args: &DrillArgs) -> Exit {
     let played = real::play(config, &scenarios, |row| {
         if output == Output::Text {
             if rows.is_empty() {
-                print(&Row::heading());
+                print_line(&Row::heading());
             }
-            print(&row.text());
+            print_line(&row.text());
         }
         rows.push(row.clone());
     });
     match output {
         Output::Text if rows.is_empty() => {}
-        Output::Text => print(LEGEND),
+        Output::Text => print_line(LEGEND),
         // Rows of plain text and numbers always serialise.
-        Output::Json => print(&serde_json::to_string(&rows).unwrap_or_default()),
+        Output::Json => print_line(&serde_json::to_string(&rows).unwrap_or_default()),
     }
     match played {
         Err(error) => {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::offsets::{OfTopic, starts};
 use super::report::{Agreed, Outcome, Pin, Report, Standards};
-use super::{Exit, Here, Output, print, table};
+use super::{Exit, Here, Output, table};
 use crate::control_socket;
 use crate::drift::last_known_good::LAST_KNOWN_GOOD;
 use crate::env::Store;
@@ -63,7 +63,7 @@ pub(super) async fn accept(here: &Here, id: &ClusterId, output: Output) -> Exit 
         }
     };
     let group = &here.config.kafka.group_id;
-    print(output, &change, |change| told(change, group));
+    output.print(&change, |change| told(change, group));
     exit
 }
 

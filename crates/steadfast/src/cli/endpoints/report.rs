@@ -202,7 +202,7 @@ fn listed(view: &View<NodeId>) -> BTreeMap<i32, Address> {
 }
 
 fn agreed(verdict: Verdict<NodeId>) -> Option<(View<NodeId>, Agreed)> {
-    let Verdict::Agreed { view, verified, support, electorate } = verdict else { return None };
+    let Verdict::Agreed { view, verified, support, electorate, .. } = verdict else { return None };
     let (cluster, endpoints) = (view.cluster.clone(), listed(&view));
     Some((view, Agreed { cluster, endpoints, verified, support, electorate }))
 }

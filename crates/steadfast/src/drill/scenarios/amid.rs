@@ -55,9 +55,7 @@ async fn mid_commit(drill: &Rehearsal) {
         if let Some(node) = drill.world().cluster().with(|cluster| cluster.coordinator(GROUP)) {
             drill.befall(Fault::WithholdAnswer { node, api: ApiKey::OffsetCommit });
         }
-        let before = drill.figures().commits;
-        let interval = drill.policy().config().checkpoint.interval;
-        drill.until("a commit", interval * 2 + LIMIT, |_| drill.figures().commits > before).await;
+        drill.next_commit().await;
     }
     drill.move_all(Old::BlackHole);
     drill.mark();
@@ -89,11 +87,19 @@ pub(super) const PANICS: Scenario = Scenario {
     happens: "All brokers move, and in the middle of the recovery an actor panics: each of four in its turn.",
     opening: Opening::USUAL,
     play: |drill| panics(drill).boxed_local(),
-    expected: |policy| Expected::within(policy.polled()).respawns_up_to(policy.respawns(4, 1.0)),
+    expected: |policy| {
+        Expected::within(policy.silent() + RESTART)
+            .respawns_up_to(policy.respawns(4, 1.0))
+            .restarts(PANICKING.len() as u32)
+    },
 };
 
+/// What it may take until who panicked knows again what it knew.
+const RESTART: Duration = Duration::from_millis(500);
+const PANICKING: [&str; 4] = ["consumer", "checkpointer", "metadata_poller", "endpoint_differ"];
+
 async fn panics(drill: &Rehearsal) {
-    for actor in ["consumer", "checkpointer", "metadata_poller", "endpoint_differ"] {
+    for actor in PANICKING {
         drill.move_all(Old::BlackHole);
         drill.mark();
         drill.told("endpoint.suspected", LIMIT).await;

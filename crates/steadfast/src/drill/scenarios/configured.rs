@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::NodeId;
+use steadfast_sim::embedded::Embedded;
 use steadfast_sim::faults::Old;
 use steadfast_sim::network::Door;
 
@@ -14,6 +15,27 @@ use crate::drill::rehearsal::Rehearsal;
 use crate::drill::scenario::Scenario;
 
 const BY_BROKERS: Opening = Opening { bootstrap: Bootstrap::Brokers, ..Opening::USUAL };
+
+pub(super) const TO_TLS: Scenario = Scenario {
+    number: 7,
+    name: "plaintext-to-tls",
+    happens: "All brokers listen elsewhere, in TLS, the old ones refuse, and the file says so; later two of them move.",
+    opening: BY_BROKERS,
+    play: |drill| to_tls(drill).boxed_local(),
+    // Who begins anew with other settings spends nothing of the budget.
+    expected: |policy| Expected::within(policy.silent()).respawns(policy.respawns(1, 2.0 / 3.0)),
+};
+
+async fn to_tls(drill: &Rehearsal) {
+    let secure = |cluster: &Embedded| cluster.secure_listeners(Old::Refuse);
+    let Some(authority) = drill.command("all brokers listen elsewhere, in TLS", secure) else { return };
+    drill.reconfigure_secured(1, drill.world().cluster().endpoints().into_values(), &authority);
+    drill.mark();
+    drill.seconds(30).await;
+    drill.move_some([1, 2], Old::BlackHole);
+    drill.mark();
+    drill.seconds(30).await;
+}
 
 pub(super) const DEAD_BOOTSTRAP: Scenario = Scenario {
     number: 19,

@@ -19,6 +19,7 @@ pub const ALL: &[Scenario] = &[
     names::STABLE_NAME,
     moves::RECYCLED,
     moves::PORT_SWAP,
+    configured::TO_TLS,
     names::LOAD_BALANCER,
     strangers::OTHER_CLUSTER,
     strangers::STALE_BROKER,

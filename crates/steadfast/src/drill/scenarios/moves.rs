@@ -9,7 +9,7 @@ use steadfast_sim::faults::{Fault, Old};
 use steadfast_sim::network::Door;
 
 use crate::drill::expected::Expected;
-use crate::drill::opening::{Bootstrap, Opening};
+use crate::drill::opening::{Advertised, Bootstrap, Opening};
 use crate::drill::rehearsal::Rehearsal;
 use crate::drill::scenario::Scenario;
 
@@ -67,20 +67,26 @@ pub(super) const RECYCLED: Scenario = Scenario {
 pub(super) const PORT_SWAP: Scenario = Scenario {
     number: 6,
     name: "port-swap",
-    happens: "Every broker listens at another port of its host, and no longer at the old one.",
-    opening: Opening::USUAL,
+    happens: "Brokers on one host swap their ports; later each listens at another port, and no longer at the old one.",
+    opening: Opening { advertised: Advertised::OneHost, ..Opening::USUAL },
     play: |drill| {
         async {
+            drill.befall(Fault::SwapAddresses { a: NodeId(1), b: NodeId(2) });
+            drill.befall(Fault::SwapAddresses { a: NodeId(1), b: NodeId(3) });
+            drill.mark();
+            drill.seconds(30).await;
             let hosts = drill.world().cluster().endpoints();
-            let host = |node| hosts.get(&node).map(|at: &Address| at.host.clone()).unwrap_or_default();
-            let to = |node| Address::new(host(node), 19_092);
-            drill.relocate("every broker listens at port 19092", to, |door| door, &Door::Refuse);
+            let to = |node| {
+                let Address { host, port } = hosts.get(&node).cloned().unwrap_or(Address::new("", 0));
+                Address::new(host, port + 10_000)
+            };
+            drill.relocate("every broker listens at another port", to, |door| door, &Door::Refuse);
             drill.mark();
             drill.seconds(20).await;
         }
         .boxed_local()
     },
-    expected: |policy| Expected::within(policy.refused()).respawns(policy.respawns(1, 1.0)),
+    expected: |policy| Expected::within(policy.refused()).respawns(policy.respawns(2, 1.0)),
 };
 
 pub(super) const FLAPPING: Scenario = Scenario {
@@ -125,13 +131,16 @@ pub(super) const GRACE: Scenario = Scenario {
     opening: Opening { bootstrap: Bootstrap::Brokers, ..Opening::USUAL },
     play: |drill| {
         async {
-            drill.move_all(Old::Grace(Duration::from_secs(10)));
+            drill.move_all(Old::Grace(LASTS));
             drill.mark();
-            drill.seconds(10).await;
+            drill.elapse(LASTS).await;
             drill.mark();
             drill.seconds(20).await;
         }
         .boxed_local()
     },
-    expected: |policy| Expected::within(policy.refused()).respawns(policy.respawns(1, 1.0)),
+    expected: |policy| Expected::within(policy.refused()).respawns(policy.respawns(1, 1.0)).grace(LASTS),
 };
+
+/// How long the old addresses go on serving.
+const LASTS: Duration = Duration::from_secs(10);
