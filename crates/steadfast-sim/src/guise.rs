@@ -205,16 +205,16 @@ mod tests {
         assert_eq!(led, [(1, 0), (-1, LEADER_NOT_AVAILABLE)]);
         assert!(seen(&Guise::Only(BTreeSet::new())).brokers.is_empty());
 
-        let found = [1, 2].map(|node| Coordinator::default().with_node_id(BrokerId(node))).to_vec();
-        let found = FindCoordinatorResponse::default().with_node_id(BrokerId(2)).with_coordinators(found);
-        let ResponseKind::FindCoordinator(found) = only.apply(ResponseKind::FindCoordinator(found)) else {
-            panic!("another answer")
+        let under = |found| match only.apply(ResponseKind::FindCoordinator(found)) {
+            ResponseKind::FindCoordinator(found) => found,
+            other => panic!("{other:?}"),
         };
-        let errors: Vec<_> = found.coordinators.iter().map(|found| found.error_code).collect();
-        assert_eq!(
-            (found.error_code, errors),
-            (COORDINATOR_NOT_AVAILABLE, vec![0, COORDINATOR_NOT_AVAILABLE])
-        );
+        let up_to_3 = under(FindCoordinatorResponse::default().with_node_id(BrokerId(2)));
+        assert_eq!((up_to_3.error_code, up_to_3.node_id), (COORDINATOR_NOT_AVAILABLE, BrokerId(-1)));
+        let found = [1, 2].map(|node| Coordinator::default().with_node_id(BrokerId(node))).to_vec();
+        let from_4 = under(FindCoordinatorResponse::default().with_coordinators(found));
+        let errors: Vec<_> = from_4.coordinators.iter().map(|found| found.error_code).collect();
+        assert_eq!((from_4.error_code, errors), (0, vec![0, COORDINATOR_NOT_AVAILABLE]));
     }
 
     #[test]

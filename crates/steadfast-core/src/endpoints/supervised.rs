@@ -175,10 +175,7 @@ impl<N: Ord + Clone + Debug> Supervised<N> {
                 self.sources = sources;
                 self.search(race::Event::Sources(self.all_sources()), &mut turn);
             }
-            Event::Suspected { evidence } => {
-                self.search(race::Event::Sources(self.all_sources()), &mut turn);
-                self.search(race::Event::Suspected { evidence }, &mut turn);
-            }
+            Event::Suspected { evidence } => self.suspect(evidence, &mut turn),
             Event::Answered { witness, view } => {
                 let observation = Observation { witness, view, at: now };
                 self.agreement.answered(observation.clone(), now);
@@ -193,6 +190,8 @@ impl<N: Ord + Clone + Debug> Supervised<N> {
             Event::Ready { incarnation } => self.replace(respawn::Event::Prepared { incarnation }, &mut turn),
             Event::NotReady { incarnation, reason } => {
                 self.replace(respawn::Event::PrepareFailed { incarnation, reason, jitter }, &mut turn);
+                // What it was made for may be of the past by now, and what is in use may be fine.
+                self.suspect(Evidence::Broken, &mut turn);
             }
             Event::Works { incarnation } => {
                 self.replace(respawn::Event::FirstRecord { incarnation }, &mut turn)
@@ -207,6 +206,11 @@ impl<N: Ord + Clone + Debug> Supervised<N> {
             }
         }
         turn.orders
+    }
+
+    fn suspect(&mut self, evidence: Evidence, turn: &mut Turn<N>) {
+        self.search(race::Event::Sources(self.all_sources()), turn);
+        self.search(race::Event::Suspected { evidence }, turn);
     }
 
     /// Also what the client still uses when another view is agreed already: who is listed there has a say.

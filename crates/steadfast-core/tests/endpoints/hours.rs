@@ -186,6 +186,22 @@ fn a_node_that_says_it_is_elsewhere_is_not_used_until_it_says_that_it_is_here_ag
     assert_eq!(used(&world), Some(at("c")));
 }
 
+/// A view that is gone before a successor could be made for it is forgotten, though nothing is wrong with what is in use.
+#[test]
+fn what_was_there_for_a_moment_is_not_gone_to_when_it_comes_again_for_a_moment() {
+    let mut world = World::new(1_000);
+    let calm = |row: &[(usize, u64)], seconds| (row.to_vec(), seconds);
+    let outages = [
+        calm(&[(1, 4), (0, 0)], 120),
+        calm(&[(0, 13), (1, 37), (0, 0)], 30),
+        calm(&[(0, 0)], 30),
+        calm(&[(0, 9)], 108),
+        calm(&[(1, 15), (2, 1), (0, 17), (1, 18), (1, 17)], 200),
+    ];
+    assert_eq!(play(&mut world, &outages), 1);
+    assert_eq!((world.respawns(), world.adapted), (1, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -312,6 +312,7 @@ impl Actor for MetadataPoller {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.add_stream(changes(self.seat.cluster.clone()));
         ctx.add_stream(changes(self.seat.fed.clone()));
+        self.discover(Evidence::Broken, ctx);
         self.sweep(ctx);
         self.sleep_until_poll(ctx);
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use actix::fut::wrap_stream;
 use actix::{ActorStreamExt, AsyncContext, Context};
 use futures::{StreamExt, stream};
-use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::NodeId;
 
@@ -17,9 +16,9 @@ use crate::messages::Observed;
 const AT_ONCE: usize = 8;
 
 impl MetadataPoller {
-    /// A discovery ends with the first majority: what is wrong with the others it does not hear.
+    /// A discovery ends with the first majority: what is wrong with the others it does not hear. So they are asked at
+    /// intervals; who tells another view is a reason for a discovery.
     pub(super) fn sweep(&mut self, ctx: &mut Context<Self>) {
-        self.discover(Evidence::Broken, ctx);
         let in_use = self.seat.cluster.borrow().view.clone();
         if let Some(view) = in_use {
             self.ask_each(&view, ctx);

@@ -100,7 +100,7 @@ pub(super) const SILENT_CONNECTIONS: Scenario = Scenario {
 pub(super) const THROTTLED: Scenario = Scenario {
     number: 29,
     name: "throttled",
-    happens: "For half an hour a broker pauses for 2 s every 4 s; for another half, all throttle by 500 ms.",
+    happens: "For an hour a broker pauses for 2 s every 4 s; for another, all throttle by 500 ms.",
     opening: Opening::AN_HOUR,
     play: |drill| throttled(drill).boxed_local(),
     expected: |policy| {
@@ -111,13 +111,13 @@ pub(super) const THROTTLED: Scenario = Scenario {
 const PAUSE: Duration = Duration::from_secs(2);
 
 async fn throttled(drill: &Rehearsal) {
-    for turn in 0..450 {
+    for turn in 0..900 {
         drill.befall(Fault::Pause { node: NodeId(turn % 3 + 1), during: PAUSE });
         drill.mark();
         drill.seconds(4).await;
     }
     drill.befall(Fault::Throttle { nodes: Nodes::All, by: Duration::from_millis(500) });
-    for _ in 0..30 {
+    for _ in 0..60 {
         drill.mark();
         drill.seconds(60).await;
     }
