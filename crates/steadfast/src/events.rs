@@ -46,13 +46,14 @@ pub enum Event {
         #[serde(flatten)]
         server: Server,
     },
-    /// Nothing can be verified, or no new consumer made ready. What runs goes on, and steadfast goes on trying.
+    /// Nothing can be verified, brokers that are needed cannot be reached, or no new consumer is made ready. What runs goes
+    /// on, and steadfast goes on trying.
     #[serde(rename = "service.degraded")]
     ServiceDegraded {
         /// What is missing, one text each: mostly an address and why it gave no usable answer.
         missing: Vec<String>,
     },
-    /// The service is no longer degraded: a view is agreed again, or a new consumer is ready.
+    /// The service is no longer degraded: nothing is missing any more.
     #[serde(rename = "service.recovered")]
     ServiceRecovered {
         /// How long it was degraded.

@@ -228,6 +228,31 @@ fn cut_off_from_the_leaders_for_however_long_the_group_knows_nothing_of_it() {
 }
 
 #[test]
+fn a_broker_that_was_out_of_reach_and_of_no_use_is_missed_as_soon_as_it_leads() {
+    let unused = |world: &World| {
+        let coordinator = coordinator(world);
+        let mut others = (1..=3).map(NodeId).filter(move |node| *node != coordinator);
+        (others.next().unwrap(), others.next().unwrap())
+    };
+    let story = play(Plan::new(909), async |world| {
+        let (away, other) = unused(world);
+        befall(world, Fault::MoveLeaders { from: away });
+        world.elapse(FORE).await;
+        befall(world, Fault::Isolate { node: away, way: Way::Both });
+        world.elapse(SHORTER).await;
+        befall(world, Fault::MoveLeaders { from: other });
+        world.elapse(SHORTER).await;
+        befall(world, Fault::Heal { nodes: all() });
+        world.elapse(10 * SECOND).await;
+    });
+    let (led, healed) = (FORE + SHORTER, FORE + SHORTER + SHORTER);
+    let (told, well) = (story.times("service.degraded"), story.times("service.recovered"));
+    // Its fetches are missed 5 s beyond the time for which they may wait, and a look is due each second.
+    assert!(told.len() == 1 && told[0] >= led && told[0] <= led + 7 * SECOND, "{told:?}\n{}", story.told());
+    assert!(well.len() == 1 && well[0] >= healed && well[0] <= healed + WELL, "{well:?}\n{}", story.told());
+}
+
+#[test]
 fn cut_off_from_a_broker_that_leads_and_coordinates_nothing_the_service_is_as_ready_as_before() {
     for way in WAYS {
         let cut = cut(908, From::OneOfNoUse, way, LONGER);

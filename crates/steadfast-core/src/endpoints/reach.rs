@@ -29,6 +29,11 @@ impl<N: Ord + Clone> Reach<N> {
         Reach(BTreeMap::new())
     }
 
+    /// Whether nobody is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes in what was heard of the nodes of `view`. Who was not asked stays as it was: a new discovery forgets
     /// nothing here.
     pub fn heard(&mut self, view: &View<N>, words: &BTreeMap<N, OwnWord>, now: Tick) {

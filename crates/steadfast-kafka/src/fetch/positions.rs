@@ -59,7 +59,8 @@ impl<I: Intake> LeaderLoop<I> {
         let mut ends = self.call(session, OffsetForLeaderEpoch { partitions }).await?.partitions;
         for Ask { partition, leader_epoch, from } in asks {
             match ends.remove(&partition) {
-                Some(Ok(end)) if parted(end, from).is_some() => {
+                // It may know nothing of the epoch at all.
+                Some(Ok(end)) if end.is_none() || parted(end, from).is_some() => {
                     session.kept.doubtful.insert(partition, from);
                 }
                 Some(Ok(_)) => {

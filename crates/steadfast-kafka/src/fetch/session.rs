@@ -110,10 +110,11 @@ impl Session {
     pub(super) fn is_proven(&self, ask: &Ask) -> bool {
         let offered = self.connection.opened().versions.0.get(&Fetch::KEY);
         let tells = offered.is_none_or(|offered| offered.max >= TELLS_DIVERGENCE);
-        let asked = self.kept.proven.get(&ask.partition).copied().unwrap_or(LeaderEpoch::UNKNOWN);
+        // A lower epoch than the record's is no proof: it is another history's.
         tells
             || ask.from.leader_epoch.known().is_none()
-            || ask.leader_epoch <= asked.max(ask.from.leader_epoch)
+            || ask.leader_epoch == ask.from.leader_epoch
+            || self.kept.proven.get(&ask.partition) == Some(&ask.leader_epoch)
     }
 
     /// Leaves the partition alone for a while.

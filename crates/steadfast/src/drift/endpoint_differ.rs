@@ -66,7 +66,7 @@ pub(crate) struct EndpointDiffer {
     /// The broker that coordinates the group, as far as it was known.
     coordinator: Option<NodeId>,
     /// Brokers whose addresses lead to others, and when that was noticed.
-    misled: BTreeMap<NodeId, Tick>,
+    misled: BTreeMap<NodeId, (Address, Tick)>,
     /// The other cluster that all witnesses belonged to when nothing was agreed last.
     elsewhere: Option<ClusterId>,
     timer: Option<SpawnHandle>,
@@ -191,7 +191,7 @@ impl EndpointDiffer {
         let resolved = self.take_resolved(&view, verified);
         let before = published.view.as_deref().map(|before| (before, &published.verified));
         let mut verified = confirmed(&view, verified, denied, before);
-        self.leave_out_misled(&mut verified, now);
+        self.leave_out_misled(&view, &mut verified, now);
         let found = fresh || !resolved.is_empty() || !verified.is_subset(&published.verified);
         if found || verified != published.verified {
             self.publish(&view, verified.clone(), resolved.keys());
@@ -224,16 +224,20 @@ impl EndpointDiffer {
     }
 
     /// What answers at their addresses says what they would say, and is not they: for a while its word does not count.
-    fn leave_out_misled(&mut self, verified: &mut BTreeSet<NodeId>, now: Tick) {
+    fn leave_out_misled(&mut self, view: &View<NodeId>, verified: &mut BTreeSet<NodeId>, now: Tick) {
         let pause = self.seat.config.borrow().drift.poll_interval;
-        self.misled.retain(|_, noticed| now.since(*noticed) < DOUBTED.max(pause));
-        verified.retain(|node| self.misled.get(node).is_none_or(|noticed| now.since(*noticed) >= pause));
+        self.misled.retain(|node, (address, noticed)| {
+            view.address(node) == Some(address) && now.since(*noticed) < DOUBTED.max(pause)
+        });
+        verified.retain(|node| self.misled.get(node).is_none_or(|(_, noticed)| now.since(*noticed) >= pause));
     }
 
     /// A broker that is misled is verified no longer, until it is asked again after a while.
     fn misled(&mut self, node: NodeId, now: Tick) {
-        self.misled.insert(node, now);
         let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
+        if let Some(address) = cluster.address(node) {
+            self.misled.insert(node, (address.clone(), now));
+        }
         if cluster.verified.remove(&node) {
             self.seat.cluster.send_replace(Arc::new(cluster));
         }

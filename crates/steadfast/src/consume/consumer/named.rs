@@ -74,7 +74,9 @@ impl Consumer {
         if self.refusals.is_empty() {
             ctx.run_later(Duration::ZERO, Self::tell_refusals);
         }
-        let names_itself = named.as_ref().is_some_and(|named| named.node == node);
+        // Who only has a newer epoch names itself by right.
+        let names_itself = code == ErrorCode::NOT_LEADER_OR_FOLLOWER
+            && named.as_ref().is_some_and(|named| named.node == node);
         let news = named.filter(|named| self.is_news(&partition, named));
         match news {
             Some(NamedLeader { topic, node, epoch, address }) if self.is_verified(node, &address) => {

@@ -8,13 +8,18 @@ use actix::{AsyncContext, Context};
 use steadfast_core::endpoints::agreement::OwnWord;
 use steadfast_core::endpoints::reach::{Absent, Reach};
 use steadfast_core::ids::NodeId;
+use steadfast_core::tick::Tick;
 
 use super::EndpointDiffer;
 use crate::drift::published::Cluster;
 use crate::vitals::Part;
 
-/// How often those are looked at that are missed: they may be reached on other ways than by being asked.
+/// How often those are looked at that are out of reach: they may be reached on other ways than by being asked, and be
+/// needed from now on.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A connection whose fetches were answered within so long, beyond the time for which they may wait, works.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// Brokers that fall silent within so long are told together.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -53,12 +58,15 @@ impl EndpointDiffer {
     pub(super) fn missed(&self, settle: Duration) -> BTreeMap<NodeId, Absent> {
         let published = Arc::clone(&self.seat.cluster.borrow());
         let Some(view) = &published.view else { return BTreeMap::new() };
-        let vitals = &self.seat.vitals;
+        let (vitals, now) = (&self.seat.vitals, self.seat.env.now());
+        let lately = LATELY + self.seat.config.borrow().kafka.fetch_max_wait;
+        let lately = Tick::at(now.since_start().saturating_sub(lately));
         let needed = |node: &NodeId, absent: &Absent| {
             let coordinates = self.coordinator == Some(*node) && vitals.lacks_coordinator(absent.since);
-            coordinates || vitals.lacks_leader(*node, absent.since)
+            // Who led before may have answered since, and so may a connection that has gone silent later.
+            coordinates || vitals.lacks_leader(*node, absent.since.max(lately))
         };
-        published.reach.missed(view, &published.verified, needed, settle, self.seat.env.now())
+        published.reach.missed(view, &published.verified, needed, settle, now)
     }
 
     /// Says who is missed from now on, or nobody any more. Before a view is agreed again that would be one part of
@@ -85,7 +93,8 @@ impl EndpointDiffer {
             self.missed = missed.into_keys().collect();
         }
         let next = self.seat.cluster.borrow().reach.next_deadline(self.settle, now);
-        let again = (!self.missed.is_empty()).then(|| now + LOOK_AGAIN);
+        // Who is of no use now may lead a partition later.
+        let again = (!self.seat.cluster.borrow().reach.is_empty()).then(|| now + LOOK_AGAIN);
         if let Some(at) = next.into_iter().chain(again).min() {
             self.looking = Some(ctx.run_later(at.since(now), |differ, ctx| {
                 differ.looking = None;

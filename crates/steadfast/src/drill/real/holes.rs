@@ -12,6 +12,8 @@ use steadfast_kafka::api::metadata::Metadata;
 use steadfast_kafka::connection::Connection;
 use steadfast_kafka::fetch::answer::{Fetched, fetched};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::cluster::connect;
 use crate::config::Config;
 use crate::dialler::open_once;
@@ -19,6 +21,8 @@ use crate::wiring::{DECOMPRESSED_LIMIT, isolation};
 
 /// What each request may take.
 const LIMIT: Duration = Duration::from_secs(5);
+/// What all of them together may take.
+const IN_ALL: Duration = Duration::from_secs(30);
 /// Enough for any batch that follows the broker's default of the largest; a larger one comes whole.
 const BYTES: i32 = 1 << 20;
 /// So many answers are read for one hole; then it is not known what is in the rest.
@@ -41,10 +45,12 @@ pub(super) struct Unknown {
 /// # Errors
 /// One of them could not be looked into.
 pub(super) async fn records_in(config: &Config, holes: &[Hole]) -> Result<u64, Unknown> {
-    let mut records = 0;
+    let (mut records, until) = (0, Instant::now() + IN_ALL);
     for (partition, span) in holes {
         let unknown = |why| Unknown { partition: partition.clone(), span: *span, why };
-        records += look(config, partition, *span).await.map_err(unknown)?;
+        let looked = timeout_at(until, look(config, partition, *span)).await;
+        let looked = looked.unwrap_or_else(|_| Err(format!("not answered within {IN_ALL:?} in all")));
+        records += looked.map_err(unknown)?;
     }
     Ok(records)
 }

@@ -37,8 +37,7 @@ pub(super) const SCALE: Scenario = Scenario {
     happens: "A fourth broker joins and takes its share; another gives its own away and leaves; later it is back.",
     opening: Opening::USUAL,
     play: |drill| scale(drill).boxed_local(),
-    // A partition waits for the fetch that stands at its new leader.
-    expected: |policy| Expected::within(policy.silent()).respawns(policy.respawns(1, 0.25)),
+    expected: |policy| Expected::within(policy.refused()).respawns(policy.respawns(1, 0.25)),
 };
 
 async fn scale(drill: &Rehearsal) {
