@@ -249,3 +249,13 @@ async fn a_leader_that_refuses_to_say_whether_its_log_parted_is_fetched_from_whe
         Note::NotLeader { partition: partition(0), code: ErrorCode::NOT_LEADER_OR_FOLLOWER, named: None };
     assert_eq!(stage.table.complaints(), [refused]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_fetched_from_a_log_that_knows_nothing_of_the_epoch() {
+    let (stage, mut wire) = reticent().await;
+    answer_epoch(&mut wire, 3, 0, -1, -1).await;
+    answer_epoch(&mut wire, 3, 0, -1, -1).await;
+    answer_ends(&mut wire, 0, 100).await;
+    wire.hears_nothing_for(Duration::from_millis(900)).await;
+    assert_eq!(stage.table.complaints(), out_of_range(&stage, None, 0, 100));
+}
