@@ -20,6 +20,7 @@ pub mod names;
 pub mod network;
 pub mod notice;
 pub mod offsets;
+mod port;
 mod producers;
 pub mod proxy;
 pub mod schedule;

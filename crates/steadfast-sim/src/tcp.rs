@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
 use steadfast_watch as watch;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::network::{Door, Entry, Hung, Watch, attend, hang, replace};
+use crate::port::{BACKLOG, bind, keep};
 use crate::serve::Ending;
 
 /// After a failed accept: the process may be out of file descriptors, which only time mends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-const BACKLOG: u32 = 1024;
 
 /// Doors at ports of 127.0.0.1 that the system chose. They close with the last handle.
 #[derive(Debug, Clone, Default)]
@@ -54,8 +54,7 @@ impl Loopback {
     /// # Errors
     /// No port could be bound, or the door is [`Door::Drop`].
     pub fn open(&self, door: Door) -> Result<Address, PortError> {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-        listener.set_nonblocking(true)?;
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into())?.listen(BACKLOG)?;
         let at = listener.local_addr()?;
         let address = Address::new(at.ip().to_string(), at.port());
         if matches!(door, Door::Drop) {
@@ -63,7 +62,7 @@ impl Loopback {
         }
         let hung = hang(door);
         let port = Port { at, hung: hung.subscribe() };
-        self.listeners().spawn(port.listen(TcpListener::from_std(listener)?));
+        self.listeners().spawn(port.listen(listener));
         self.doors().insert(address.clone(), hung);
         Ok(address)
     }
@@ -139,17 +138,10 @@ impl Port {
 
     /// Closes the port but keeps it bound, so that it refuses and nobody else is given it, until it may open again.
     async fn wait_shut(&self, listener: TcpListener, watch: &mut Watch) -> io::Result<TcpListener> {
+        let kept = keep(self.at)?;
         drop(listener);
-        let kept = self.keep()?;
         watch.shut(false).await;
         kept.listen(BACKLOG)
-    }
-
-    fn keep(&self) -> io::Result<TcpSocket> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(self.at)?;
-        Ok(socket)
     }
 }
 

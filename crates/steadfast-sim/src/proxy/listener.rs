@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -14,6 +14,7 @@ use super::gate::{Gate, either, reached};
 use super::queue::{Full, fill};
 use super::registry::{Admitted, Registry, Ticket};
 use super::relay::relay;
+use crate::port::keep;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// After a failed accept: the process may be out of file descriptors, which only time mends.
@@ -64,18 +65,12 @@ pub(super) async fn listen(registry: Arc<Registry>, mut port: Port) {
 
 /// Closes the port but keeps it bound: so it refuses, and nobody else on this machine is given it.
 fn refuse(registry: &Registry, listener: TcpListener, address: SocketAddr) {
+    let kept = keep(address);
     drop(listener);
-    match keep(address) {
+    match kept {
         Ok(socket) => registry.reserve(address, socket),
         Err(error) => tracing::warn!(%address, %error, "the port could not be kept"),
     }
-}
-
-fn keep(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
 }
 
 async fn serve(

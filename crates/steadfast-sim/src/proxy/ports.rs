@@ -6,6 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use tokio::net::TcpListener;
+
+use crate::port::{BACKLOG, bind};
+
 /// An address of this machine, and the ports that may be used there. Clients are given both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports {
@@ -69,19 +73,16 @@ impl fmt::Display for Ports {
 
 impl Ports {
     /// Binds a port that `used` does not know. None when there is none left.
-    pub(super) fn bind(
-        &self,
-        used: impl Fn(&SocketAddr) -> bool,
-    ) -> io::Result<Option<std::net::TcpListener>> {
+    pub(super) fn bind(&self, used: impl Fn(&SocketAddr) -> bool) -> io::Result<Option<TcpListener>> {
         let Some(range) = &self.range else {
-            return std::net::TcpListener::bind((self.ip, 0)).map(Some);
+            return listen((self.ip, 0).into()).map(Some);
         };
         for port in range.clone() {
             let address = SocketAddr::new(self.ip, port);
             if used(&address) {
                 continue;
             }
-            match std::net::TcpListener::bind(address) {
+            match listen(address) {
                 Ok(listener) => return Ok(Some(listener)),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => return Err(error),
@@ -89,6 +90,10 @@ impl Ports {
         }
         Ok(None)
     }
+}
+
+fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    bind(at)?.listen(BACKLOG)
 }
 
 fn address(text: &str) -> Result<IpAddr, PortsError> {

@@ -17,6 +17,7 @@ use super::ports::Ports;
 use super::relay::Exchange;
 use super::rewrite::Advertise;
 use super::words::Words;
+use crate::port::BACKLOG;
 
 /// A connection that stands, or that a black hole holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +39,6 @@ pub(super) struct Place {
     pub(super) upstream: (String, u16),
     pub(super) address: SocketAddr,
 }
-
-/// How many connections may wait to be accepted at an address that opens again.
-const BACKLOG: u32 = 1024;
 
 pub(super) struct State {
     pub(super) generation: u64,
@@ -116,9 +114,8 @@ impl State {
     /// A new address. When none is left, the one that has refused for longest becomes new.
     fn bind(&mut self) -> io::Result<(TcpListener, SocketAddr)> {
         if let Some(listener) = self.ports.bind(|address| self.doors.contains_key(address))? {
-            listener.set_nonblocking(true)?;
             let address = listener.local_addr()?;
-            return Ok((TcpListener::from_std(listener)?, address));
+            return Ok((listener, address));
         }
         let Some((address, socket)) = self.reserved.pop_front() else {
             let full = format!("{} are all in use, and no old one refuses", self.ports);
