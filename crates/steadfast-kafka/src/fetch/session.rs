@@ -98,20 +98,22 @@ pub(super) struct Session {
     pub(super) proven: bool,
     /// When it was taken into use.
     pub(super) opened: Instant,
+    /// Whether its fetches tell when the leader's log has parted from ours before a position (KIP-595).
+    tells_divergence: bool,
 }
 
 impl Session {
     pub(super) fn new(connection: Connection, kept: Kept) -> Session {
-        Session { connection, kept, proven: false, opened: Instant::now() }
+        let offered = connection.opened().versions.0.get(&Fetch::KEY);
+        let tells_divergence = offered.is_none_or(|offered| offered.max >= TELLS_DIVERGENCE);
+        Session { connection, kept, proven: false, opened: Instant::now(), tells_divergence }
     }
 
-    /// Whether a fetch tells when the leader's log has parted from ours before the position (KIP-595), or nothing can
-    /// have parted: the last record was fetched from the same leader, or this one was asked (KIP-320).
+    /// Whether a fetch tells when the leader's log has parted from ours before the position, or nothing can have
+    /// parted: the last record was fetched from the same leader, or this one was asked (KIP-320).
     pub(super) fn is_proven(&self, ask: &Ask) -> bool {
-        let offered = self.connection.opened().versions.0.get(&Fetch::KEY);
-        let tells = offered.is_none_or(|offered| offered.max >= TELLS_DIVERGENCE);
         // A lower epoch than the record's is no proof: it is another history's.
-        tells
+        self.tells_divergence
             || ask.from.leader_epoch.known().is_none()
             || ask.leader_epoch == ask.from.leader_epoch
             || self.kept.proven.get(&ask.partition) == Some(&ask.leader_epoch)

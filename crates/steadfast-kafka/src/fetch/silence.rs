@@ -13,8 +13,8 @@ use crate::connection::{Connection, Pending, RawAnswer};
 
 impl<I: Intake> LeaderLoop<I> {
     /// Awaits an answer for which the leader may wait `max_wait`. Once it is overdue and nothing of it arrives, says so
-    /// and opens a fresh connection to the same address. Whichever is first wins: the answer, and the fresh connection is dropped; or
-    /// the fresh connection, which has proven its cluster by then, and this one is to be left.
+    /// and opens a fresh connection to the same address. Whichever is first wins: the answer, and the fresh connection
+    /// is dropped; or the fresh connection, which has proven its cluster by then, and this one is to be left.
     pub(super) async fn answer<A: Api>(
         &self,
         session: &mut Session,

@@ -87,7 +87,6 @@ pub(crate) struct MetadataPoller {
 const REBOOTSTRAP: &str = "the broker asks for a new bootstrap (KIP-1102)";
 /// What is wrong with a broker that was asked alone.
 const OTHER_VIEW: &str = "a broker gives another view";
-const OTHER_TOPIC: &str = "a broker shows a topic under another id";
 /// The same suspicion is told once in this time.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
 

@@ -39,7 +39,7 @@ pub struct Figures {
     pub restarts: u32,
     /// Services that were begun.
     pub starts: u32,
-    /// Those of them that are not answered, by connection and correlation id.
+    /// Commits that are not answered, by connection and correlation id.
     hanging: BTreeSet<(ConnectionId, i32)>,
     waiting: BTreeMap<(Partition, Offset), Tick>,
 }

@@ -192,8 +192,7 @@ impl Rehearsal {
 
     /// Writes these addresses into the configuration file of the service of this number, and has it read.
     pub fn reconfigure(&self, number: usize, bootstrap: impl IntoIterator<Item = Address>) {
-        let listed: Vec<String> = bootstrap.into_iter().map(|address| address.to_string()).collect();
-        self.rewrite(number, |manner| manner.bootstrap = Some(listed.join(",")));
+        self.rewrite(number, bootstrap, |_| {});
     }
 
     /// The same for addresses at which TLS is spoken, by whoever the authority of this certificate vouches for.
@@ -207,9 +206,7 @@ impl Rehearsal {
         if let Err(error) = fs::write(&file, authority) {
             return self.world.fail(WorldError::File { file, error });
         }
-        let listed: Vec<String> = bootstrap.into_iter().map(|address| address.to_string()).collect();
-        self.rewrite(number, |manner| {
-            manner.bootstrap = Some(listed.join(","));
+        self.rewrite(number, bootstrap, |manner| {
             manner.settings = format!(
                 "\"security.protocol\" = \"SSL\"\n\"ssl.truststore.location\" = \"{}\"\n",
                 file.display()
@@ -217,9 +214,16 @@ impl Rehearsal {
         });
     }
 
-    fn rewrite(&self, number: usize, change: impl FnOnce(&mut Manner)) {
+    fn rewrite(
+        &self,
+        number: usize,
+        bootstrap: impl IntoIterator<Item = Address>,
+        change: impl FnOnce(&mut Manner),
+    ) {
+        let listed: Vec<String> = bootstrap.into_iter().map(|address| address.to_string()).collect();
         let mut manners = locked(&self.manners);
         let Some(manner) = manners.get_mut(&number) else { return };
+        manner.bootstrap = Some(listed.join(","));
         change(manner);
         let written = self.world.reconfigure(number, manner);
         if let Err(error) = written {

@@ -15,10 +15,13 @@ use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, TopicMetadata};
 use steadfast_kafka::connection::{ConnectError, Connection};
 
 use super::question::{ANSWER_LIMIT, topics_of};
-use super::{MetadataPoller, OTHER_TOPIC, OTHER_VIEW, REBOOTSTRAP};
+use super::{MetadataPoller, OTHER_VIEW, REBOOTSTRAP};
 use crate::config::SecuritySettings;
 use crate::drift::published::Cluster;
 use crate::messages::Suspect;
+
+/// What is wrong with a broker whose topics are others than those that are known.
+const OTHER_TOPIC: &str = "a broker shows a topic under another id";
 
 /// How many brokers are polled, and have a connection that stands. Of more, whoever is left out is heard in
 /// discoveries and sweeps.
