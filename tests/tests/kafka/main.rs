@@ -9,6 +9,7 @@ mod drift;
 mod endpoints;
 mod faults;
 mod fixture;
+mod groups;
 mod http;
 mod members;
 mod offsets;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         offsets::trials(&stage),
         cli::trials(&stage),
         endpoints::trials(&stage),
+        groups::trials(&stage),
         members::trials(&stage),
         http::trials(&stage),
         own_actors::trials(&stage),
