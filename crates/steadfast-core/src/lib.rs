@@ -11,6 +11,7 @@ pub mod group;
 pub mod ids;
 pub mod patience;
 pub mod progress;
+pub mod ramp;
 pub mod retry;
 pub mod stall;
 pub mod tick;

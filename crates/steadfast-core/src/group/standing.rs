@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::MemberId;
 use super::assign::PartitionCounts;
+use super::trigger::Roster;
 use crate::ids::{GroupGeneration, NodeId, Partition};
 use crate::tick::Tick;
 
@@ -33,6 +34,8 @@ pub struct Standing {
     pub joined_with: BTreeSet<Arc<str>>,
     /// As leader: the partition counts that the group's assignment was made from. None if another leads.
     pub led: Option<PartitionCounts>,
+    /// As leader: who was in the group. None if another leads.
+    pub roster: Option<Roster>,
 }
 
 impl Standing {
