@@ -478,6 +478,8 @@ fn member_settings(config: &Config, luck: f64) -> MemberSettings {
     let kafka = &config.kafka;
     let assignor = |assignor: &config::Assignor| match assignor {
         config::Assignor::Range => Assignor::Range,
+        config::Assignor::RoundRobin => Assignor::RoundRobin,
+        config::Assignor::Sticky => Assignor::Sticky,
         config::Assignor::CooperativeSticky => Assignor::CooperativeSticky,
     };
     let mut settings = MemberSettings::new(kafka.group_id.as_str());
