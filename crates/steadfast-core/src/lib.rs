@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod endpoints;
 pub mod group;
 pub mod ids;
+pub mod lag;
 pub mod patience;
 pub mod progress;
 pub mod retry;

@@ -472,6 +472,8 @@ fn member_settings(config: &Config) -> MemberSettings {
     let kafka = &config.kafka;
     let assignor = |assignor: &config::Assignor| match assignor {
         config::Assignor::Range => Assignor::Range,
+        config::Assignor::RoundRobin => Assignor::RoundRobin,
+        config::Assignor::Sticky => Assignor::Sticky,
         config::Assignor::CooperativeSticky => Assignor::CooperativeSticky,
     };
     let mut settings = MemberSettings::new(kafka.group_id.as_str());

@@ -54,6 +54,11 @@ impl Settings {
     /// How we go through rounds: cooperative only if every assignor that we offer is, as in Java. Were the
     /// chosen one to decide, a member that offers `range` alone could turn a cooperative group, in mid-round,
     /// into one in which two members hold the same partition.
+    ///
+    /// So a group goes from eager to cooperative in two rolling restarts (KIP-429): first every member offers
+    /// `cooperative-sticky` behind what it offered before, and all go on eagerly; then each drops the eager
+    /// ones. From the first that does, the group has only `cooperative-sticky` in common; who still
+    /// offers both comes to each round with empty hands, so nothing of it can be held twice.
     pub fn protocol(&self) -> Protocol {
         let cooperative = |assignor: &Assignor| assignor.protocol() == Protocol::Cooperative;
         if !self.assignors.is_empty() && self.assignors.iter().all(cooperative) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::MemberId;
 use super::assign::PartitionCounts;
+use super::subscription::Held;
 use crate::ids::{GroupGeneration, NodeId, Partition};
 use crate::tick::Tick;
 
@@ -25,6 +26,8 @@ pub struct Standing {
     pub owned: BTreeSet<Partition>,
     /// Of these, the ones that are being given up.
     pub releasing: BTreeSet<Partition>,
+    /// What the last round that was completed gave us, whatever has become of it (for `sticky`).
+    pub assigned: Held,
     /// How often each partition was lost: who holds it from before the last time holds it no longer.
     pub losses: BTreeMap<Partition, u64>,
     /// When we last sent something that the coordinator answered as to a member: the session counts from here.

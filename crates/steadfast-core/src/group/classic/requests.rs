@@ -84,6 +84,7 @@ impl ClassicMember {
                 owned: self.standing.owned.clone(),
                 generation: self.standing.generation,
                 rack: self.settings.rack.clone(),
+                previous: self.standing.assigned.clone(),
                 user_data: Vec::new(),
             },
             reason: round.latest,

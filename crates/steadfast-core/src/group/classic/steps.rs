@@ -10,7 +10,7 @@ use crate::group::coordinator::Sent;
 use crate::group::errors::{Api, Cause, ErrorCode, Reaction, Refusal, react};
 use crate::group::events::{JoinAnswer, LossReason};
 use crate::group::round::Round;
-use crate::group::subscription::Assignment;
+use crate::group::subscription::{Assignment, Held};
 use crate::ids::{GroupGeneration, NodeId, Partition};
 use crate::tick::Tick;
 
@@ -218,6 +218,7 @@ impl ClassicMember {
         self.standing.settled = true;
         self.standing.rejoin = false;
         self.standing.owned.extend(added.iter().cloned());
+        self.standing.assigned = Held { partitions: assigned.clone(), generation: Some(generation) };
         self.changed = Some(self.now);
         let round = self.round.take().unwrap_or(Round::new(Reason::RoundBegan, self.now));
         self.actions.push(Action::Rebalanced(Rebalance {
