@@ -27,7 +27,7 @@ pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
             "groups::members_of_both_protocols_are_told_as_by_kafkas_own_tool",
             members,
         ),
-        stage.trial("groups::a_reset_leads_where_kafkas_own_tool_would_lead", resets),
+        stage.beside("groups::a_reset_leads_where_kafkas_own_tool_would_lead", resets),
     ]
 }
 
@@ -173,7 +173,7 @@ fn by_tool(cluster: &Cluster, groups: &[&str]) -> BTreeSet<[String; 8]> {
     rows.iter().map(|row| names.map(|name| row[name].trim_start_matches('/').to_owned())).collect()
 }
 
-fn resets(cluster: &mut Cluster) {
+fn resets(cluster: &Cluster) {
     const NAME: &str = "groups-reset";
     cluster.create_topic(NAME, 2, &[]).unwrap();
     let (bootstrap, workplace) = (cluster.bootstrap(), Workplace::new().unwrap());
