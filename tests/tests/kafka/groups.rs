@@ -63,7 +63,7 @@ fn members(cluster: &mut Cluster) {
     cluster.create_topic(TOPIC, 4, &[]).unwrap();
     let (bootstrap, workplace) = (cluster.bootstrap(), Workplace::new().unwrap());
     Filling::new(&bootstrap, TOPIC, 4, 25).write().unwrap();
-    let start = |group, assignor, more: &[&str]| {
+    let start = |group: &str, assignor: &str, more: &[&str]| {
         Program::start("GroupMember", &[&[&bootstrap, group, TOPIC, assignor], more].concat()).unwrap()
     };
     let mut java = [
