@@ -5,6 +5,7 @@
 
 mod bad_records;
 mod cli;
+mod consumer_protocol;
 mod drift;
 mod endpoints;
 mod faults;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         cli::trials(&stage),
         endpoints::trials(&stage),
         members::trials(&stage),
+        consumer_protocol::trials(&stage),
         http::trials(&stage),
         own_actors::trials(&stage),
         #[cfg(feature = "librdkafka")]

@@ -22,6 +22,8 @@ pub enum Reason {
     PartitionsChanged,
     /// The coordinator went on to another generation without us.
     IllegalGeneration,
+    /// The coordinator does not accept our member epoch any more.
+    FencedEpoch,
     /// The coordinator has forgotten us.
     UnknownMember,
     /// We have not reached the coordinator for the session timeout.
@@ -40,6 +42,7 @@ impl fmt::Display for Reason {
             Reason::SubscriptionChanged => "the subscription changed",
             Reason::PartitionsChanged => "partition counts changed",
             Reason::IllegalGeneration => "the generation has passed",
+            Reason::FencedEpoch => "the coordinator fenced the member epoch",
             Reason::UnknownMember => "the coordinator does not know the member id",
             Reason::SessionExpired => "the session expired",
             Reason::RoundExpired => "the rebalance timed out",

@@ -18,6 +18,7 @@ pub use error::ErrorCode;
 pub use isolation::Isolation;
 
 pub mod api_versions;
+pub mod consumer_group_heartbeat;
 pub mod describe_cluster;
 pub mod error;
 pub mod fetch;

@@ -224,7 +224,7 @@ impl ClassicMember {
             reason: round.reason,
             took: round.phases(self.now),
             generation,
-            assignor,
+            assignor: Arc::from(assignor.name()),
             leader: self.standing.led.is_some(),
             owned: assigned.len(),
         }));
