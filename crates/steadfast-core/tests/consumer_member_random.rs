@@ -257,7 +257,7 @@ impl World {
             }
             Action::Publish(membership) => self.published = membership,
             Action::Left | Action::Fatal(_) => self.over = true,
-            Action::CountPartitions { .. } | Action::Rebalanced(_) => {}
+            Action::CountPartitions { .. } | Action::Rebalanced(_) | Action::Rebalancing { .. } => {}
             Action::CoordinatorLost { .. } | Action::Noted { .. } => {}
             Action::Join(_) | Action::Sync(_) | Action::Heartbeat(_) | Action::Leave(_) => {
                 panic!("of the other protocol: {action:?}")

@@ -294,6 +294,9 @@ impl ConsumerMember {
     /// Something is about to change, or has: heartbeats follow each other quickly for a while.
     fn sign_of_change(&mut self, reason: Reason) {
         self.changed = Some(self.now);
+        if self.round.is_none() {
+            self.actions.push(Action::Rebalancing { reason });
+        }
         self.round.get_or_insert(Round::new(reason, self.now)).latest = reason;
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::assign::PartitionCounts;
+use super::subscription::Held;
+use super::trigger::Roster;
 use super::{GroupProtocol, MemberId};
 use crate::ids::{GroupGeneration, NodeId, Partition, TopicId};
 use crate::tick::Tick;
@@ -27,6 +29,8 @@ pub struct Standing {
     pub releasing: BTreeSet<Partition>,
     /// The ids of the topics that these partitions were given to us under (the consumer protocol).
     pub topics: BTreeMap<Arc<str>, TopicId>,
+    /// What the last round that was completed gave us, whatever has become of it (for `sticky`).
+    pub assigned: Held,
     /// How often each partition was lost: who holds it from before the last time holds it no longer.
     pub losses: BTreeMap<Partition, u64>,
     /// When we last sent something that the coordinator answered as to a member: the session counts from here.
@@ -35,6 +39,8 @@ pub struct Standing {
     pub joined_with: BTreeSet<Arc<str>>,
     /// As leader: the partition counts that the group's assignment was made from. None if another leads.
     pub led: Option<PartitionCounts>,
+    /// As leader: who was in the group. None if another leads.
+    pub roster: Option<Roster>,
 }
 
 impl Standing {

@@ -23,7 +23,7 @@ use crate::guard::{Shape, between, field, since};
 use crate::versions::VersionRange;
 
 /// The last version with one group in a request and in an answer (KIP-709).
-const LAST_ALONE: i16 = 7;
+pub(super) const LAST_ALONE: i16 = 7;
 
 /// The first version that says who asks (KIP-848): who is no member of that epoch (any more) is told so.
 const MEMBER_EPOCHS: i16 = 9;

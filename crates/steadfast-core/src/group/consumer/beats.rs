@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Claim, ConsumerMember, State, Told};
 use crate::group::actions::{Action, ConsumerHeartbeat, Terms};
 use crate::group::errors::Api;
-use crate::group::pace::Pace;
+use crate::group::pace::{Pace, Signs};
 use crate::group::subscription::ById;
 use crate::ids::GroupGeneration;
 use crate::tick::Tick;
@@ -142,7 +142,7 @@ impl ConsumerMember {
                 Pace::Adaptive { calm: self.wanted(calm), alert: self.wanted(alert), lasting }
             }
         };
-        pace.interval(self.changed, self.now)
+        pace.interval(Signs { changed: self.changed, ..Signs::default() }, self.now)
     }
 
     fn wanted(&self, ours: Duration) -> Duration {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Claim, ConsumerMember, State};
-use crate::group::actions::{Action, Reason, Rebalance};
+use crate::group::actions::{Action, Manner, Reason, Rebalance};
 use crate::group::coordinator::Sent;
 use crate::group::events::{ConsumerAnswer, LossReason};
 use crate::ids::{NodeId, Partition, TopicId};
@@ -193,11 +193,17 @@ impl ConsumerMember {
         let assignor = self.settings.remote_assignor.clone();
         self.actions.push(Action::Rebalanced(Rebalance {
             reason: round.reason,
+            latest: round.latest,
+            trigger: None,
             took: round.phases(self.now),
             generation,
+            manner: Manner::Consumer,
             assignor: assignor.unwrap_or_else(|| Arc::from(COORDINATORS_CHOICE)),
             leader: false,
-            owned: ours.len(),
+            led_by: None,
+            gathered: None,
+            assigned: ours.clone(),
+            releasing: BTreeSet::new(),
         }));
     }
 
