@@ -112,6 +112,11 @@ impl Company {
         Program::start("GroupMember", &arguments).unwrap()
     }
 
+    /// A Java consumer joins under the consumer protocol, which leaves the times of heartbeats to the brokers.
+    pub fn java_of_the_consumer_protocol(&self) -> Program {
+        Program::start("GroupMember", &[&self.bootstrap, &self.name, &self.name, "consumer"]).unwrap()
+    }
+
     /// A librdkafka consumer joins.
     #[cfg(feature = "librdkafka")]
     pub fn librdkafka(&self, assignor: &str) -> Reader {

@@ -5,6 +5,7 @@
 
 mod bad_records;
 mod cli;
+mod consumer_protocol;
 mod drift;
 mod endpoints;
 mod faults;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         groups::trials(&stage),
         offsets::trials(&stage),
         members::trials(&stage),
+        consumer_protocol::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
         drift::trials(&stage),
