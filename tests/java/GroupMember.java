@@ -42,7 +42,7 @@ public final class GroupMember {
                     read(consumer);
                 }
             } catch (WakeupException leave) {
-                commit(consumer);
+                commitLast(consumer);
             }
         }
         Lines.print("event", "left");
@@ -76,6 +76,15 @@ public final class GroupMember {
                     "key", record.key(), "value", record.value());
         }
         if (!records.isEmpty()) {
+            commit(consumer);
+        }
+    }
+
+    /** The consumer protocol's client may throw one wakeup twice, if the first came in mid-commit. */
+    private static void commitLast(KafkaConsumer<String, String> consumer) {
+        try {
+            commit(consumer);
+        } catch (WakeupException again) {
             commit(consumer);
         }
     }

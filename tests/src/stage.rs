@@ -2,38 +2,55 @@
 
 use std::io;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 
 use crate::kafka::{Cluster, Version, missing};
 use crate::times::Times;
 
+/// How many trials play at the same time, of those that may: most of their time they wait.
+const THREADS: usize = 3;
+
 /// Builds trials that share a cluster of three brokers.
 #[derive(Clone, Default)]
 pub struct Stage {
-    cluster: Arc<Mutex<Option<Cluster>>>,
+    shared: Arc<RwLock<Shared>>,
     times: Times,
 }
 
+/// The cluster, once a trial has needed it.
+#[derive(Default)]
+struct Shared {
+    cluster: Option<Cluster>,
+    /// Whether all its brokers are known to run: nobody had it to themselves since that was last seen to.
+    whole: bool,
+}
+
 impl Stage {
-    /// A trial on the shared cluster, which is whole when the trial begins, whatever the one before did to it. It
-    /// fails by a panic. Trials run one after the other; each uses topics and groups of its own.
+    /// A trial that has the shared cluster to itself. It is whole when the trial begins, whatever the one before did
+    /// to it. A trial fails by a panic; each uses topics and groups of its own.
     pub fn trial(&self, name: &str, run: impl FnOnce(&mut Cluster) + Send + 'static) -> Trial {
-        self.trial_unless(name, without_java, run)
+        self.trial_unless(name, without_java, self.alone(name, run))
+    }
+
+    /// A trial that takes nothing from the cluster, and plays while others of its kind do.
+    pub fn beside(&self, name: &str, run: impl FnOnce(&Cluster) + Send + 'static) -> Trial {
+        self.trial_unless(name, without_java, self.among_others(name, run))
     }
 
     /// The same with this program, which is told by `--version` whether it is there.
-    pub fn trial_with(
+    pub fn beside_with(
         &self,
         program: &'static str,
         name: &str,
-        run: impl FnOnce(&mut Cluster) + Send + 'static,
+        run: impl FnOnce(&Cluster) + Send + 'static,
     ) -> Trial {
-        self.trial_unless(name, move || without_java().or_else(|| without(program)), run)
+        let unable = move || without_java().or_else(|| without(program));
+        self.trial_unless(name, unable, self.among_others(name, run))
     }
 
-    /// The same of what Kafka can do since a version: on an older one it is ignored, and says so.
+    /// A trial of what Kafka can do since a version: on an older one it is ignored, and says so.
     pub fn trial_since(
         &self,
         (major, minor): (u32, u32),
@@ -45,33 +62,70 @@ impl Stage {
             let why = format!("Kafka {chosen} does not have it, {major}.{minor} has");
             (!chosen.is_since(major, minor)).then(|| Ok(Completion::ignored_with(why)))
         };
-        self.trial_unless(name, move || without_java().or_else(older), run)
+        self.trial_unless(name, move || without_java().or_else(older), self.alone(name, run))
     }
 
     fn trial_unless(
         &self,
         name: &str,
         unable: impl FnOnce() -> Option<Result<Completion, Failed>> + Send + 'static,
-        run: impl FnOnce(&mut Cluster) + Send + 'static,
+        play: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> Trial {
-        let (shared, times, named) = (self.cluster.clone(), self.times.clone(), name.to_owned());
         Trial::ignorable_test(name, move || {
             if let Some(unable) = unable() {
                 return unable;
             }
-            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            let cluster = ready(&mut shared)?;
-            times.of(&named, || run(cluster));
+            play()?;
             Ok(Completion::Completed)
         })
+    }
+
+    fn alone(
+        &self,
+        name: &str,
+        run: impl FnOnce(&mut Cluster) + Send + 'static,
+    ) -> impl FnOnce() -> io::Result<()> + Send + 'static {
+        let (stage, name) = (self.clone(), name.to_owned());
+        move || {
+            let mut shared = stage.write();
+            let cluster = shared.ready()?;
+            stage.times.of(&name, || run(cluster));
+            Ok(())
+        }
+    }
+
+    fn among_others(
+        &self,
+        name: &str,
+        run: impl FnOnce(&Cluster) + Send + 'static,
+    ) -> impl FnOnce() -> io::Result<()> + Send + 'static {
+        let (stage, name) = (self.clone(), name.to_owned());
+        move || loop {
+            let shared = stage.shared.read().unwrap_or_else(PoisonError::into_inner);
+            match &shared.cluster {
+                Some(cluster) if shared.whole => {
+                    stage.times.of(&name, || run(cluster));
+                    return Ok(());
+                }
+                Some(_) | None => {}
+            }
+            drop(shared);
+            let mut shared = stage.write();
+            shared.ready()?;
+            shared.whole = true;
+        }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shared> {
+        self.shared.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the trials and ends the cluster.
     pub fn run(self, trials: Vec<Trial>) -> Conclusion {
         let mut arguments = Arguments::from_args();
-        arguments.test_threads = Some(1);
+        arguments.test_threads.get_or_insert(THREADS);
         let conclusion = libtest_mimic::run(&arguments, trials);
-        drop(self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.write().cluster.take());
         self.times.tell();
         conclusion
     }
@@ -104,12 +158,18 @@ fn unable(reason: String) -> Option<Result<Completion, Failed>> {
     Some(Ok(Completion::ignored_with(reason)))
 }
 
-fn ready(shared: &mut Option<Cluster>) -> io::Result<&mut Cluster> {
-    match shared {
-        Some(cluster) => {
-            cluster.heal()?;
-            Ok(cluster)
+impl Shared {
+    /// The cluster, whole, for somebody who may leave it otherwise.
+    fn ready(&mut self) -> io::Result<&mut Cluster> {
+        let whole = std::mem::take(&mut self.whole);
+        match &mut self.cluster {
+            Some(cluster) => {
+                if !whole {
+                    cluster.heal()?;
+                }
+                Ok(cluster)
+            }
+            none => Ok(none.insert(Cluster::start_with_listeners(3, &[])?)),
         }
-        None => Ok(shared.insert(Cluster::start_with_listeners(3, &[])?)),
     }
 }

@@ -4,60 +4,21 @@
 //! Whoever may join the group may put anything here, so no length is trusted: what is read is held against
 //! what is left, nothing is allocated ahead, and one member's bytes fail that member alone.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use steadfast_core::group::MemberId;
 use steadfast_core::group::assign::{Assignor, Candidate};
-use steadfast_core::group::subscription::{Assignment, Subscription};
-use steadfast_core::ids::{GroupGeneration, Partition};
+use steadfast_core::group::subscription::{Assignment, Held, Subscription};
+use steadfast_core::ids::GroupGeneration;
+
+pub use self::fields::BlobError;
+use self::fields::{Reader, Writer};
+
+mod fields;
 
 /// What we write, and the newest that we read: what is newer only adds fields at the end.
 const VERSION: i16 = 3;
-
-/// Bytes that are no subscription or assignment, or a value that fits into none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BlobError {
-    /// The bytes end too early.
-    #[error("expected {expected} of {wanted} bytes at byte {at}, found {left} bytes left")]
-    Short {
-        /// What should stand there.
-        expected: &'static str,
-        /// Where it should begin.
-        at: usize,
-        /// How long it should be.
-        wanted: usize,
-        /// How much there is.
-        left: usize,
-    },
-    /// A number is outside of what it counts.
-    #[error("expected {expected} at byte {at}, found {found}")]
-    Number {
-        /// What should stand there.
-        expected: &'static str,
-        /// Where it begins.
-        at: usize,
-        /// What stands there.
-        found: i64,
-    },
-    /// A name is no UTF-8.
-    #[error("expected a name in UTF-8 at byte {at}")]
-    Name {
-        /// Where it begins.
-        at: usize,
-    },
-    /// What should be written is too long for its length field.
-    #[error("{what} of {length} bytes or entries cannot be written: the most is {most}")]
-    TooLong {
-        /// What it is.
-        what: &'static str,
-        /// How long it is.
-        length: usize,
-        /// How long it may be.
-        most: usize,
-    },
-}
 
 /// One member as the leader sees it. What it wrote counts as an empty subscription if it cannot be read, so
 /// that it does not fail the group; the error says why.
@@ -73,8 +34,9 @@ pub fn read_candidate(
     }
 }
 
-/// Reads the subscription that a member offers with `assignor`. For `cooperative-sticky` the user data says
-/// what the fixed fields of old versions do not: the generation and, in version 0, what the member holds.
+/// Reads the subscription that a member offers with `assignor`. For `sticky` the user data says what the
+/// member was assigned before. For `cooperative-sticky` it says what the fixed fields of old versions do not:
+/// the generation and, in version 0, what the member holds.
 pub fn read_subscription(assignor: &str, bytes: &[u8]) -> Result<Subscription, BlobError> {
     let mut from = Reader { bytes, at: 0 };
     let version = from.version()?;
@@ -90,14 +52,19 @@ pub fn read_subscription(assignor: &str, bytes: &[u8]) -> Result<Subscription, B
     if version >= 3 {
         subscription.rack = from.nullable_name()?.map(str::to_owned);
     }
-    if assignor == Assignor::CooperativeSticky.name() && subscription.generation.is_none() {
-        add_user_data(&mut subscription, version);
+    match Assignor::named(assignor) {
+        Some(Assignor::Sticky) => subscription.previous = previous(&subscription.user_data),
+        Some(Assignor::CooperativeSticky) if subscription.generation.is_none() => {
+            add_user_data(&mut subscription, version);
+        }
+        Some(Assignor::CooperativeSticky | Assignor::Range | Assignor::RoundRobin) | None => {}
     }
     Ok(subscription)
 }
 
-/// Writes our subscription as it is offered with `assignor`: version 3, topics sorted, and for
-/// `cooperative-sticky` Java's user data, the generation in four bytes.
+/// Writes our subscription as it is offered with `assignor`: version 3, topics sorted, and the user data as
+/// Java writes it: for `cooperative-sticky` the generation in four bytes, for `sticky` what we were assigned
+/// before with its generation (none before the first assignment).
 pub fn write_subscription(assignor: Assignor, subscription: &Subscription) -> Result<Bytes, BlobError> {
     let mut to = Writer(BytesMut::new());
     to.0.put_i16(VERSION);
@@ -108,7 +75,8 @@ pub fn write_subscription(assignor: Assignor, subscription: &Subscription) -> Re
     let generation = subscription.generation.map_or(-1, |generation| generation.0);
     match assignor {
         Assignor::CooperativeSticky => to.nullable_bytes(&generation.to_be_bytes())?,
-        Assignor::Range => to.nullable_bytes(&subscription.user_data)?,
+        Assignor::Sticky => to.nullable_bytes(&sticky_user_data(&subscription.previous)?)?,
+        Assignor::Range | Assignor::RoundRobin => to.nullable_bytes(&subscription.user_data)?,
     }
     to.partitions(&subscription.owned)?;
     to.0.put_i32(generation);
@@ -140,19 +108,36 @@ pub fn write_assignment(assignment: &Assignment) -> Result<Bytes, BlobError> {
     Ok(to.0.freeze())
 }
 
+/// What Java's `sticky` writes: topics with partitions, then the generation.
+fn sticky_user_data(previous: &Held) -> Result<Bytes, BlobError> {
+    let mut to = Writer(BytesMut::new());
+    if previous != &Held::default() {
+        to.partitions(&previous.partitions)?;
+        to.0.put_i32(previous.generation.map_or(-1, |generation| generation.0));
+    }
+    Ok(to.0.freeze())
+}
+
+/// Reads what `sticky` wrote, here or elsewhere; its first version had no generation. Bytes of another form
+/// say nothing: who has lost its past is served like a new member.
+fn previous(user_data: &[u8]) -> Held {
+    let mut from = Reader { bytes: user_data, at: 0 };
+    let Ok(partitions) = from.partitions() else { return Held::default() };
+    Held { partitions, generation: from.i32("a generation").ok().and_then(known) }
+}
+
 /// Takes from the user data what the fixed fields leave open: Java's four bytes of generation, or the form
 /// of librdkafka and franz-go (that of Java's `sticky`), topics with partitions and then the generation.
 /// Bytes of neither form say nothing.
 fn add_user_data(subscription: &mut Subscription, version: i16) {
-    let mut from = Reader { bytes: &subscription.user_data, at: 0 };
-    if let Ok(four) = <[u8; 4]>::try_from(from.bytes) {
+    if let Ok(four) = <[u8; 4]>::try_from(subscription.user_data.as_slice()) {
         subscription.generation = known(i32::from_be_bytes(four));
         return;
     }
-    let Ok(partitions) = from.partitions() else { return };
-    subscription.generation = from.i32("a generation").ok().and_then(known);
+    let held = previous(&subscription.user_data);
+    subscription.generation = held.generation;
     if version < 1 {
-        subscription.owned = partitions;
+        subscription.owned = held.partitions;
     }
 }
 
@@ -160,151 +145,12 @@ fn known(generation: i32) -> Option<GroupGeneration> {
     (generation >= 0).then_some(GroupGeneration(generation))
 }
 
-/// Reads from the front, and never past the end.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, expected: &'static str, wanted: usize) -> Result<&'a [u8], BlobError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let short = BlobError::Short { expected, at: self.at, wanted, left: rest.len() };
-        let taken = rest.get(..wanted).ok_or(short)?;
-        self.at += wanted;
-        Ok(taken)
-    }
-
-    fn fixed<const N: usize>(&mut self, expected: &'static str) -> Result<[u8; N], BlobError> {
-        let mut fixed = [0; N];
-        fixed.copy_from_slice(self.take(expected, N)?);
-        Ok(fixed)
-    }
-
-    fn i16(&mut self, expected: &'static str) -> Result<i16, BlobError> {
-        self.fixed(expected).map(i16::from_be_bytes)
-    }
-
-    fn i32(&mut self, expected: &'static str) -> Result<i32, BlobError> {
-        self.fixed(expected).map(i32::from_be_bytes)
-    }
-
-    /// The version, or the newest that we know if it is newer.
-    fn version(&mut self) -> Result<i16, BlobError> {
-        match self.i16("a version")? {
-            version @ 0.. => Ok(version.min(VERSION)),
-            found => Err(BlobError::Number { expected: "a version", at: 0, found: found.into() }),
-        }
-    }
-
-    /// A length; none for -1.
-    fn length(&mut self, expected: &'static str, found: i64, at: usize) -> Result<Option<usize>, BlobError> {
-        match usize::try_from(found) {
-            Ok(length) => Ok(Some(length)),
-            Err(_) if found == -1 => Ok(None),
-            Err(_) => Err(BlobError::Number { expected, at, found }),
-        }
-    }
-
-    fn nullable_bytes(&mut self, expected: &'static str) -> Result<Option<&'a [u8]>, BlobError> {
-        let at = self.at;
-        let found = self.i32("a length")?;
-        let length = self.length("a length", found.into(), at)?;
-        length.map(|length| self.take(expected, length)).transpose()
-    }
-
-    fn nullable_name(&mut self) -> Result<Option<&'a str>, BlobError> {
-        let at = self.at;
-        let found = self.i16("a length")?;
-        let Some(length) = self.length("a length", found.into(), at)? else { return Ok(None) };
-        let at = self.at;
-        let name = self.take("a name", length)?;
-        str::from_utf8(name).map(Some).map_err(|_| BlobError::Name { at })
-    }
-
-    fn name(&mut self) -> Result<&'a str, BlobError> {
-        let at = self.at;
-        self.nullable_name()?.ok_or(BlobError::Number { expected: "a name's length", at, found: -1 })
-    }
-
-    /// As many entries as the count says, as long as there are bytes for them; none for a count of -1.
-    fn list<T: Ord>(
-        &mut self,
-        expected: &'static str,
-        mut entry: impl FnMut(&mut Self) -> Result<T, BlobError>,
-    ) -> Result<BTreeSet<T>, BlobError> {
-        let at = self.at;
-        let found = self.i32("a count")?;
-        let count = self.length(expected, found.into(), at)?.unwrap_or(0);
-        (0..count).map(|_| entry(self)).collect()
-    }
-
-    fn partitions(&mut self) -> Result<BTreeSet<Partition>, BlobError> {
-        let by_topic = self.list("a count of topics", |from| {
-            let topic: Arc<str> = from.name()?.into();
-            let indexes = from.list("a count of partitions", Reader::index)?;
-            Ok(indexes.into_iter().map(|index| Partition::new(topic.clone(), index)).collect::<Vec<_>>())
-        })?;
-        Ok(by_topic.into_iter().flatten().collect())
-    }
-
-    fn index(&mut self) -> Result<i32, BlobError> {
-        let at = self.at;
-        match self.i32("a partition's number")? {
-            index @ 0.. => Ok(index),
-            found => Err(BlobError::Number { expected: "a partition's number", at, found: found.into() }),
-        }
-    }
-}
-
-struct Writer(BytesMut);
-
-impl Writer {
-    fn length(&mut self, what: &'static str, length: usize) -> Result<(), BlobError> {
-        let most = i32::MAX as usize;
-        let length = i32::try_from(length).map_err(|_| BlobError::TooLong { what, length, most })?;
-        self.0.put_i32(length);
-        Ok(())
-    }
-
-    fn name(&mut self, name: &str) -> Result<(), BlobError> {
-        let most = i16::MAX as usize;
-        let too_long = BlobError::TooLong { what: "a name", length: name.len(), most };
-        self.0.put_i16(i16::try_from(name.len()).map_err(|_| too_long)?);
-        self.0.put_slice(name.as_bytes());
-        Ok(())
-    }
-
-    /// Absent if there are none, as Java writes it.
-    fn nullable_bytes(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        if bytes.is_empty() {
-            self.0.put_i32(-1);
-            return Ok(());
-        }
-        self.length("user data", bytes.len())?;
-        self.0.put_slice(bytes);
-        Ok(())
-    }
-
-    fn partitions(&mut self, partitions: &BTreeSet<Partition>) -> Result<(), BlobError> {
-        let sorted: Vec<&Partition> = partitions.iter().collect();
-        let by_topic: Vec<&[&Partition]> = sorted.chunk_by(|one, next| one.topic == next.topic).collect();
-        self.length("topics", by_topic.len())?;
-        for of_topic in by_topic {
-            if let Some(first) = of_topic.first() {
-                self.name(&first.topic)?;
-            }
-            self.length("partitions", of_topic.len())?;
-            of_topic.iter().for_each(|partition| self.0.put_i32(partition.index));
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use kafka_protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
     use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+
+    use steadfast_core::ids::Partition;
 
     use super::*;
 
@@ -315,6 +161,7 @@ mod tests {
                 .into(),
             generation: Some(GroupGeneration(7)),
             rack: Some("eu-1".into()),
+            previous: Held::default(),
             user_data: Vec::new(),
         }
     }

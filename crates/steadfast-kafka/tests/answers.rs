@@ -9,7 +9,9 @@ use bytes::Bytes;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{GroupGeneration, LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_kafka::api::api_versions::ApiVersions;
+use steadfast_kafka::api::consumer_group_describe::{ConsumerGroup, ConsumerGroupDescribe, ConsumerMember};
 use steadfast_kafka::api::describe_cluster::DescribeCluster;
+use steadfast_kafka::api::describe_groups::{ClassicGroup, ClassicMember, DescribeGroups};
 use steadfast_kafka::api::fetch::{
     AbortedTransaction, CurrentLeader, EpochEnd, Fetch, FetchedPartition, TopicKey,
 };
@@ -17,11 +19,13 @@ use steadfast_kafka::api::find_coordinator::{Coordinator, FindCoordinator};
 use steadfast_kafka::api::heartbeat::Heartbeat;
 use steadfast_kafka::api::join_group::{JoinGroup, JoinGroupAnswer, JoinedMember};
 use steadfast_kafka::api::leave_group::{LeaveGroup, LeftMember};
+use steadfast_kafka::api::list_groups::{ListGroups, ListedGroup};
 use steadfast_kafka::api::list_offsets::{ListOffsets, ListedOffset};
 use steadfast_kafka::api::metadata::{Metadata, PartitionMetadata};
 use steadfast_kafka::api::offset_commit::{CommittedOffset, OffsetCommit};
 use steadfast_kafka::api::offset_fetch::OffsetFetch;
 use steadfast_kafka::api::offset_for_leader_epoch::OffsetForLeaderEpoch;
+use steadfast_kafka::api::offsets_for_times::OffsetsForTimes;
 use steadfast_kafka::api::sasl_authenticate::SaslAuthenticate;
 use steadfast_kafka::api::sasl_handshake::SaslHandshake;
 use steadfast_kafka::api::sync_group::SyncGroup;
@@ -284,5 +288,87 @@ fn sasl_authenticate_gives_the_message_and_the_session() {
             (Some("no such user"), &b"v=proof"[..])
         );
         assert_eq!(answer.lifetime, (version >= 1).then_some(Duration::from_secs(60)), "v{version}");
+    }
+}
+
+#[test]
+fn list_groups_tells_what_a_broker_coordinates() {
+    for (version, answer) in each::<ListGroups>(samples::list_groups) {
+        let group = ListedGroup {
+            group: "billing".into(),
+            protocol_type: "consumer".into(),
+            state: (version >= 4).then(|| "Stable".into()),
+            kind: (version >= 5).then(|| "classic".into()),
+        };
+        assert_eq!((answer.error, answer.groups), (ErrorCode::COORDINATOR_NOT_AVAILABLE, vec![group]));
+        assert_eq!(answer.throttle, throttle_since(1, version));
+    }
+}
+
+#[test]
+fn describe_groups_gives_the_members_with_what_they_wrote() {
+    for (version, answer) in each::<DescribeGroups>(samples::describe_groups) {
+        let member = ClassicMember {
+            member: "member-1".into(),
+            instance: (version >= 4).then(|| "instance-1".into()),
+            client: "client-1".into(),
+            host: "/10.0.0.7".into(),
+            metadata: Bytes::from_static(b"subscription"),
+            assignment: Bytes::from_static(b"assignment"),
+        };
+        let group = ClassicGroup {
+            state: "Stable".into(),
+            protocol_type: "consumer".into(),
+            protocol: "range".into(),
+            members: vec![member],
+        };
+        assert_eq!((answer.group, answer.throttle), (Ok(group), throttle_since(1, version)));
+    }
+}
+
+#[test]
+fn consumer_group_describe_gives_epochs_and_both_assignments() {
+    for (version, answer) in each::<ConsumerGroupDescribe>(samples::consumer_group_describe) {
+        let member = ConsumerMember {
+            member: "member-1".into(),
+            instance: Some("instance-1".into()),
+            rack: Some("eu-1".into()),
+            epoch: 4,
+            client: "client-1".into(),
+            host: "/10.0.0.7".into(),
+            topics: vec!["orders".into()],
+            pattern: None,
+            assigned: [orders(0)].into(),
+            target: [orders(0), orders(1)].into(),
+            classic: (version >= 1).then_some(false),
+        };
+        let group = ConsumerGroup {
+            state: "Reconciling".into(),
+            epoch: 5,
+            assignment_epoch: 5,
+            assignor: "uniform".into(),
+            members: vec![member],
+        };
+        assert_eq!((answer.group, answer.throttle), (Ok(group), THROTTLE));
+    }
+}
+
+#[test]
+fn offsets_for_times_tells_a_record_from_none() {
+    for version in OffsetsForTimes::VERSIONS.min..=OffsetsForTimes::VERSIONS.max {
+        let answer = OffsetsForTimes::decode(version, samples::list_offsets(version)).unwrap();
+        let found = ListedOffset { offset: Offset(42), leader_epoch: LeaderEpoch(4) };
+        let expected = [(orders(0), Ok(Some(found))), (orders(1), Err(ErrorCode::NOT_LEADER_OR_FOLLOWER))];
+        assert_eq!((answer.partitions, answer.throttle), (expected.into(), THROTTLE));
+        // Kafka's answer when no record is that late.
+        use kafka_protocol::messages::list_offsets_response::{
+            ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
+        };
+        let none = ListOffsetsTopicResponse::default()
+            .with_name(kafka_protocol::messages::TopicName("orders".into()))
+            .with_partitions(vec![ListOffsetsPartitionResponse::default()]);
+        let none = samples::encoded(&ListOffsetsResponse::default().with_topics(vec![none]), version);
+        let answer = OffsetsForTimes::decode(version, none).unwrap();
+        assert_eq!(answer.partitions, [(orders(0), Ok(None))].into());
     }
 }

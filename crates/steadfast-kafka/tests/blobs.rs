@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use steadfast_core::group::assign::Assignor;
-use steadfast_core::group::subscription::{Assignment, Subscription};
+use steadfast_core::group::subscription::{Assignment, Held, Subscription};
 use steadfast_core::ids::{GroupGeneration, Partition};
 use steadfast_kafka::blobs::{read_assignment, read_subscription, write_assignment, write_subscription};
 
@@ -23,6 +23,7 @@ fn any_subscription() -> impl Strategy<Value = Subscription> {
             owned,
             generation,
             rack,
+            previous: Held::default(),
             user_data,
         },
     )

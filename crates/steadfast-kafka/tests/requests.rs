@@ -11,17 +11,22 @@ use kafka_protocol::messages::{self as wire};
 use kafka_protocol::protocol::{Decodable, Request};
 use steadfast_core::ids::{GroupGeneration, LeaderEpoch, Offset, Partition, TopicId};
 use steadfast_kafka::api::api_versions::ApiVersions;
+use steadfast_kafka::api::consumer_group_describe::ConsumerGroupDescribe;
 use steadfast_kafka::api::describe_cluster::DescribeCluster;
+use steadfast_kafka::api::describe_groups::DescribeGroups;
 use steadfast_kafka::api::fetch::{Fetch, FetchFrom, PartitionFrom};
 use steadfast_kafka::api::find_coordinator::FindCoordinator;
+use steadfast_kafka::api::group_offsets::GroupOffsets;
 use steadfast_kafka::api::heartbeat::Heartbeat;
 use steadfast_kafka::api::join_group::JoinGroup;
 use steadfast_kafka::api::leave_group::{LeaveGroup, LeavingMember};
+use steadfast_kafka::api::list_groups::ListGroups;
 use steadfast_kafka::api::list_offsets::{ListOffsets, LogEnd, OffsetAsked};
 use steadfast_kafka::api::metadata::Metadata;
 use steadfast_kafka::api::offset_commit::{CommittedOffset, OffsetCommit};
 use steadfast_kafka::api::offset_fetch::OffsetFetch;
 use steadfast_kafka::api::offset_for_leader_epoch::{EpochAsked, OffsetForLeaderEpoch};
+use steadfast_kafka::api::offsets_for_times::OffsetsForTimes;
 use steadfast_kafka::api::sasl_authenticate::SaslAuthenticate;
 use steadfast_kafka::api::sasl_handshake::SaslHandshake;
 use steadfast_kafka::api::sync_group::SyncGroup;
@@ -334,4 +339,70 @@ fn sasl_authenticate_carries_the_message_and_does_not_show_it() {
         assert_eq!(&read.auth_bytes[..], b"\0user\0pencil");
     }
     assert_eq!(format!("{request:?}"), "SaslAuthenticate(12 bytes)");
+}
+
+#[test]
+fn list_groups_filters_only_where_brokers_can() {
+    for (_, read) in each::<_, wire::ListGroupsRequest>(&ListGroups::default()) {
+        assert!(read.states_filter.is_empty() && read.types_filter.is_empty());
+    }
+    let by_state = ListGroups { states: vec!["Stable".into()], types: Vec::new() };
+    assert_eq!(by_state.versions(), VersionRange::new(4, 5));
+    let by_both = ListGroups { types: vec!["consumer".into()], ..by_state };
+    assert_eq!(by_both.versions(), VersionRange::new(5, 5));
+    for (_, read) in each::<_, wire::ListGroupsRequest>(&by_both) {
+        assert_eq!((&*read.states_filter[0], &*read.types_filter[0]), ("Stable", "consumer"));
+    }
+}
+
+#[test]
+fn groups_are_described_one_at_a_time() {
+    for (_, read) in each::<_, wire::DescribeGroupsRequest>(&DescribeGroups { group: "billing".into() }) {
+        assert_eq!((read.groups.len(), &**read.groups[0]), (1, "billing"));
+    }
+    let request = ConsumerGroupDescribe { group: "billing".into() };
+    for (_, read) in each::<_, wire::ConsumerGroupDescribeRequest>(&request) {
+        assert_eq!((read.group_ids.len(), &**read.group_ids[0]), (1, "billing"));
+    }
+}
+
+#[test]
+fn group_offsets_asks_for_all_topics_and_waits_for_no_transaction() {
+    for (version, read) in each::<_, wire::OffsetFetchRequest>(&GroupOffsets { group: "billing".into() }) {
+        assert!(!read.require_stable);
+        match version {
+            ..=7 => assert_eq!((&**read.group_id, read.topics), ("billing", None)),
+            _ => {
+                let [group] = &read.groups[..] else { panic!("{read:?}") };
+                assert_eq!((&**group.group_id, &group.topics), ("billing", &None));
+            }
+        }
+    }
+}
+
+#[test]
+fn offsets_for_times_asks_by_timestamp() {
+    let request = OffsetsForTimes { isolation: Isolation::ReadUncommitted, partitions: topics(1_700_000) };
+    for (_, read) in each::<_, wire::ListOffsetsRequest>(&request) {
+        assert_eq!((read.replica_id.0, read.isolation_level, read.topics.len()), (-1, 0, 2));
+        let first = &read.topics[0].partitions[0];
+        assert_eq!((first.timestamp, first.current_leader_epoch), (1_700_000, -1));
+    }
+}
+
+#[test]
+fn an_offset_may_be_committed_for_nobody() {
+    let commit =
+        CommittedOffset { offset: Offset(42), leader_epoch: LeaderEpoch::UNKNOWN, metadata: "".into() };
+    let request = OffsetCommit {
+        group: "billing".into(),
+        generation: GroupGeneration(-1),
+        member: "".into(),
+        instance: None,
+        offsets: topics(commit),
+    };
+    for (_, read) in each::<_, wire::OffsetCommitRequest>(&request) {
+        assert_eq!((read.generation_id_or_member_epoch, &*read.member_id), (-1, ""));
+        assert_eq!(read.group_instance_id, None);
+    }
 }

@@ -13,6 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::{ask, metadata};
 
 const LIMIT_MS: i32 = 10_000;
+const ELECTION_NOT_NEEDED: i16 = 84;
 
 /// Makes `node` the preferred leader, then has the preferred one elected.
 pub(super) fn elect(at: SocketAddr, topic: &str, partition: i32, node: i32) -> io::Result<()> {
@@ -35,8 +36,10 @@ pub(super) fn elect(at: SocketAddr, topic: &str, partition: i32, node: i32) -> i
         ElectLeadersRequest::default().with_timeout_ms(LIMIT_MS).with_topic_partitions(Some(vec![elected]));
     let answer = ask(at, 2, &request)?;
     let told = answer.replica_election_results.iter().flat_map(|topic| &topic.partition_result);
-    let told = told.map(|told| told.error_code);
-    accepted("an election", [answer.error_code].into_iter().chain(told))
+    // Who leads already need not be elected: the reassignment, or the controller meanwhile, may have seen to it.
+    let told = told.map(|told| told.error_code).filter(|error| *error != ELECTION_NOT_NEEDED);
+    let whole = Some(answer.error_code).filter(|error| *error != ELECTION_NOT_NEEDED);
+    accepted("an election", whole.into_iter().chain(told))
 }
 
 fn accepted(what: &str, errors: impl IntoIterator<Item = i16>) -> io::Result<()> {

@@ -17,9 +17,11 @@ use crate::rehearsal::{LIMIT, Opening, PARTITIONS, Rehearsal, backlog, keeping_u
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage
-            .trial("bad_records::a_bad_record_waits_for_its_topic_and_no_other_partition_waits", dead_letter),
-        stage.trial("bad_records::a_quarantined_partition_is_listed_and_released", released),
+        stage.beside(
+            "bad_records::a_bad_record_waits_for_its_topic_and_no_other_partition_waits",
+            dead_letter,
+        ),
+        stage.beside("bad_records::a_quarantined_partition_is_listed_and_released", released),
     ]
 }
 
@@ -54,7 +56,7 @@ fn recovered(rehearsal: &Rehearsal, but: usize) {
     });
 }
 
-fn dead_letter(cluster: &mut Cluster) {
+fn dead_letter(cluster: &Cluster) {
     const NAME: &str = "bad-records";
     const LETTERS: &str = "bad-records-letters";
     let settings = format!(
@@ -102,7 +104,7 @@ fn dead_letter(cluster: &mut Cluster) {
     assert_eq!(service.wait(LIMIT).unwrap().code(), Some(0), "{}", service.story());
 }
 
-fn released(cluster: &mut Cluster) {
+fn released(cluster: &Cluster) {
     const NAME: &str = "bad-records-released";
     let settings = "\n[checkpoint]\ninterval = \"100ms\"\n";
     let mut rehearsal = Opening::new(NAME).with(settings).run_by(DRILLED).begin(cluster);

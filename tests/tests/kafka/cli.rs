@@ -22,18 +22,18 @@ const NOBODY: &str = "127.0.0.1:9";
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage.trial("cli::until_end_tells_what_the_run_did", until_end),
-        stage.trial("cli::until_end_gives_an_absent_cluster_up", absent),
-        stage.trial("cli::run_waits_for_an_absent_cluster", waits),
-        stage.trial("cli::a_signal_in_full_flow_costs_no_record_and_repeats_none", terminated),
-        stage.trial("cli::a_second_signal_ends_at_once", second_signal),
-        stage.trial("cli::a_handler_that_does_not_finish_in_time_is_told_by_75", drain_exceeded),
-        stage.trial("cli::what_cannot_be_run_says_so", wrong),
-        stage.trial("cli::an_invalid_file_leaves_the_old_configuration_in_force", rejected),
-        stage.trial("cli::an_unwatched_file_is_read_again_on_sighup", hang_up),
-        stage.trial("cli::a_changed_interval_applies_at_once", interval),
-        stage.trial("cli::latest_begins_at_the_end", latest),
-        stage.trial("cli::check_tells_what_is_fine_and_what_is_not", check),
+        stage.beside("cli::until_end_tells_what_the_run_did", until_end),
+        stage.beside("cli::until_end_gives_an_absent_cluster_up", absent),
+        stage.beside("cli::run_waits_for_an_absent_cluster", waits),
+        stage.beside("cli::a_signal_in_full_flow_costs_no_record_and_repeats_none", terminated),
+        stage.beside("cli::a_second_signal_ends_at_once", second_signal),
+        stage.beside("cli::a_handler_that_does_not_finish_in_time_is_told_by_75", drain_exceeded),
+        stage.beside("cli::what_cannot_be_run_says_so", wrong),
+        stage.beside("cli::an_invalid_file_leaves_the_old_configuration_in_force", rejected),
+        stage.beside("cli::an_unwatched_file_is_read_again_on_sighup", hang_up),
+        stage.beside("cli::a_changed_interval_applies_at_once", interval),
+        stage.beside("cli::latest_begins_at_the_end", latest),
+        stage.beside("cli::check_tells_what_is_fine_and_what_is_not", check),
     ]
 }
 
@@ -60,7 +60,7 @@ fn end(service: &mut Service, code: i32) {
     assert_eq!(service.wait(LIMIT).unwrap().code(), Some(code), "{}", service.story());
 }
 
-fn until_end(cluster: &mut Cluster) {
+fn until_end(cluster: &Cluster) {
     const TOPIC: &str = "cli-until-end";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
     let bootstrap = cluster.bootstrap();
@@ -82,7 +82,7 @@ fn until_end(cluster: &mut Cluster) {
     assert!(elapsed > 0.0 && elapsed <= took.as_secs_f64() * 1e3, "{elapsed} of {took:?}");
 }
 
-fn absent(_: &mut Cluster) {
+fn absent(_: &Cluster) {
     let workplace = Workplace::new().unwrap();
     let began = SystemTime::now();
     let mut service = start(
@@ -96,7 +96,7 @@ fn absent(_: &mut Cluster) {
     assert!(stopped(&service)["reason"].to_string().contains("--start-timeout"), "{}", service.story());
 }
 
-fn waits(cluster: &mut Cluster) {
+fn waits(cluster: &Cluster) {
     const TOPIC: &str = "cli-waits";
     let load = load(cluster, TOPIC, 3);
     let workplace = Workplace::new().unwrap();
@@ -118,7 +118,7 @@ fn together(services: &[&Service]) -> Checker {
     all
 }
 
-fn terminated(cluster: &mut Cluster) {
+fn terminated(cluster: &Cluster) {
     const TOPIC: &str = "cli-terminated";
     let load = load(cluster, TOPIC, 12);
     let workplace = Workplace::new().unwrap();
@@ -166,7 +166,7 @@ fn first_byte(mut reader: PipeReader, service: &Service) -> PipeReader {
     read.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("nothing is written\n{}", service.story()))
 }
 
-fn second_signal(cluster: &mut Cluster) {
+fn second_signal(cluster: &Cluster) {
     let (_workplace, mut service, _reader) = stuck(cluster, "cli-second-signal", "30s");
     let began = SystemTime::now();
     // Signals of one kind that come before the first is taken are one: the second is sent until there is an end.
@@ -181,7 +181,7 @@ fn second_signal(cluster: &mut Cluster) {
     assert!(service.events_named("partitions.revoked").is_empty(), "nothing was drained");
 }
 
-fn drain_exceeded(cluster: &mut Cluster) {
+fn drain_exceeded(cluster: &Cluster) {
     const TOPIC: &str = "cli-drain";
     let (workplace, mut service, reader) = stuck(cluster, TOPIC, "500ms");
     end(&mut service, 75);
@@ -229,7 +229,7 @@ pub(crate) fn told(arguments: &[&str], workplace: &Workplace) -> (i32, String, S
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-fn wrong(cluster: &mut Cluster) {
+fn wrong(cluster: &Cluster) {
     let workplace = Workplace::new().unwrap();
     let file = workplace.config().display().to_string();
     let good = usual_config(&cluster.bootstrap(), "cli-wrong", "cli-wrong");
@@ -258,7 +258,7 @@ fn wrong(cluster: &mut Cluster) {
     assert!(code == 73 && stderr.contains("state.dir"), "{code}, {stderr}");
 }
 
-fn rejected(cluster: &mut Cluster) {
+fn rejected(cluster: &Cluster) {
     const TOPIC: &str = "cli-rejected";
     let load = load(cluster, TOPIC, 3);
     let workplace = Workplace::new().unwrap();
@@ -281,7 +281,7 @@ fn rejected(cluster: &mut Cluster) {
     end(&mut service, 0);
 }
 
-fn hang_up(cluster: &mut Cluster) {
+fn hang_up(cluster: &Cluster) {
     const TOPIC: &str = "cli-hang-up";
     let load = load(cluster, TOPIC, 3);
     let workplace = Workplace::new().unwrap();
@@ -298,7 +298,7 @@ fn hang_up(cluster: &mut Cluster) {
     end(&mut service, 0);
 }
 
-fn interval(cluster: &mut Cluster) {
+fn interval(cluster: &Cluster) {
     const TOPIC: &str = "cli-interval";
     let load = load(cluster, TOPIC, 3);
     let workplace = Workplace::new().unwrap();
@@ -321,7 +321,7 @@ fn interval(cluster: &mut Cluster) {
     end(&mut service, 0);
 }
 
-fn latest(cluster: &mut Cluster) {
+fn latest(cluster: &Cluster) {
     const TOPIC: &str = "cli-latest";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
     let bootstrap = cluster.bootstrap();
@@ -346,7 +346,7 @@ fn latest(cluster: &mut Cluster) {
     );
 }
 
-fn check(cluster: &mut Cluster) {
+fn check(cluster: &Cluster) {
     const TOPIC: &str = "cli-check";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
     let workplace = Workplace::new().unwrap();

@@ -16,8 +16,8 @@ use crate::rehearsal::proxied;
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage.trial("endpoints::drift_is_told_of_brokers_that_moved", drift),
-        stage.trial("endpoints::another_cluster_is_accepted_and_so_is_the_way_back", accept),
+        stage.beside("endpoints::drift_is_told_of_brokers_that_moved", drift),
+        stage.beside("endpoints::another_cluster_is_accepted_and_so_is_the_way_back", accept),
     ]
 }
 
@@ -28,7 +28,7 @@ fn endpoints(workplace: &Workplace, arguments: &[&str]) -> (i32, Value) {
     (code, serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}")))
 }
 
-fn drift(cluster: &mut Cluster) {
+fn drift(cluster: &Cluster) {
     let (runtime, proxy) = proxied(cluster);
     let workplace = Workplace::new().unwrap();
     workplace.configure(&usual_config(&proxy.bootstrap().to_string(), "endpoints", "endpoints")).unwrap();
@@ -54,7 +54,7 @@ fn drift(cluster: &mut Cluster) {
     assert_eq!(told["drift"]["changes"].as_array().map(Vec::len), Some(3), "{told:#}");
 }
 
-fn accept(cluster: &mut Cluster) {
+fn accept(cluster: &Cluster) {
     const TOPIC: &str = "endpoints-accept";
     cluster.create_topic(TOPIC, 2, &[]).unwrap();
     let bootstrap = cluster.bootstrap();

@@ -14,10 +14,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.trial("fixture::a_killed_broker_is_missed_and_comes_back_where_it_was", comes_back),
-        stage.trial("fixture::transactions_leave_what_the_producer_says", transactions),
-        stage.trial("fixture::a_compacted_topic_has_holes", holes),
-        stage.trial("fixture::members_of_a_group_share_its_partitions", members),
-        stage.trial("fixture::a_tool_s_failure_is_reported_with_its_output", tool),
+        stage.beside("fixture::transactions_leave_what_the_producer_says", transactions),
+        stage.beside("fixture::a_compacted_topic_has_holes", holes),
+        stage.beside("fixture::members_of_a_group_share_its_partitions", members),
+        stage.beside("fixture::a_tool_s_failure_is_reported_with_its_output", tool),
     ]
 }
 
@@ -45,7 +45,7 @@ fn read_all(cluster: &Cluster, topic: &str, isolation: &str) -> (Vec<Value>, Val
     (lines, ends)
 }
 
-fn transactions(cluster: &mut Cluster) {
+fn transactions(cluster: &Cluster) {
     cluster.create_topic("transactions", 2, &[("max.message.bytes", "10000")]).unwrap();
     let steps = ["commit:0:3", "abort:0:2", "interleave:0:2", "control:0", "control:1", "control:1"];
     let bootstrap = cluster.bootstrap();
@@ -63,7 +63,7 @@ fn transactions(cluster: &mut Cluster) {
     assert_eq!(read_all(cluster, "transactions", "read_uncommitted").0.len(), 9);
 }
 
-fn holes(cluster: &mut Cluster) {
+fn holes(cluster: &Cluster) {
     let configs = [
         ("cleanup.policy", "compact"),
         ("segment.ms", "500"),
@@ -79,7 +79,7 @@ fn holes(cluster: &mut Cluster) {
     assert!(ends["0"].as_u64().unwrap() > 310, "{ends}");
 }
 
-fn members(cluster: &mut Cluster) {
+fn members(cluster: &Cluster) {
     cluster.create_topic("members", 4, &[]).unwrap();
     let bootstrap = cluster.bootstrap();
     let plan =
@@ -114,7 +114,7 @@ fn share(bootstrap: &str, assignor: &str) {
     first.end(LIMIT).unwrap();
 }
 
-fn tool(cluster: &mut Cluster) {
+fn tool(cluster: &Cluster) {
     let bootstrap = cluster.bootstrap();
     let list = ["--bootstrap-server", &bootstrap, "--list"];
     cluster.create_topic("listed", 1, &[]).unwrap();

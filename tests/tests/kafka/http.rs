@@ -19,9 +19,9 @@ use crate::rehearsal::{LIMIT, proxied};
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage.trial_with("promtool", "http::metrics_are_what_prometheus_reads", metrics),
-        stage.trial("http::silent_brokers_are_told_and_never_have_the_process_killed", silence),
-        stage.trial("http::series_end_with_their_partition_and_who_has_none_is_ready", sharing),
+        stage.beside_with("promtool", "http::metrics_are_what_prometheus_reads", metrics),
+        stage.beside("http::silent_brokers_are_told_and_never_have_the_process_killed", silence),
+        stage.beside("http::series_end_with_their_partition_and_who_has_none_is_ready", sharing),
     ]
 }
 
@@ -100,7 +100,7 @@ fn objections(metrics: &str) -> String {
     format!("{}{}", if output.status.success() { "" } else { "failed: " }, String::from_utf8_lossy(&told))
 }
 
-fn metrics(cluster: &mut Cluster) {
+fn metrics(cluster: &Cluster) {
     let load = load(cluster, "http-metrics");
     let service = Answering::run(&cluster.bootstrap(), "http-metrics", "");
     service.service.wait_until_consuming(LIMIT, 12).unwrap();
@@ -131,7 +131,7 @@ fn metrics(cluster: &mut Cluster) {
 }
 
 /// The proxy accepts and says nothing, as brokers behind a black hole do.
-fn silence(cluster: &mut Cluster) {
+fn silence(cluster: &Cluster) {
     cluster.create_topic("http-silence", 12, &[]).unwrap();
     let (runtime, proxy) = proxied(cluster);
     let settings = "\"request.timeout.ms\" = 1000\n\n[drift]\npoll_interval = \"500ms\"\n";
@@ -157,7 +157,7 @@ fn silence(cluster: &mut Cluster) {
     service.end();
 }
 
-fn sharing(cluster: &mut Cluster) {
+fn sharing(cluster: &Cluster) {
     let name = "http-sharing";
     cluster.create_topic(name, 2, &[]).unwrap();
     let join = || {

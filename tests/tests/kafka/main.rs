@@ -9,6 +9,7 @@ mod drift;
 mod endpoints;
 mod faults;
 mod fixture;
+mod groups;
 mod http;
 mod members;
 mod offsets;
@@ -28,21 +29,23 @@ use steadfast_tests::stage::{Stage, left_out};
 
 fn main() -> ExitCode {
     let stage = Stage::default();
+    // Those that play beside others come first: while one has the cluster to itself, nobody else plays.
     let trials = [
         fixture::trials(&stage),
+        secured::trials(&stage),
+        sinks::trials(&stage),
+        bad_records::trials(&stage),
+        cli::trials(&stage),
+        endpoints::trials(&stage),
+        http::trials(&stage),
+        own_actors::trials(&stage),
+        groups::trials(&stage),
+        offsets::trials(&stage),
+        members::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
         drift::trials(&stage),
         faults::trials(&stage),
-        secured::trials(&stage),
-        sinks::trials(&stage),
-        bad_records::trials(&stage),
-        offsets::trials(&stage),
-        cli::trials(&stage),
-        endpoints::trials(&stage),
-        members::trials(&stage),
-        http::trials(&stage),
-        own_actors::trials(&stage),
         #[cfg(feature = "librdkafka")]
         proxied_librdkafka::trials(&stage),
         left_out("librdkafka::behind_the_proxy").into_iter().collect(),

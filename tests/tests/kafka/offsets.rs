@@ -25,8 +25,8 @@ use crate::rehearsal::LIMIT;
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage.trial("offsets::records_that_were_deleted_are_reported_and_the_policy_is_followed", deleted),
-        stage.trial("offsets::a_topic_that_was_created_anew_begins_anew_when_it_is_released", recreated),
+        stage.beside("offsets::records_that_were_deleted_are_reported_and_the_policy_is_followed", deleted),
+        stage.beside("offsets::a_topic_that_was_created_anew_begins_anew_when_it_is_released", recreated),
         stage.trial("offsets::a_tail_that_an_unclean_election_lost_is_reported_with_its_range", truncated),
     ]
 }
@@ -92,7 +92,7 @@ fn leader(cluster: &Cluster, name: &str) -> Option<(i32, SocketAddr)> {
     Some((node, *addresses.get(&node)?))
 }
 
-fn deleted(cluster: &mut Cluster) {
+fn deleted(cluster: &Cluster) {
     const NAME: &str = "offsets-deleted";
     cluster.create_topic(NAME, 1, &[]).unwrap();
     write(cluster, NAME, 0..100);
@@ -125,7 +125,7 @@ fn deleted(cluster: &mut Cluster) {
     assert_eq!(committed(&cluster.brokers(), NAME, NAME, 1).unwrap(), BTreeMap::from([(PARTITION, 200)]));
 }
 
-fn recreated(cluster: &mut Cluster) {
+fn recreated(cluster: &Cluster) {
     const NAME: &str = "offsets-recreated";
     cluster.create_topic(NAME, 1, &[]).unwrap();
     write(cluster, NAME, 0..50);

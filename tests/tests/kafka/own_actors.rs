@@ -15,8 +15,8 @@ use steadfast_tests::company::{ALL, Company, Member, Ours, await_sharing};
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage.trial("members::a_users_own_actors", own_actors),
-        stage.trial("members::observers_that_panic_or_block_cost_nothing", misbehaving_observers),
+        stage.beside("members::a_users_own_actors", own_actors),
+        stage.beside("members::observers_that_panic_or_block_cost_nothing", misbehaving_observers),
     ]
 }
 
@@ -29,7 +29,7 @@ fn launch(company: &Company, program: impl AsRef<std::ffi::OsStr>) -> Ours {
 }
 
 /// The example counts by key; the load's records have none. Who counts beside it reads in a group of its own.
-fn own_actors(cluster: &mut Cluster) {
+fn own_actors(cluster: &Cluster) {
     let mut company = Company::gather(&cluster.brokers(), "members-own-actors");
     let mut example = launch(&company, example("totals").unwrap());
     example.await_owned(ALL);
@@ -58,7 +58,7 @@ fn own_actors(cluster: &mut Cluster) {
     assert_eq!(seen.last().map(String::as_str), Some("service.stopped"), "{seen:?}");
 }
 
-fn misbehaving_observers(cluster: &mut Cluster) {
+fn misbehaving_observers(cluster: &Cluster) {
     let (runtime, proxy) = proxied(cluster);
     let company = Company::gather(&cluster.brokers(), "members-misbehaving-observers").behind(&proxy);
     let ours = launch(&company, env!("CARGO_BIN_EXE_misbehaving_observers"));

@@ -25,20 +25,20 @@ use scene::{Scene, by_password, check, token, trusting};
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage.trial("secured::javas_tools_come_in_with_the_same_credentials", java),
-        stage.trial("secured::every_way_in_leads_to_the_records", ways_in),
-        stage.trial("secured::whoever_is_not_to_be_believed_is_told_and_given_nothing", refused),
-        stage.trial("secured::a_password_that_is_corrected_is_taken_without_a_restart", corrected),
-        stage.trial("secured::a_session_is_renewed_before_it_ends_and_nobody_notices", renewed),
-        stage.trial("secured::brokers_that_migrate_to_tls_take_their_consumers_with_them", migrates),
-        stage.trial("secured::the_operator_s_walk_to_tls_ends_as_the_document_says", walked),
-        stage.trial("secured::the_kafka_sink_is_let_in_too", sink),
-        stage.trial("secured::a_secret_is_found_in_no_output", outputs::no_secret),
+        stage.beside("secured::javas_tools_come_in_with_the_same_credentials", java),
+        stage.beside("secured::every_way_in_leads_to_the_records", ways_in),
+        stage.beside("secured::whoever_is_not_to_be_believed_is_told_and_given_nothing", refused),
+        stage.beside("secured::a_password_that_is_corrected_is_taken_without_a_restart", corrected),
+        stage.beside("secured::a_session_is_renewed_before_it_ends_and_nobody_notices", renewed),
+        stage.beside("secured::brokers_that_migrate_to_tls_take_their_consumers_with_them", migrates),
+        stage.beside("secured::the_operator_s_walk_to_tls_ends_as_the_document_says", walked),
+        stage.beside("secured::the_kafka_sink_is_let_in_too", sink),
+        stage.beside("secured::a_secret_is_found_in_no_output", outputs::no_secret),
     ]
 }
 
 /// The listeners are what Java's own client takes them for.
-fn java(cluster: &mut Cluster) {
+fn java(cluster: &Cluster) {
     cluster.create_topic("secured-java", 1, &[]).unwrap();
     let workplace = Workplace::new().unwrap();
     let properties = workplace.path("client.properties");
@@ -59,7 +59,7 @@ fn java(cluster: &mut Cluster) {
 }
 
 /// Each as a group of its own, all at once.
-fn ways_in(cluster: &mut Cluster) {
+fn ways_in(cluster: &Cluster) {
     const TOPIC: &str = "secured-ways-in";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
     let acked = Filling::new(&cluster.bootstrap(), TOPIC, 3, 300).write().unwrap();
@@ -99,7 +99,7 @@ fn ways_in(cluster: &mut Cluster) {
     }
 }
 
-fn refused(cluster: &mut Cluster) {
+fn refused(cluster: &Cluster) {
     const TOPIC: &str = "secured-refused";
     cluster.create_topic(TOPIC, 1, &[]).unwrap();
     let stranger = tempfile::NamedTempFile::new().unwrap();
@@ -138,7 +138,7 @@ fn refused(cluster: &mut Cluster) {
     }
 }
 
-fn corrected(cluster: &mut Cluster) {
+fn corrected(cluster: &Cluster) {
     const TOPIC: &str = "secured-corrected";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
     let acked = Filling::new(&cluster.bootstrap(), TOPIC, 3, 300).write().unwrap();
@@ -161,7 +161,7 @@ fn corrected(cluster: &mut Cluster) {
 }
 
 /// KIP-368: a broker ends connections whose sessions are over, which would be suspicious.
-fn renewed(cluster: &mut Cluster) {
+fn renewed(cluster: &Cluster) {
     const TOPIC: &str = "secured-renewed";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
     let load = Load::start(Plan {
@@ -189,7 +189,7 @@ fn renewed(cluster: &mut Cluster) {
 }
 
 /// S0.8: other ports, other protocol, and then the old ones are gone.
-fn migrates(cluster: &mut Cluster) {
+fn migrates(cluster: &Cluster) {
     const NAME: &str = "secured-migrates";
     let rehearsal = Opening::new(NAME).begin(cluster);
     let config = usual_config(&cluster.bootstrap_of(Listener::SaslSsl), NAME, NAME)
@@ -218,7 +218,7 @@ fn migrates(cluster: &mut Cluster) {
 }
 
 /// The operator's walk through a change of the security protocol, and back.
-fn walked(cluster: &mut Cluster) {
+fn walked(cluster: &Cluster) {
     const NAME: &str = "secured-walk";
     cluster.create_topic(NAME, 3, &[]).unwrap();
     let workplace = Workplace::new().unwrap();
@@ -252,7 +252,7 @@ fn walked(cluster: &mut Cluster) {
 }
 
 /// To the cluster that is consumed, and to another one with settings of its own.
-fn sink(cluster: &mut Cluster) {
+fn sink(cluster: &Cluster) {
     const TOPIC: &str = "secured-sink";
     for topic in [TOPIC, "secured-sink-same", "secured-sink-other"] {
         cluster.create_topic(topic, 3, &[]).unwrap();

@@ -20,13 +20,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage.trial("sinks::a_file_is_rotated_and_every_line_is_whole", file),
-        stage.trial("sinks::a_file_goes_on_after_the_service_was_killed", file_after_a_kill),
-        stage.trial("sinks::kafka_gets_every_record_in_order", kafka),
-        stage.trial("sinks::a_kafka_topic_that_is_missing_costs_nothing_but_time", kafka_topic_missing),
-        stage.trial("sinks::what_a_kafka_topic_refuses_holds_back_what_is_behind_it", kafka_refuses),
-        stage.trial("sinks::discard_acks_everything", discard),
-        stage.trial("sinks::without_a_reader_nothing_is_acked_and_nothing_spins", no_reader),
+        stage.beside("sinks::a_file_is_rotated_and_every_line_is_whole", file),
+        stage.beside("sinks::a_file_goes_on_after_the_service_was_killed", file_after_a_kill),
+        stage.beside("sinks::kafka_gets_every_record_in_order", kafka),
+        stage.beside("sinks::a_kafka_topic_that_is_missing_costs_nothing_but_time", kafka_topic_missing),
+        stage.beside("sinks::what_a_kafka_topic_refuses_holds_back_what_is_behind_it", kafka_refuses),
+        stage.beside("sinks::discard_acks_everything", discard),
+        stage.beside("sinks::without_a_reader_nothing_is_acked_and_nothing_spins", no_reader),
     ]
 }
 
@@ -66,7 +66,7 @@ fn checker_of(lines: &[Value]) -> Checker {
     checker
 }
 
-fn file(cluster: &mut Cluster) {
+fn file(cluster: &Cluster) {
     const TOPIC: &str = "sinks-file";
     const MAX: u64 = 64 << 10;
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
@@ -85,7 +85,7 @@ fn file(cluster: &mut Cluster) {
 }
 
 /// What was written and not committed is written again; nothing is lost, and no line is broken.
-fn file_after_a_kill(cluster: &mut Cluster) {
+fn file_after_a_kill(cluster: &Cluster) {
     const TOPIC: &str = "sinks-file-killed";
     const MAX: u64 = 1 << 20;
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
@@ -128,7 +128,7 @@ fn expect_forwarded(cluster: &Cluster, target: &str, acked: &Acked) {
     assert!(places.values().all(|places| places.len() == 1), "{places:?}");
 }
 
-fn kafka(cluster: &mut Cluster) {
+fn kafka(cluster: &Cluster) {
     const TOPIC: &str = "sinks-kafka";
     const TARGET: &str = "sinks-kafka-target";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
@@ -142,7 +142,7 @@ fn kafka(cluster: &mut Cluster) {
     assert_eq!(committed(&cluster.brokers(), TOPIC, TOPIC, 3).unwrap(), ends);
 }
 
-fn kafka_topic_missing(cluster: &mut Cluster) {
+fn kafka_topic_missing(cluster: &Cluster) {
     const TOPIC: &str = "sinks-kafka-missing";
     const TARGET: &str = "sinks-kafka-created-later";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
@@ -174,7 +174,7 @@ fn kafka_topic_missing(cluster: &mut Cluster) {
 }
 
 /// The target takes none of the first records, and all of those behind them.
-fn kafka_refuses(cluster: &mut Cluster) {
+fn kafka_refuses(cluster: &Cluster) {
     const TOPIC: &str = "sinks-kafka-refused";
     const TARGET: &str = "sinks-kafka-refuses";
     cluster.create_topic(TOPIC, 1, &[]).unwrap();
@@ -204,7 +204,7 @@ fn kafka_refuses(cluster: &mut Cluster) {
     expect_forwarded(cluster, "sinks-kafka-takes", &acked);
 }
 
-fn discard(cluster: &mut Cluster) {
+fn discard(cluster: &Cluster) {
     const TOPIC: &str = "sinks-discard";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
     let bootstrap = cluster.bootstrap();
@@ -217,7 +217,7 @@ fn discard(cluster: &mut Cluster) {
 }
 
 /// `steadfast run | head`, with `head` gone: ten tries a partition, longer and longer apart, then the end.
-fn no_reader(cluster: &mut Cluster) {
+fn no_reader(cluster: &Cluster) {
     const TOPIC: &str = "sinks-no-reader";
     cluster.create_topic(TOPIC, 3, &[]).unwrap();
     let bootstrap = cluster.bootstrap();

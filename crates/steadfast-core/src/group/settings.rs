@@ -27,6 +27,24 @@ pub struct Settings {
     pub drain_limit: Duration,
     /// How long an answer may take that the coordinator has no reason to hold back.
     pub answer_limit: Duration,
+    /// Whether the group is left at a stop.
+    pub leave_on_stop: LeaveOnStop,
+    /// What jitter is drawn from: another one in each member, so that many do not come back in step. 0: none, every
+    /// pause has its full length.
+    pub seed: u64,
+}
+
+/// Whether a member that is told to stop leaves the group, which costs the others a rebalance at once, or stays until
+/// its session ends (KIP-345, KIP-1092).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LeaveOnStop {
+    /// Static members stay, the others leave.
+    #[default]
+    Auto,
+    /// Static members leave too.
+    Always,
+    /// Nobody leaves.
+    Never,
 }
 
 /// What a round's release takes on top of the drain limit, for the commit and its repetition.
@@ -48,18 +66,34 @@ impl Settings {
             assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
             drain_limit: Duration::from_secs(5),
             answer_limit: Duration::from_secs(5),
+            leave_on_stop: LeaveOnStop::Auto,
+            seed: 0,
         }
     }
 
     /// How we go through rounds: cooperative only if every assignor that we offer is, as in Java. Were the
     /// chosen one to decide, a member that offers `range` alone could turn a cooperative group, in mid-round,
     /// into one in which two members hold the same partition.
+    ///
+    /// So a group goes from eager to cooperative in two rolling restarts (KIP-429): first every member offers
+    /// `cooperative-sticky` behind what it offered before, and all go on eagerly; then each drops the eager
+    /// ones. From the first that does, the group has only `cooperative-sticky` in common; who still
+    /// offers both comes to each round with empty hands, so nothing of it can be held twice.
     pub fn protocol(&self) -> Protocol {
         let cooperative = |assignor: &Assignor| assignor.protocol() == Protocol::Cooperative;
         if !self.assignors.is_empty() && self.assignors.iter().all(cooperative) {
             Protocol::Cooperative
         } else {
             Protocol::Eager
+        }
+    }
+
+    /// Whether the group is told when we stop.
+    pub(super) fn leaves(&self) -> bool {
+        match self.leave_on_stop {
+            LeaveOnStop::Auto => self.instance.is_none(),
+            LeaveOnStop::Always => true,
+            LeaveOnStop::Never => false,
         }
     }
 

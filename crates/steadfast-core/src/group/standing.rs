@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::MemberId;
 use super::assign::PartitionCounts;
+use super::subscription::Held;
+use super::trigger::Roster;
 use crate::ids::{GroupGeneration, NodeId, Partition};
 use crate::tick::Tick;
 
@@ -25,6 +27,8 @@ pub struct Standing {
     pub owned: BTreeSet<Partition>,
     /// Of these, the ones that are being given up.
     pub releasing: BTreeSet<Partition>,
+    /// What the last round that was completed gave us, whatever has become of it (for `sticky`).
+    pub assigned: Held,
     /// How often each partition was lost: who holds it from before the last time holds it no longer.
     pub losses: BTreeMap<Partition, u64>,
     /// When we last sent something that the coordinator answered as to a member: the session counts from here.
@@ -33,6 +37,8 @@ pub struct Standing {
     pub joined_with: BTreeSet<Arc<str>>,
     /// As leader: the partition counts that the group's assignment was made from. None if another leads.
     pub led: Option<PartitionCounts>,
+    /// As leader: who was in the group. None if another leads.
+    pub roster: Option<Roster>,
 }
 
 impl Standing {

@@ -127,7 +127,7 @@ fn listed(
     }
 }
 
-static ANSWER: Shape = Shape {
+pub(super) static ANSWER: Shape = Shape {
     fields: &[field("throttle_time_ms", Fixed(4)), field("topics", List(&Struct(&TOPIC)))],
     tags: &[],
 };

@@ -22,7 +22,7 @@ use crate::guard::{Shape, between, field, since};
 use crate::versions::VersionRange;
 
 /// The last version with one group in a request and in an answer (KIP-709).
-const LAST_ALONE: i16 = 7;
+pub(super) const LAST_ALONE: i16 = 7;
 
 /// Asks for committed offsets. Offsets of open transactions are waited for (RequireStable, KIP-447): the
 /// partition answers UNSTABLE_OFFSET_COMMIT.

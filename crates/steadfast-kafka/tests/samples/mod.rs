@@ -31,6 +31,10 @@ use steadfast_kafka::api::Api;
 use steadfast_kafka::versions::VersionRange;
 use uuid::Uuid;
 
+pub(crate) use groups::{consumer_group_describe, describe_groups, list_groups};
+
+mod groups;
+
 /// An API of this crate, seen from the tests.
 pub(crate) struct Tested {
     pub(crate) name: &'static str,
@@ -49,14 +53,19 @@ const fn tested<A: Api>(sample: fn(i16) -> Bytes) -> Tested {
     }
 }
 
-pub(crate) const ALL: [Tested; 15] = {
+pub(crate) const ALL: [Tested; 20] = {
     use steadfast_kafka::api;
     [
         tested::<api::fetch::Fetch>(fetch),
         tested::<api::list_offsets::ListOffsets>(list_offsets),
+        tested::<api::offsets_for_times::OffsetsForTimes>(list_offsets),
         tested::<api::metadata::Metadata>(metadata),
         tested::<api::offset_commit::OffsetCommit>(offset_commit),
         tested::<api::offset_fetch::OffsetFetch>(offset_fetch),
+        tested::<api::group_offsets::GroupOffsets>(offset_fetch),
+        tested::<api::list_groups::ListGroups>(list_groups),
+        tested::<api::describe_groups::DescribeGroups>(describe_groups),
+        tested::<api::consumer_group_describe::ConsumerGroupDescribe>(consumer_group_describe),
         tested::<api::find_coordinator::FindCoordinator>(find_coordinator),
         tested::<api::join_group::JoinGroup>(join_group),
         tested::<api::heartbeat::Heartbeat>(heartbeat),

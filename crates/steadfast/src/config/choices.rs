@@ -48,6 +48,10 @@ choice!(
     Assignor {
         /// Ranges per topic; everything is released at each rebalance (KIP-429 calls it eager).
         Range = "range",
+        /// One partition after another to one member after another; eager too.
+        RoundRobin = "roundrobin",
+        /// As balanced as possible, moving as little as possible; eager too.
+        Sticky = "sticky",
         /// As balanced as possible, moving as little as possible, releasing only what moves (KIP-429).
         CooperativeSticky = "cooperative-sticky",
     }
@@ -103,6 +107,17 @@ choice!(
         Stop = "stop",
         /// The partition goes on at the oldest record that is left; the lost range is reported.
         Earliest = "earliest",
+    }
+);
+choice!(
+    /// Whether a member that is told to stop leaves the group, which costs the others a rebalance at once.
+    LeaveOnStop {
+        /// Static members stay, the others leave.
+        Auto = "auto",
+        /// Static members leave too.
+        Always = "always",
+        /// Nobody leaves: partitions wait for the member's return, or the end of its session.
+        Never = "never",
     }
 );
 choice!(
@@ -171,6 +186,8 @@ impl Assignor {
     pub(super) fn of_name(name: &str) -> Option<Assignor> {
         match name.strip_prefix("org.apache.kafka.clients.consumer.").unwrap_or(name) {
             "RangeAssignor" => Some(Assignor::Range),
+            "RoundRobinAssignor" => Some(Assignor::RoundRobin),
+            "StickyAssignor" => Some(Assignor::Sticky),
             "CooperativeStickyAssignor" => Some(Assignor::CooperativeSticky),
             word => Assignor::of_word(word),
         }
@@ -195,6 +212,8 @@ mod tests {
         for name in ["range", "RangeAssignor", "org.apache.kafka.clients.consumer.RangeAssignor"] {
             assert_eq!(Assignor::of_name(name), Some(Assignor::Range), "{name}");
         }
+        assert_eq!(Assignor::of_name("RoundRobinAssignor"), Some(Assignor::RoundRobin));
+        assert_eq!(Assignor::of_name("StickyAssignor"), Some(Assignor::Sticky));
         assert_eq!(Assignor::of_name("CooperativeStickyAssignor"), Some(Assignor::CooperativeSticky));
         assert_eq!(Assignor::of_name("org.example.RangeAssignor"), None);
     }

@@ -19,18 +19,7 @@ use super::reference::{Fallback, Kind};
 use super::{durations, secrets, sizes};
 
 /// Choices that Kafka, or a later steadfast, knows.
-const LATER: &[&str] = &[
-    "GSSAPI",
-    "JKS",
-    "PKCS12",
-    "none",
-    "http",
-    "command",
-    "roundrobin",
-    "sticky",
-    "RoundRobinAssignor",
-    "StickyAssignor",
-];
+const LATER: &[&str] = &["GSSAPI", "JKS", "PKCS12", "none", "http", "command"];
 
 /// Kafka's rule for the names of topics, which it applies to instance ids too (KIP-345).
 const LONGEST_NAME: usize = 249;
@@ -419,8 +408,7 @@ fn address(text: &str) -> Read<Address> {
 }
 
 fn no_choice(word: &str) -> Wrong {
-    let last = word.strip_prefix("org.apache.kafka.clients.consumer.").unwrap_or(word);
-    match LATER.iter().any(|later| later.eq_ignore_ascii_case(last)) {
+    match LATER.iter().any(|later| later.eq_ignore_ascii_case(word)) {
         true => Wrong::Because(format!("`{word}` is not in this version")),
         false => Wrong::Because(format!("found `{}`", names::shorten(word))),
     }

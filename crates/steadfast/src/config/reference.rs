@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::choices::Assignor;
 use super::{durations, sizes};
 
 mod kafka;
@@ -88,7 +89,7 @@ impl fmt::Display for Kind {
             Kind::OrEmpty(word) => write!(f, "{word}, or an empty text"),
             Kind::Words => f.write_str("a list of words"),
             Kind::Secret => f.write_str("a secret, or `${file:/path}` or `${env:NAME}`"),
-            Kind::Assignors => f.write_str("a list of range, cooperative-sticky"),
+            Kind::Assignors => write!(f, "a list of {}", Assignor::WORDS.join(", ")),
             Kind::Duration(least) => write!(f, "a duration from {} to 24days", durations::to_text(*least)),
             Kind::Integer(least, most) => write!(f, "a whole number from {least} to {most}"),
             Kind::Bytes(least, most) => {

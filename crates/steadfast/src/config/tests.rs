@@ -194,9 +194,9 @@ fn values_of_a_wrong_kind_are_refused_with_what_was_expected_and_found() {
             "found `TLS`",
         ),
         (
-            "kafka.partition.assignment.strategy = \"sticky\"",
-            "a list of range",
-            "`sticky` is not in this version",
+            "kafka.partition.assignment.strategy = \"uniform\"",
+            "a list of range, roundrobin, sticky, cooperative-sticky",
+            "found `uniform`",
         ),
         (
             "kafka.partition.assignment.strategy = [\"range\", \"RangeAssignor\"]",

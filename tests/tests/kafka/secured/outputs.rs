@@ -15,7 +15,7 @@ const COPY: &str = "secured-outputs-copy";
 const WRONG: &str = "planted-wrong-5be1";
 
 /// Passwords, keys and tokens, right ones and wrong ones, with everything logged that can be.
-pub(super) fn no_secret(cluster: &mut Cluster) {
+pub(super) fn no_secret(cluster: &Cluster) {
     for topic in [TOPIC, COPY] {
         cluster.create_topic(topic, 1, &[]).unwrap();
     }

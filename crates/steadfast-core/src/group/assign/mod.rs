@@ -1,7 +1,10 @@
 //! Who reads what: the assignors, which the group's leader runs for all members.
 
+mod balance;
 mod cooperative_sticky;
 mod range;
+mod roundrobin;
+mod sticky;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,18 +46,27 @@ pub enum Protocol {
 pub enum Assignor {
     /// Consecutive partitions of each topic, as Java's `RangeAssignor`.
     Range,
-    /// Balanced, moving as little as can be, as Java's `CooperativeStickyAssignor`.
+    /// One partition after another to one member after another, as Java's `RoundRobinAssignor`.
+    RoundRobin,
+    /// Balanced, moving as little as can be, after everybody let go of everything, as Java's
+    /// `StickyAssignor`.
+    Sticky,
+    /// Balanced, moving as little as can be and pausing only what moves, as Java's
+    /// `CooperativeStickyAssignor`.
     CooperativeSticky,
 }
 
 impl Assignor {
     /// Every assignor there is.
-    pub const ALL: [Assignor; 2] = [Assignor::Range, Assignor::CooperativeSticky];
+    pub const ALL: [Assignor; 4] =
+        [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky, Assignor::CooperativeSticky];
 
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Assignor::Range => "range",
+            Assignor::RoundRobin => "roundrobin",
+            Assignor::Sticky => "sticky",
             Assignor::CooperativeSticky => "cooperative-sticky",
         }
     }
@@ -67,7 +79,7 @@ impl Assignor {
     /// The most cooperative protocol that it supports.
     pub fn protocol(self) -> Protocol {
         match self {
-            Assignor::Range => Protocol::Eager,
+            Assignor::Range | Assignor::RoundRobin | Assignor::Sticky => Protocol::Eager,
             Assignor::CooperativeSticky => Protocol::Cooperative,
         }
     }
@@ -79,6 +91,8 @@ impl Assignor {
     pub fn assign(self, members: &[Candidate], counts: &PartitionCounts) -> Assignments {
         match self {
             Assignor::Range => range::assign(members, counts),
+            Assignor::RoundRobin => roundrobin::assign(members, counts),
+            Assignor::Sticky => sticky::assign(members, counts),
             Assignor::CooperativeSticky => cooperative_sticky::assign(members, counts),
         }
     }
@@ -101,6 +115,11 @@ fn in_order(members: &[Candidate]) -> Vec<&Candidate> {
         (None, None) => one.id.cmp(&other.id),
     });
     ordered
+}
+
+/// What each of `members` has by `lists`, which are in the same order.
+fn assignments(members: &[&Candidate], lists: Vec<Vec<Partition>>) -> Assignments {
+    members.iter().zip(lists).map(|(member, list)| (member.id.clone(), list.into_iter().collect())).collect()
 }
 
 /// The topics that somebody wants and that exist, with the members (by their place in `members`) that want

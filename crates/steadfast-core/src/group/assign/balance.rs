@@ -1,0 +1,279 @@
+//! Balanced, moving as little as can be: what both sticky assignors do.
+//!
+//! Claims: the highest generation wins, equal generations annul all claimants (KAFKA-14016), since both may
+//! hold the partition.
+//!
+//! Members are served by heaps of (load, member) per set of topics that the same members want, so the cost
+//! grows with partitions and not with members times partitions. Where members want different topics, loads
+//! are evened out by single moves until none helps.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
+
+use super::{Assignments, Candidate, PartitionCounts, assignments, in_order, wanted};
+use crate::group::subscription::Subscription;
+use crate::ids::{GroupGeneration, Partition};
+
+/// Passes over all pools before the balance is taken as it is. Every move lowers the sum of squared loads,
+/// so passes end by themselves; real groups need two or three.
+const MOST_PASSES: usize = 64;
+
+/// Where a subscription says what its member holds, and since which generation.
+pub(super) type Held = fn(&Subscription) -> (&BTreeSet<Partition>, Option<GroupGeneration>);
+
+/// Who is to have what in the end.
+pub(super) struct Balance<'a> {
+    members: Vec<&'a Candidate>,
+    pools: Pools<'a>,
+    claims: Claims,
+}
+
+impl<'a> Balance<'a> {
+    /// Shares what there is, beginning with what everybody holds.
+    pub(super) fn of(members: &'a [Candidate], counts: &PartitionCounts, held: Held) -> Balance<'a> {
+        let members = in_order(members);
+        let mut pools = Pools::new(&members, counts);
+        let claims = Claims::read(&members, &pools, held);
+        let mut shares = Shares { load: vec![0; members.len()] };
+        shares.keep(&mut pools, &claims);
+        shares.deal(&mut pools);
+        for _pass in 0..MOST_PASSES {
+            if !shares.even_out(&mut pools) {
+                break;
+            }
+        }
+        Balance { members, pools, claims }
+    }
+
+    /// All of it.
+    pub(super) fn whole(&self) -> Assignments {
+        self.given(|_slot, _member| true)
+    }
+
+    /// All but what somebody else may still hold.
+    pub(super) fn unclaimed(&self) -> Assignments {
+        self.given(|slot, member| self.claims.may_go_to(slot, member))
+    }
+
+    fn given(&self, may_go_to: impl Fn(Slot, usize) -> bool) -> Assignments {
+        let mut lists: Vec<Vec<Partition>> = vec![Vec::new(); self.members.len()];
+        for pool in &self.pools.pools {
+            for (slots, member) in pool.held.iter().zip(&pool.members) {
+                let given = slots.iter().filter(|slot| may_go_to(**slot, *member));
+                lists[*member].extend(given.map(|slot| self.pools.partition(*slot)));
+            }
+        }
+        assignments(&self.members, lists)
+    }
+}
+
+/// A partition's place in the row of all wanted partitions, topics in order.
+type Slot = usize;
+
+/// All wanted partitions, by the set of members that want them.
+struct Pools<'a> {
+    /// The topics in order, with the first slot of each.
+    topics: Vec<(&'a Arc<str>, Slot)>,
+    places: BTreeMap<&'a str, usize>,
+    slots: usize,
+    /// Which pool each topic belongs to.
+    pool_of_topic: Vec<usize>,
+    pools: Vec<Pool>,
+}
+
+/// Topics that the same members want: any of these members may have any of their partitions.
+struct Pool {
+    /// The members, by their place; a member's index here is its seat.
+    members: Vec<usize>,
+    /// What each seat holds, kept partitions first.
+    held: Vec<Vec<Slot>>,
+    /// What nobody holds yet.
+    free: Vec<Slot>,
+}
+
+impl<'a> Pools<'a> {
+    fn new(members: &[&'a Candidate], counts: &PartitionCounts) -> Pools<'a> {
+        let mut by_members: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
+        let mut topics = Vec::new();
+        let mut slots = 0;
+        for (topic, wanted) in wanted(members, counts) {
+            by_members.entry(wanted.by).or_default().push(topics.len());
+            topics.push((topic, slots));
+            slots += usize::try_from(wanted.count).unwrap_or(0);
+        }
+        let places = topics.iter().enumerate().map(|(place, (topic, _))| (&***topic, place)).collect();
+        let mut pool_of_topic = vec![0; topics.len()];
+        // those that few members want are dealt first: the others have more ways to even things out
+        let mut sorted: Vec<_> = by_members.into_iter().collect();
+        sorted.sort_by_key(|(by, _)| by.len());
+        let mut pools = Vec::with_capacity(sorted.len());
+        for (by, of_pool) in sorted {
+            for topic in of_pool {
+                pool_of_topic[topic] = pools.len();
+            }
+            pools.push(Pool { held: vec![Vec::new(); by.len()], members: by, free: Vec::new() });
+        }
+        Pools { topics, places, slots, pool_of_topic, pools }
+    }
+
+    /// The slot of `partition`, if somebody wants it and it exists.
+    fn slot(&self, partition: &Partition) -> Option<Slot> {
+        let place = *self.places.get(&*partition.topic)?;
+        let first = self.topics[place].1;
+        let end = self.topics.get(place + 1).map_or(self.slots, |(_, next)| *next);
+        let slot = first.checked_add(usize::try_from(partition.index).ok()?)?;
+        (slot < end).then_some(slot)
+    }
+
+    fn partition(&self, slot: Slot) -> Partition {
+        let (topic, first) = self.topics[self.topic(slot)];
+        // a slot lies within its topic's count, which is an i32
+        Partition::new(topic.clone(), i32::try_from(slot - first).unwrap_or(i32::MAX))
+    }
+
+    fn topic(&self, slot: Slot) -> usize {
+        self.topics.partition_point(|(_, first)| *first <= slot).saturating_sub(1)
+    }
+
+    fn pool_of(&mut self, topic: usize) -> &mut Pool {
+        &mut self.pools[self.pool_of_topic[topic]]
+    }
+}
+
+/// Who says to hold a partition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Nobody,
+    One { member: usize, generation: i32 },
+    Several { generation: i32 },
+}
+
+struct Claims(Vec<Claim>);
+
+impl Claims {
+    fn read(members: &[&Candidate], pools: &Pools<'_>, held: Held) -> Claims {
+        let mut claims = vec![Claim::Nobody; pools.slots];
+        for (member, candidate) in members.iter().enumerate() {
+            let (owned, generation) = held(&candidate.subscription);
+            let generation = generation.map_or(-1, |generation| generation.0);
+            for slot in owned.iter().filter_map(|partition| pools.slot(partition)) {
+                claims[slot] = match claims[slot] {
+                    Claim::One { generation: other, .. } | Claim::Several { generation: other }
+                        if other > generation =>
+                    {
+                        claims[slot]
+                    }
+                    Claim::One { generation: other, .. } | Claim::Several { generation: other }
+                        if other == generation =>
+                    {
+                        Claim::Several { generation }
+                    }
+                    Claim::Nobody | Claim::One { .. } | Claim::Several { .. } => {
+                        Claim::One { member, generation }
+                    }
+                };
+            }
+        }
+        Claims(claims)
+    }
+
+    /// The one member whose claim stands.
+    fn owner(&self, slot: Slot) -> Option<usize> {
+        match self.0[slot] {
+            Claim::One { member, .. } => Some(member),
+            Claim::Nobody | Claim::Several { .. } => None,
+        }
+    }
+
+    /// Whether nobody else may still hold it.
+    fn may_go_to(&self, slot: Slot, member: usize) -> bool {
+        match self.0[slot] {
+            Claim::Nobody => true,
+            Claim::One { member: owner, .. } => owner == member,
+            Claim::Several { .. } => false,
+        }
+    }
+}
+
+/// How many partitions each member has by now.
+struct Shares {
+    load: Vec<usize>,
+}
+
+impl Shares {
+    /// Leaves each partition where it is, if its owner still wants it.
+    fn keep(&mut self, pools: &mut Pools<'_>, claims: &Claims) {
+        for topic in 0..pools.topics.len() {
+            let first = pools.topics[topic].1;
+            let end = pools.topics.get(topic + 1).map_or(pools.slots, |(_, next)| *next);
+            let pool = pools.pool_of(topic);
+            for slot in first..end {
+                let seat = claims.owner(slot).and_then(|owner| pool.members.binary_search(&owner).ok());
+                match seat {
+                    Some(seat) => {
+                        pool.held[seat].push(slot);
+                        self.load[pool.members[seat]] += 1;
+                    }
+                    None => pool.free.push(slot),
+                }
+            }
+        }
+    }
+
+    /// Gives what nobody holds to whoever has least.
+    fn deal(&mut self, pools: &mut Pools<'_>) {
+        for pool in &mut pools.pools {
+            let mut least: BinaryHeap<Reverse<(usize, usize)>> = pool
+                .members
+                .iter()
+                .enumerate()
+                .map(|(seat, member)| Reverse((self.load[*member], seat)))
+                .collect();
+            for slot in std::mem::take(&mut pool.free) {
+                if let Some(Reverse((load, seat))) = least.pop() {
+                    pool.held[seat].push(slot);
+                    self.load[pool.members[seat]] = load + 1;
+                    least.push(Reverse((load + 1, seat)));
+                }
+            }
+        }
+    }
+
+    /// Moves partitions, pool by pool, from whoever has most to whoever has least; whether any was moved.
+    fn even_out(&mut self, pools: &mut Pools<'_>) -> bool {
+        let mut moved = false;
+        for pool in &mut pools.pools {
+            moved |= self.even_out_pool(pool);
+        }
+        moved
+    }
+
+    fn even_out_pool(&mut self, pool: &mut Pool) -> bool {
+        let seats = || pool.members.iter().enumerate().map(|(seat, member)| (self.load[*member], seat));
+        let mut least: BTreeSet<(usize, usize)> = seats().collect();
+        let mut givers: BTreeSet<(usize, usize)> =
+            seats().filter(|(_, seat)| !pool.held[*seat].is_empty()).collect();
+        let mut moved = false;
+        while let (Some(&(low, to)), Some(&(high, from))) = (least.first(), givers.last())
+            && high >= low + 2
+            && let Some(slot) = pool.held[from].pop()
+        {
+            pool.held[to].push(slot);
+            least.remove(&(low, to));
+            least.remove(&(high, from));
+            givers.remove(&(low, to));
+            givers.remove(&(high, from));
+            least.insert((low + 1, to));
+            least.insert((high - 1, from));
+            givers.insert((low + 1, to));
+            if !pool.held[from].is_empty() {
+                givers.insert((high - 1, from));
+            }
+            self.load[pool.members[to]] += 1;
+            self.load[pool.members[from]] -= 1;
+            moved = true;
+        }
+        moved
+    }
+}
