@@ -124,6 +124,12 @@ impl Company {
         Reader::start(&self.bootstrap, &self.name, &self.name, &settings).unwrap()
     }
 
+    /// The same under the consumer protocol.
+    #[cfg(feature = "librdkafka")]
+    pub fn librdkafka_of_the_consumer_protocol(&self) -> Reader {
+        Reader::start(&self.bootstrap, &self.name, &self.name, &[("group.protocol", "consumer")]).unwrap()
+    }
+
     /// A Java consumer in a group of its own, which is given everything.
     pub fn bystander(&self) -> Program {
         let group = format!("{}-bystander", self.name);

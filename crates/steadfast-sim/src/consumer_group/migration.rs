@@ -17,8 +17,8 @@ impl ConsumerGroup {
     /// A group of these members of the classic protocol, in the epoch that their generation was: they have what they
     /// were given in it.
     ///
-    /// Errors: GROUP_ID_NOT_FOUND if a subscription cannot be read, UNSUPPORTED_VERSION if an assignor of their own
-    /// wrote more than partitions.
+    /// Errors: GROUP_ID_NOT_FOUND if a subscription cannot be read, or an assignor of their own wrote more than
+    /// partitions.
     pub(crate) fn of_moved(
         name: Arc<str>,
         settings: ConsumerGroupSettings,
@@ -30,7 +30,7 @@ impl ConsumerGroup {
         (group.epoch, group.target_epoch) = (generation, generation);
         for moved in moved {
             let subscription = blob::subscription(&moved.metadata).ok_or(ResponseError::GroupIdNotFound)?;
-            let given = blob::plainly_assigned(&moved.assignment).ok_or(ResponseError::UnsupportedVersion)?;
+            let given = blob::plainly_assigned(&moved.assignment).ok_or(ResponseError::GroupIdNotFound)?;
             let assigned = places(&given, topics);
             group.target.insert(Arc::clone(&moved.id), assigned.clone());
             let member = Member {
@@ -55,6 +55,7 @@ impl ConsumerGroup {
             group.members.insert(Arc::clone(&moved.id), member);
             group.tell_held(&moved.id, topics);
         }
+        group.subscribed = group.look_up(topics);
         Ok(group)
     }
 

@@ -111,6 +111,7 @@ impl ConsumerGroup {
             pattern.topics = matching;
         }
         if changed {
+            self.subscribed = self.look_up(topics);
             self.epoch += 1;
         }
     }
