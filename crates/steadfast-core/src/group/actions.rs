@@ -218,7 +218,9 @@ impl Manner {
 
     /// The manner of this name.
     pub fn named(name: &str) -> Option<Manner> {
-        [Manner::Eager, Manner::Cooperative, Manner::Consumer].into_iter().find(|manner| manner.name() == name)
+        [Manner::Eager, Manner::Cooperative, Manner::Consumer]
+            .into_iter()
+            .find(|manner| manner.name() == name)
     }
 }
 

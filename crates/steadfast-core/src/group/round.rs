@@ -129,15 +129,7 @@ pub(super) struct Round {
 
 impl Round {
     pub(super) fn new(reason: Reason, now: Tick) -> Round {
-        Round {
-            reason,
-            latest: reason,
-            led_by: None,
-            trigger: None,
-            began: now,
-            drained: now,
-            joined: now,
-        }
+        Round { reason, latest: reason, led_by: None, trigger: None, began: now, drained: now, joined: now }
     }
 
     pub(super) fn drained(&mut self, now: Tick) {

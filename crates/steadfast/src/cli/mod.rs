@@ -15,6 +15,7 @@ pub mod config;
 pub mod demo;
 pub mod drill;
 pub mod endpoints;
+pub mod groups;
 pub mod history;
 pub mod man;
 mod output;
@@ -50,6 +51,9 @@ pub enum Command {
     Config(config::ConfigCommandArgs),
     /// Tell what became of endpoints, consumers and the group: a story in Markdown, ready for a postmortem.
     History(history::HistoryArgs),
+    /// Show groups of any client: who is in them, how far behind they are; say where one shall begin.
+    #[command(subcommand)]
+    Groups(groups::GroupsCommand),
     /// Show the partitions that stand still, and let them go on.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -200,6 +204,7 @@ pub fn main() -> Exit {
         Command::Drill(args) => drill::drill(args),
         Command::Config(args) => config::config(args),
         Command::History(args) => history::history(args),
+        Command::Groups(command) => groups::groups(command),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Probe(args) => probe::probe(args),
