@@ -87,12 +87,17 @@ impl Reader {
         Ok(self.checker().verdict(acked))
     }
 
+    /// Has it commit and leave the group, and does not wait for that.
+    pub fn begin_to_leave(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Has it commit and leave the group, and waits until it has.
     ///
     /// # Errors
     /// It did not close within `limit`.
     pub fn leave(self, limit: Duration) -> io::Result<Checker> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.begin_to_leave();
         within(limit, || {
             let closed = self.thread.is_finished();
             closed

@@ -6,6 +6,7 @@ pub mod conclusion;
 pub mod ground;
 pub mod machine;
 pub mod peers;
+pub mod rebalance;
 pub mod recovery;
 pub mod scene;
 pub mod seen;

@@ -9,6 +9,7 @@ mod drift;
 mod endpoints;
 mod faults;
 mod fixture;
+mod groups;
 mod http;
 mod members;
 mod offsets;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         endpoints::trials(&stage),
         http::trials(&stage),
         own_actors::trials(&stage),
+        groups::trials(&stage),
         offsets::trials(&stage),
         members::trials(&stage),
         proxy::trials(&stage),

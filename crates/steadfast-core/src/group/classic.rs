@@ -19,6 +19,7 @@ use super::assign::{Assignments, Assignor, Candidate, PartitionCounts};
 use super::coordinator::{Line, Sent};
 use super::errors::{Api, ErrorCode, Reaction, react};
 use super::events::{Event, LossReason};
+use super::pace::Signs;
 use super::round::Round;
 use super::settings::Settings;
 use super::standing::{Membership, Standing};
@@ -88,7 +89,7 @@ pub struct ClassicMember {
     round: Option<Round>,
     farewell: Option<Farewell>,
     next_beat: Tick,
-    changed: Option<Tick>,
+    signs: Signs,
     now: Tick,
     actions: Vec<Action>,
 }
@@ -108,7 +109,7 @@ impl ClassicMember {
             round: None,
             farewell: None,
             next_beat: Tick::ZERO,
-            changed: None,
+            signs: Signs::default(),
             now: Tick::ZERO,
             actions: Vec::new(),
         }

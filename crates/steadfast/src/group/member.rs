@@ -113,7 +113,7 @@ impl Member {
                     led: rebalance.leader,
                     took_ms: took.as_secs_f64() * 1e3,
                 });
-                self.seat.accounts.note(Happening::Settled(rebalance));
+                self.seat.accounts.note(Happening::Settled(Box::new(rebalance)));
             }
             Action::CoordinatorLost { reason } => {
                 self.seat.accounts.note(Happening::CoordinatorLost);

@@ -118,7 +118,7 @@ impl ClassicMember {
     }
 
     fn send_heartbeat(&mut self) {
-        self.next_beat = self.now + self.interval();
+        self.next_beat = self.settings.pace.next(self.signs, self.now);
         let sent = self.line.send(Api::Heartbeat, self.now, self.settings.answer_limit);
         self.actions.push(Action::Heartbeat(Heartbeat {
             request: sent.request,
@@ -129,7 +129,7 @@ impl ClassicMember {
     }
 
     pub(super) fn interval(&self) -> Duration {
-        self.settings.pace.interval(self.changed, self.now)
+        self.settings.pace.interval(self.signs, self.now)
     }
 
     /// What is due in every state between start and end.

@@ -9,6 +9,7 @@ use crate::group::assign::{Assignments, Assignor, Candidate, PartitionCounts, Pr
 use crate::group::coordinator::Sent;
 use crate::group::errors::{Api, Cause, ErrorCode, Reaction, Refusal, react};
 use crate::group::events::{JoinAnswer, LossReason};
+use crate::group::pace::Signs;
 use crate::group::round::Round;
 use crate::group::subscription::{Assignment, Held};
 use crate::group::trigger::Roster;
@@ -41,7 +42,7 @@ impl ClassicMember {
 
     pub(super) fn found(&mut self, coordinator: NodeId) {
         self.line.found(coordinator);
-        self.changed = Some(self.now);
+        self.signs.changed = Some(self.now);
         self.next_beat = match self.state {
             State::Joining => self.now + self.interval(),
             // show at once that we still live
@@ -91,7 +92,7 @@ impl ClassicMember {
     }
 
     fn open_round(&mut self, reason: Reason) {
-        self.changed = Some(self.now);
+        self.signs.changed = Some(self.now);
         self.standing.rejoin = true;
         if self.round.is_none() {
             self.actions.push(Action::Rebalancing { reason });
@@ -238,7 +239,9 @@ impl ClassicMember {
         self.standing.rejoin = false;
         self.standing.owned.extend(added.iter().cloned());
         self.standing.assigned = Held { partitions: assigned.clone(), generation: Some(generation) };
-        self.changed = Some(self.now);
+        let unfinished = self.settings.protocol() == Protocol::Cooperative;
+        self.signs = Signs { changed: Some(self.now), settled: Some(self.now), unfinished };
+        self.next_beat = self.settings.pace.next(self.signs, self.now);
         let round = self.round.take().unwrap_or(Round::new(Reason::RoundBegan, self.now));
         self.actions.push(Action::Rebalanced(Rebalance {
             reason: round.reason,

@@ -1,0 +1,103 @@
+//! Groups of steadfast and of today's clients, whose members join and leave under load.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+use steadfast_bench::conclusion::{conclude, keep};
+use steadfast_bench::ground::{PARTITIONS, RATE};
+use steadfast_bench::machine;
+use steadfast_bench::rebalance::client::Client;
+use steadfast_bench::rebalance::play::{Life, Plan, play};
+use steadfast_bench::rebalance::report;
+use steadfast_tests::kafka::{Cluster, missing};
+
+/// Has members join and leave groups on a real three-broker Kafka under load, groups of steadfast and of today's clients
+/// in turns, and measures how long records waited, when the group was balanced again, what came twice or not at all, and
+/// what the membership asks of the coordinator. Fails when steadfast misses a target.
+#[derive(Parser)]
+struct Arguments {
+    /// Only this client; may be given several times.
+    #[arg(long, value_enum)]
+    client: Vec<Client>,
+    /// How many groups of each client, one after the other.
+    #[arg(long, default_value_t = 2)]
+    lives: usize,
+    /// How often a member joins a group and another leaves.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How many seconds a group may take until it is balanced.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    limit: u64,
+    /// As text with a table in Markdown, or as JSON.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Where the figures are written to, as JSON.
+    #[arg(long, default_value = "target/bench/rebalance.json")]
+    json: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    if let Some(reason) = missing() {
+        eprintln!("{reason}");
+        return ExitCode::FAILURE;
+    }
+    conclude(measure(&Arguments::parse()))
+}
+
+/// What steadfast missed.
+fn measure(arguments: &Arguments) -> io::Result<Vec<String>> {
+    let machine = machine::describe();
+    let settings = format!(
+        "{RATE} records/s on {PARTITIONS} partitions, three brokers behind the drift proxy, default settings but for the \
+         assignor or the protocol; three members, a fourth joins, later the oldest leaves"
+    );
+    eprintln!("{machine:#}\n{settings}\n\nApache Kafka starts: about 15 s");
+    let cluster = Cluster::start(3, &[])?;
+    let lives = play_all(&cluster, arguments)?;
+    let told: Vec<_> = lives.iter().map(report::json).collect();
+    let whole = json!({"machine": machine, "settings": settings, "lives": told});
+    if arguments.output == Output::Json {
+        println!("{whole:#}");
+    } else {
+        println!();
+        report::markdown(&lives).iter().for_each(|line| println!("{line}"));
+        println!("\n| client | version | set |\n|---|---|---|");
+        for client in report::clients(&lives) {
+            println!("| {} | {} | {} |", client.title(), client.version(), set(client));
+        }
+    }
+    keep(&whole, &arguments.json)?;
+    Ok(report::missed(&lives))
+}
+
+fn set(client: Client) -> String {
+    let settings: Vec<String> =
+        client.settings().into_iter().map(|(key, value)| format!("`{key}={value}`")).collect();
+    if settings.is_empty() { "nothing".to_owned() } else { settings.join(", ") }
+}
+
+/// In turns: each client's group once, then each a second time, so that what else the machine does meets all of them.
+fn play_all(cluster: &Cluster, arguments: &Arguments) -> io::Result<Vec<Life>> {
+    let available = Client::available();
+    let clients = if arguments.client.is_empty() { &available } else { &arguments.client };
+    let plan = Plan { rounds: arguments.rounds, limit: Duration::from_secs(arguments.limit) };
+    let mut lives = Vec::new();
+    for number in 1..=arguments.lives {
+        for client in clients {
+            let life = play(cluster, plan, *client, number)?;
+            report::progress(&life).iter().for_each(|line| eprintln!("{line}"));
+            lives.push(life);
+        }
+    }
+    Ok(lives)
+}

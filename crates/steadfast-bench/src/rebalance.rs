@@ -1,0 +1,8 @@
+//! Rebalances of steadfast's groups and of today's clients': members join and leave under load.
+
+pub mod client;
+pub mod group;
+pub mod member;
+pub mod play;
+pub mod report;
+pub mod window;
