@@ -497,5 +497,5 @@ fn the_standing_of_who_was_never_a_member_joins_from_the_start() {
     assert_eq!(Standing::default().membership(GroupProtocol::Classic, Some(NodeId(1))), None);
     let mut scene = Scene::from(Settings::new("billing"), Standing::default());
     let actions = scene.tell(Event::Start);
-    assert!(matches!(actions[..], [Action::FindCoordinator { .. }]));
+    assert!(matches!(actions[..], [Action::Rebalancing { .. }, Action::FindCoordinator { .. }]));
 }

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use super::client::ClientArgs;
 use super::{Exit, Output, duration};
 use crate::config::Config;
+use rebalances::RebalancesArgs;
 use reset::ResetArgs;
 
 mod asker;
@@ -17,6 +18,7 @@ mod described;
 mod lag;
 mod list;
 mod offsets;
+mod rebalances;
 mod repeat;
 mod reset;
 mod table;
@@ -32,6 +34,8 @@ pub enum GroupsCommand {
     Lag(LagArgs),
     /// Say where a group shall begin that nobody is in. Without --execute it only shows what would change.
     Reset(ResetArgs),
+    /// Show what this member's rebalances were and cost, and what would make them fewer and shorter.
+    Rebalances(RebalancesArgs),
 }
 
 /// How what was found is printed, and how often.
@@ -114,6 +118,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// Runs the command.
 pub fn groups(command: &GroupsCommand) -> Exit {
     let client = match command {
+        GroupsCommand::Rebalances(args) => return rebalances::rebalances(args),
         GroupsCommand::List(args) => &args.client,
         GroupsCommand::Describe(args) => &args.client,
         GroupsCommand::Lag(args) => &args.client,
@@ -155,5 +160,7 @@ async fn run(command: &GroupsCommand, config: Arc<Config>) -> Exit {
             lag::lag(args, config).await
         }
         GroupsCommand::Reset(args) => reset::reset(args, config).await,
+        // It asks no broker.
+        GroupsCommand::Rebalances(args) => rebalances::rebalances(args),
     }
 }
