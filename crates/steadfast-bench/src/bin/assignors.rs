@@ -87,7 +87,7 @@ fn groups() -> Vec<(String, Group)> {
         }
     }
     for assignor in [Assignor::Sticky, Assignor::CooperativeSticky] {
-        let wants = |member: usize, topic: usize| (member + topic) % 10 != 0;
+        let wants = |member: usize, topic: usize| !(member + topic).is_multiple_of(10);
         both(&mut groups, cold(assignor, DIFFERING, wants), DIFFERING, ", differing");
     }
     groups
