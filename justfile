@@ -73,7 +73,8 @@ mutants *options:
     tests/mutations/run {{options}}
 
 # recovery: beside today's clients; moves: steadfast alone, with pauses; watch: what idling costs; drift: the judgement.
-# Measures: just bench recovery|moves|watch|drift (--help has the options).
+# assignors: beside Java's.
+# Measures: just bench recovery|moves|watch|drift|assignors (--help has the options).
 bench what *options:
     cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what == "recovery" { "--features krafka," + librdkafka } else { "" } }}
     "${CARGO_TARGET_DIR:-target}/release/{{what}}" {{options}}
