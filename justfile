@@ -64,7 +64,8 @@ drift how="refuse":
     cargo build --quiet --release --package steadfast --package steadfast-bench
     "${CARGO_TARGET_DIR:-target}/release/story" {{how}}
 
-# Simulated worlds with faults drawn at random, all invariants checked: just simulate --seeds 1000 [--from S], --seed S.
+# Simulated worlds with faults drawn at random, all invariants checked: just simulate --seeds 1000 [--from S], --seed S;
+# with --crowds groups of up to twenty members.
 simulate *options:
     cargo run --quiet --release --package steadfast-tests --bin simulate -- {{options}}
 
