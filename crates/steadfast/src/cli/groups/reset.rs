@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
 use serde::Serialize;
+use steadfast_core::group::GroupProtocol;
 use steadfast_core::ids::{GroupGeneration, LeaderEpoch, Offset, Partition};
 use steadfast_kafka::api::list_offsets::LogEnd;
 use steadfast_kafka::api::offset_commit::{CommittedOffset, OffsetCommit};
@@ -233,6 +234,7 @@ async fn commit(asker: &mut Asker, report: &mut Report) -> Result<(), Failure> {
     };
     let question = OffsetCommit {
         group: Arc::clone(&report.group),
+        protocol: GroupProtocol::Classic,
         generation: GroupGeneration(-1),
         member: "".into(),
         instance: None,
