@@ -22,12 +22,12 @@ const TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
+        stage.beside("groups::a_reset_leads_where_kafkas_own_tool_would_lead", resets),
         stage.trial_since(
             (4, 0),
             "groups::members_of_both_protocols_are_told_as_by_kafkas_own_tool",
             members,
         ),
-        stage.beside("groups::a_reset_leads_where_kafkas_own_tool_would_lead", resets),
     ]
 }
 
