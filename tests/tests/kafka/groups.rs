@@ -63,8 +63,9 @@ fn members(cluster: &mut Cluster) {
     cluster.create_topic(TOPIC, 4, &[]).unwrap();
     let (bootstrap, workplace) = (cluster.bootstrap(), Workplace::new().unwrap());
     Filling::new(&bootstrap, TOPIC, 4, 25).write().unwrap();
-    let start = |group, assignor, more: &[&str]| {
-        Program::start("GroupMember", &[&[&bootstrap, group, TOPIC, assignor], more].concat()).unwrap()
+    let start = |group: &str, assignor: &str, more: &[&str]| {
+        Program::start("GroupMember", &[&[bootstrap.as_str(), group, TOPIC, assignor], more].concat())
+            .unwrap()
     };
     let mut java = [
         start(CLASSIC, "cooperative-sticky", &["client.id=java-1", "group.instance.id=till-1"]),
