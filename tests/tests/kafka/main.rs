@@ -11,6 +11,7 @@ mod faults;
 mod fixture;
 mod http;
 mod members;
+mod mixed;
 mod offsets;
 mod own_actors;
 #[cfg(feature = "librdkafka")]
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         own_actors::trials(&stage),
         offsets::trials(&stage),
         members::trials(&stage),
+        mixed::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
         drift::trials(&stage),

@@ -85,7 +85,7 @@ fn joined_after_a_silence_of(during: Duration, seed: u64) -> Story {
 
 #[test]
 fn a_round_after_a_silence_is_not_held_up_by_the_connection_of_the_round_before() {
-    // A calm member heartbeats each 3 s, so it may not have noticed anything when it is to join.
+    // A calm member heartbeats each 300 ms, so it may not have noticed anything when it is to join.
     for (during, seed) in [(ms(1), 610), (4 * SECOND, 611), (60 * SECOND, 612)] {
         let story = joined_after_a_silence_of(during, seed);
         story.lost_nothing();

@@ -35,7 +35,7 @@ struct Arguments {
     /// As text with a table in Markdown, or as JSON.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Where the figures are written to, as JSON.
+    /// Where the figures of a text are written to, as JSON.
     #[arg(long, default_value = "target/bench/rebalance.json")]
     json: PathBuf,
 }
@@ -51,7 +51,13 @@ fn main() -> ExitCode {
         eprintln!("{reason}");
         return ExitCode::FAILURE;
     }
-    conclude(measure(&Arguments::parse()))
+    let arguments = Arguments::parse();
+    let measured = measure(&arguments);
+    match (arguments.output, &measured) {
+        (Output::Json, Ok(missed)) if missed.is_empty() => ExitCode::SUCCESS,
+        (Output::Json, Ok(_)) => ExitCode::FAILURE,
+        (Output::Json, Err(_)) | (Output::Text, _) => conclude(measured),
+    }
 }
 
 /// What steadfast missed.
@@ -65,25 +71,17 @@ fn measure(arguments: &Arguments) -> io::Result<Vec<String>> {
     let cluster = Cluster::start(3, &[])?;
     let lives = play_all(&cluster, arguments)?;
     let told: Vec<_> = lives.iter().map(report::json).collect();
-    let whole = json!({"machine": machine, "settings": settings, "lives": told});
-    if arguments.output == Output::Json {
-        println!("{whole:#}");
-    } else {
-        println!();
-        report::markdown(&lives).iter().for_each(|line| println!("{line}"));
-        println!("\n| client | version | set |\n|---|---|---|");
-        for client in report::clients(&lives) {
-            println!("| {} | {} | {} |", client.title(), client.version(), set(client));
+    let missed = report::missed(&lives);
+    let whole = json!({"machine": machine, "settings": settings, "lives": told, "missed": missed});
+    match arguments.output {
+        Output::Json => println!("{whole:#}"),
+        Output::Text => {
+            println!();
+            report::markdown(&lives).iter().for_each(|line| println!("{line}"));
+            keep(&whole, &arguments.json)?;
         }
     }
-    keep(&whole, &arguments.json)?;
-    Ok(report::missed(&lives))
-}
-
-fn set(client: Client) -> String {
-    let settings: Vec<String> =
-        client.settings().into_iter().map(|(key, value)| format!("`{key}={value}`")).collect();
-    if settings.is_empty() { "nothing".to_owned() } else { settings.join(", ") }
+    Ok(missed)
 }
 
 /// In turns: each client's group once, then each a second time, so that what else the machine does meets all of them.
