@@ -12,6 +12,7 @@ pub mod ids;
 pub mod lag;
 pub mod patience;
 pub mod progress;
+pub mod ramp;
 pub mod retry;
 pub mod stall;
 pub mod tick;

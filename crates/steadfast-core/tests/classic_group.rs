@@ -234,7 +234,8 @@ impl Group {
                 return self.members[who].held.retain(|partition| !partitions.contains(partition));
             }
             Action::Fatal(refusal) => panic!("{refusal}"),
-            Action::CountPartitions { .. } | Action::Publish(_) | Action::Rebalanced(_) => return,
+            Action::CountPartitions { .. } | Action::Publish(_) => return,
+            Action::Rebalancing { .. } | Action::Rebalanced(_) => return,
             Action::CoordinatorLost { .. } | Action::Noted { .. } | Action::Left => return,
         };
         self.post(who, life, Arrival::AtCoordinator(request), 30);

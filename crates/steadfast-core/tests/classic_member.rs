@@ -67,7 +67,7 @@ fn when_an_eager_group_rebalances_everything_is_given_up_before_the_join() {
     scene.joined(2, "me", &["me"]);
     scene.synced(&[0, 1, 2, 3]);
     let rebalance = scene.rebalances.last().unwrap();
-    assert_eq!((rebalance.reason, rebalance.owned), (Reason::RoundBegan, 4));
+    assert_eq!((rebalance.reason, rebalance.assigned.len()), (Reason::RoundBegan, 4));
     assert_eq!(rebalance.took.drain, Duration::from_secs(3));
     assert!(scene.lost.is_empty());
 }

@@ -285,7 +285,7 @@ impl World {
                 self.published = membership;
             }
             Action::Left | Action::Fatal(_) => self.over = true,
-            Action::CountPartitions { .. } | Action::Rebalanced(_) => {}
+            Action::CountPartitions { .. } | Action::Rebalancing { .. } | Action::Rebalanced(_) => {}
             Action::CoordinatorLost { .. } | Action::Noted { .. } => {}
         }
     }

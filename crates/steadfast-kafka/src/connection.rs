@@ -194,6 +194,11 @@ pub struct Pending<A: Api> {
 }
 
 impl<A: Api> Pending<A> {
+    /// The request's bytes on the wire.
+    pub fn bytes(&self) -> usize {
+        self.sent.bytes
+    }
+
     /// Awaits the answer until the request's deadline and decodes it.
     pub async fn answer(self) -> Result<A::Answer, CallError> {
         self.raw().await?.decode()

@@ -16,7 +16,7 @@ use steadfast_core::endpoints::drift::Change;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::ids::{ClusterId, ConsumerIncarnation, LeaderEpoch, NodeId, Offset, Partition};
 
-pub use parts::{Failure, Place, Recreated, Replaced, Server};
+pub use parts::{Advised, Failure, LostPosition, Place, Rebalance, Recreated, Replaced, Run, Server};
 
 /// Something that happened. Times are in milliseconds where the field's name ends in `_ms`.
 #[derive(Debug, Clone, Serialize, Message)]
@@ -62,18 +62,9 @@ pub enum Event {
     /// The last event of a run.
     #[serde(rename = "service.stopped")]
     ServiceStopped {
-        /// Why: `signal`, `until_end`, or what failed.
-        reason: String,
-        /// Records delivered to handlers.
-        records: u64,
-        /// Bytes of the delivered batches, decompressed.
-        bytes: u64,
-        /// Records delivered again, by this process or after a former owner.
-        redelivered: u64,
-        /// The run's length.
-        elapsed_ms: f64,
-        /// Partitions given up, in the whole run, before everything delivered was acked.
-        unfinished: usize,
+        /// Why, and what the run came to.
+        #[serde(flatten)]
+        run: Run,
     },
     /// An actor ended and was begun anew; progress is no actor's state, so none is lost.
     #[serde(rename = "actor.restarted")]
@@ -266,6 +257,19 @@ pub enum Event {
         /// From the first sign of the rebalance to the assignment: draining, joining and syncing.
         took_ms: f64,
     },
+    /// A rebalance is over: what moved has been fetched here. What it was and what it cost this member.
+    #[serde(rename = "group.rebalance.completed")]
+    GroupRebalanceCompleted {
+        /// All of it.
+        #[serde(flatten)]
+        rebalance: Box<Rebalance>,
+    },
+    /// The rebalances of the last hour advise something that was not advised before. At most one in ten minutes.
+    #[serde(rename = "group.advised")]
+    GroupAdvised {
+        /// All that they advise: objects with `cause` (a word), `evidence` (what was seen) and `cure` (what to change).
+        advice: Vec<Advised>,
+    },
     /// The group gave this member partitions.
     #[serde(rename = "partitions.assigned")]
     PartitionsAssigned {
@@ -378,17 +382,9 @@ pub enum Event {
     /// (KIP-320). `offsets.out_of_range` in the configuration says what follows.
     #[serde(rename = "offsets.out_of_range")]
     OffsetsOutOfRange {
-        /// The partition.
+        /// Which position, and what is there.
         #[serde(flatten)]
-        place: Place,
-        /// The position that the leader does not have.
-        position: Offset,
-        /// The log's first offset, or the end of the history that it shares with us.
-        available: Offset,
-        /// `deleted` or `truncated`.
-        cause: &'static str,
-        /// `resume` at `available`, or `stop`: the partition is quarantined.
-        action: &'static str,
+        lost: LostPosition,
     },
     /// A handler failed a batch, rejected a record of it, or dropped it without an ack. The partition goes back to
     /// what was acked; after a rest the remainder is delivered again, in smaller pieces, until the bad record is known.

@@ -8,6 +8,7 @@ mod exposition;
 mod families;
 mod metrics;
 mod probes;
+mod rebalances;
 mod routes;
 mod scrape;
 mod status;

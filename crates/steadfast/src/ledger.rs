@@ -148,6 +148,8 @@ fn kept(event: &Event) -> Kept {
         | Event::ConsumerRespawned { .. }
         | Event::RespawnBudgetSpent { .. }
         | Event::GroupRebalanced { .. }
+        | Event::GroupRebalanceCompleted { .. }
+        | Event::GroupAdvised { .. }
         | Event::PartitionsAssigned { .. }
         | Event::PartitionsRevoked { .. }
         | Event::PartitionsLost { .. }
@@ -233,7 +235,7 @@ fn lines_lost(timestamp: &str, lines: u64) -> String {
 }
 
 /// Partitions in short: `orders 0-5 7, payments 1`.
-fn ranges(partitions: &[Partition]) -> String {
+pub(crate) fn ranges(partitions: &[Partition]) -> String {
     let mut sorted: Vec<&Partition> = partitions.iter().collect();
     sorted.sort();
     let mut text = String::new();

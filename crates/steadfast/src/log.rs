@@ -254,7 +254,7 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
-    use crate::events::{Failure, Place};
+    use crate::events::{Failure, Place, Run};
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn a_line_that_stands_for_others_says_for_how_many_at_the_end_at_the_latest() {
         let lines = Lines::new(Format::Json, "process", WallClock::fixed(0)).limit_repeats();
-        let stopped = Event::ServiceStopped {
+        let run = Run {
             reason: "signal".to_owned(),
             records: 0,
             bytes: 0,
@@ -353,6 +353,7 @@ mod tests {
             elapsed_ms: 0.0,
             unfinished: 0,
         };
+        let stopped = Event::ServiceStopped { run };
         let told = written(lines, || {
             for _ in 0..30 {
                 tracing::warn!(target: "rskafka", "again");

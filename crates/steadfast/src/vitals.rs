@@ -31,6 +31,7 @@ use steadfast_watch as watch;
 use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
+use crate::group::accounts::Accounts;
 use crate::locked::locked;
 
 use degraded::Degraded;
@@ -56,6 +57,8 @@ pub(crate) struct Sources {
     pub(crate) standing: Arc<Mutex<Standing>>,
     pub(crate) table: Arc<ProgressTable>,
     pub(crate) memory: Memory,
+    /// The account of rebalances, and of what goes to and from the coordinator; none in tests without a group.
+    pub(crate) accounts: Option<Accounts>,
 }
 
 struct Signs {

@@ -17,7 +17,7 @@ use steadfast_core::endpoints::respawn::{Respawn, Settings as RespawnSettings};
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::group::assign::Assignor;
 use steadfast_core::group::pace::Pace;
-use steadfast_core::group::settings::Settings as MemberSettings;
+use steadfast_core::group::settings::{LeaveOnStop, Settings as MemberSettings};
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::retry::Rule;
 use steadfast_kafka::api::Isolation;
@@ -47,6 +47,7 @@ use crate::drift::slot::ConsumerSlot;
 use crate::drift::supervisor::{self, Supervisor};
 use crate::env::Env;
 use crate::events::Event;
+use crate::group::accounts::Accounts;
 use crate::group::member::{self, Member};
 use crate::messages::{Crash, End, Leave};
 use crate::observers::{Events, Listener, StartObserver};
@@ -124,7 +125,9 @@ pub(crate) async fn start(plan: Plan) -> Running {
     // Values that survive the crash of an actor.
     let (clock, dice) = (env.clone(), env.dice.clone());
     let rule = retries(&config);
-    let table = Arc::new(ProgressTable::new(move || clock.now(), rule, move || dice.fraction()));
+    let accounts = Accounts::new(&env, configured.subscribe(), events.clone());
+    let table = ProgressTable::new(move || clock.now(), rule, move || dice.fraction());
+    let table = Arc::new(table.noting(accounts.clone()));
     let routes = HandlerRoutes::default();
     let standing = Arc::new(Mutex::new(Standing::default()));
     let stored = stored(&env);
@@ -153,6 +156,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         standing: Arc::clone(&standing),
         table: Arc::clone(&table),
         memory: memory.clone(),
+        accounts: Some(accounts.clone()),
     };
     let vitals = Vitals::new(sources, env.now());
 
@@ -230,6 +234,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         handlers: ownership_changed,
         suspect: suspect.clone(),
         vitals: vitals.clone(),
+        accounts: accounts.clone(),
         events: events.clone(),
         request_timeout: config.kafka.request_timeout,
         enabled: config.checkpoint.enabled,
@@ -243,7 +248,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let member_seat = Arc::new(member::Seat {
         env: env.clone(),
         dialler: dialler.clone(),
-        settings: member_settings(&config),
+        settings: member_settings(&config, env.dice.fraction()),
         topics: config.topics.iter().cloned().collect(),
         standing: Arc::clone(&standing),
         cluster: cluster_view.clone(),
@@ -252,6 +257,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         poller: count_topics,
         suspect,
         vitals: vitals.clone(),
+        accounts,
         events: events.clone(),
         end,
     });
@@ -468,7 +474,7 @@ fn fetch_settings(config: &Config) -> FetchSettings {
     }
 }
 
-fn member_settings(config: &Config) -> MemberSettings {
+fn member_settings(config: &Config, luck: f64) -> MemberSettings {
     let kafka = &config.kafka;
     let assignor = |assignor: &config::Assignor| match assignor {
         config::Assignor::Range => Assignor::Range,
@@ -483,5 +489,11 @@ fn member_settings(config: &Config) -> MemberSettings {
     settings.pace = kafka.heartbeat_interval.map_or(Pace::ADAPTIVE, Pace::Every);
     settings.assignors = kafka.partition_assignment_strategy.iter().map(assignor).collect();
     settings.drain_limit = config.checkpoint.drain;
+    settings.leave_on_stop = match config.group.leave_on_stop {
+        config::LeaveOnStop::Auto => LeaveOnStop::Auto,
+        config::LeaveOnStop::Always => LeaveOnStop::Always,
+        config::LeaveOnStop::Never => LeaveOnStop::Never,
+    };
+    settings.seed = luck.to_bits();
     settings
 }

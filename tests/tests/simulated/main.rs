@@ -22,6 +22,7 @@ mod offsets;
 mod partitions;
 mod pauses;
 mod play;
+mod rebalances;
 mod rehearsals;
 mod silence;
 mod sources;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::MemberId;
-use super::assign::{Assignments, Assignor};
+use super::assign::{Assignments, Assignor, Protocol};
 use super::errors::{Api, ErrorCode, Reaction, Refusal};
 use super::events::{LossReason, RequestId};
 pub use super::round::{Phases, Reason};
 use super::standing::Membership;
 use super::subscription::Subscription;
+pub use super::trigger::Trigger;
 use crate::ids::{GroupGeneration, Partition};
 use crate::tick::Tick;
 
@@ -62,6 +63,11 @@ pub enum Action {
     },
     /// Commits are made under this from now on; without any, none is made.
     Publish(Option<Membership>),
+    /// A round is to be gone through: for the ledger.
+    Rebalancing {
+        /// Why.
+        reason: Reason,
+    },
     /// A round is complete: for the ledger.
     Rebalanced(Rebalance),
     /// The coordinator is not used any more: for the log.
@@ -165,14 +171,71 @@ pub enum LostReason {
 pub struct Rebalance {
     /// What began it.
     pub reason: Reason,
+    /// Why we joined last, if it did not complete at once.
+    pub latest: Reason,
+    /// What set it off, if we led it, and the one before.
+    pub trigger: Option<Trigger>,
     /// How long its phases took.
     pub took: Phases,
     /// The generation.
     pub generation: GroupGeneration,
-    /// The assignor that was chosen.
-    pub assignor: Assignor,
+    /// How members went through it.
+    pub manner: Manner,
+    /// The assignor that was chosen, by its name on the wire.
+    pub assignor: Arc<str>,
     /// Whether we made the assignment.
     pub leader: bool,
-    /// How many partitions are ours now, without those that are being given up.
-    pub owned: usize,
+    /// Who made it, if we were told.
+    pub led_by: Option<MemberId>,
+    /// The group as its leader saw it.
+    pub gathered: Option<Gathered>,
+    /// What is ours now, without what is being given up.
+    pub assigned: BTreeSet<Partition>,
+    /// What is being given up from now on, and another round for it follows.
+    pub releasing: BTreeSet<Partition>,
+}
+
+/// How members go through a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Manner {
+    /// Classic: everything is given up before it.
+    Eager,
+    /// Classic: only what goes to others is given up, after it (KIP-429).
+    Cooperative,
+    /// The consumer protocol: each member comes to its share by itself (KIP-848).
+    Consumer,
+}
+
+impl Manner {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Manner::Eager => "eager",
+            Manner::Cooperative => "cooperative",
+            Manner::Consumer => "consumer",
+        }
+    }
+
+    /// The manner of this name.
+    pub fn named(name: &str) -> Option<Manner> {
+        [Manner::Eager, Manner::Cooperative, Manner::Consumer].into_iter().find(|manner| manner.name() == name)
+    }
+}
+
+impl From<Protocol> for Manner {
+    fn from(protocol: Protocol) -> Manner {
+        match protocol {
+            Protocol::Eager => Manner::Eager,
+            Protocol::Cooperative => Manner::Cooperative,
+        }
+    }
+}
+
+/// A group as its leader saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gathered {
+    /// Its members.
+    pub members: usize,
+    /// Those of them that were given nothing.
+    pub idle: usize,
 }

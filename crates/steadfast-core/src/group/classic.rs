@@ -98,13 +98,14 @@ impl ClassicMember {
     /// A member that wants `topics` and goes on from `standing`, which is the default one when it has never
     /// been a member before.
     pub fn new(settings: Settings, topics: BTreeSet<Arc<str>>, standing: Standing) -> ClassicMember {
+        let line = Line::new(settings.seed);
         ClassicMember {
             settings,
             state: State::Idle,
             standing,
             topics,
             counts: PartitionCounts::new(),
-            line: Line::default(),
+            line,
             round: None,
             farewell: None,
             next_beat: Tick::ZERO,

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use super::errors::Api;
 use super::events::RequestId;
+use crate::endpoints::backoff::{Backoff, Jitter};
 use crate::ids::NodeId;
 use crate::tick::Tick;
 
-/// Kafka's `retry.backoff.ms`, doubled up to its `retry.backoff.max.ms` (KIP-580).
-const BACKOFF: Duration = Duration::from_millis(100);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+/// Kafka's `retry.backoff.ms`, doubled up to its `retry.backoff.max.ms` (KIP-580), with full jitter.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), limit: Duration::from_secs(1) };
+/// After having been dropped time and again: each return costs all members a round.
+const RELAPSE: Backoff = Backoff { first: Duration::from_millis(200), limit: Duration::from_secs(10) };
+/// Who was dropped so lately has relapsed.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// A request that is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +33,31 @@ pub(super) struct Line {
     last: u64,
     failures: u32,
     not_before: Tick,
+    /// When the group dropped us last, and how often in a row it has done so soon after we came back.
+    dropped: Option<Tick>,
+    relapses: u32,
+    /// Where the dice stand; 0: no jitter.
+    dice: u64,
 }
 
 impl Line {
+    /// A line whose jitter is drawn from `seed`.
+    pub(super) fn new(seed: u64) -> Line {
+        Line { dice: seed, ..Line::default() }
+    }
+
+    /// Steele, Lea and Flood's splittable generator: one number from the state.
+    fn draw(&mut self) -> Jitter {
+        if self.dice == 0 {
+            return Jitter::FULL;
+        }
+        self.dice = self.dice.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.dice;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Jitter::new((mixed ^ (mixed >> 31)) as f64 / u64::MAX as f64)
+    }
+
     pub(super) fn coordinator(&self) -> Option<NodeId> {
         self.coordinator
     }
@@ -50,9 +76,25 @@ impl Line {
 
     /// Something went wrong: ask again at once the first time, then after pauses that double.
     pub(super) fn pause(&mut self, now: Tick) {
-        let doubled = self.failures.checked_sub(1).map(|exponent| BACKOFF * (1 << exponent.min(16)));
-        self.not_before = now + doubled.unwrap_or_default().min(LONGEST_BACKOFF);
+        let wait = self.failures.checked_sub(1).map(|failures| {
+            let jitter = self.draw();
+            BACKOFF.wait(failures, jitter)
+        });
+        self.not_before = now + wait.unwrap_or_default();
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// The group has dropped us. The first time we come back at once; who is dropped again soon after waits, longer each
+    /// time.
+    pub(super) fn pause_dropped(&mut self, now: Tick) {
+        self.pause(now);
+        let lately = self.dropped.is_some_and(|dropped| now.since(dropped) < LATELY);
+        self.relapses = if lately { self.relapses.saturating_add(1) } else { 0 };
+        self.dropped = Some(now);
+        if let Some(before) = self.relapses.checked_sub(1) {
+            let jitter = self.draw();
+            self.not_before = self.not_before.max(now + RELAPSE.wait(before, jitter));
+        }
     }
 
     /// As `pause`, but never at once.
@@ -135,6 +177,37 @@ mod tests {
         line.thrives();
         line.lost(at(5));
         assert_eq!(line.not_before, at(5));
+    }
+
+    #[test]
+    fn who_is_dropped_again_and_again_comes_back_later_and_later() {
+        let mut line = Line::default();
+        let mut waits = Vec::new();
+        for relapse in 0..9 {
+            line.thrives();
+            line.pause_dropped(at(relapse * 1_000));
+            waits.push(line.not_before.since(at(relapse * 1_000)).as_millis());
+        }
+        assert_eq!(waits, [0, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+        line.thrives();
+        line.pause_dropped(at(100_000));
+        assert_eq!(line.not_before, at(100_000), "after a quiet minute it is the first time again");
+    }
+
+    #[test]
+    fn members_of_different_seeds_do_not_come_back_in_step() {
+        let waits = |seed: u64| -> Vec<u128> {
+            let mut line = Line::new(seed);
+            let mut dropped = |relapse| {
+                line.thrives();
+                line.pause_dropped(at(relapse));
+                line.not_before.since(at(relapse)).as_millis()
+            };
+            (0..8).map(&mut dropped).collect()
+        };
+        assert_eq!(waits(1), waits(1));
+        assert_ne!(waits(1), waits(2));
+        assert!(waits(1).into_iter().zip(waits(0)).all(|(drawn, full)| drawn <= full));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! ([`events::Event`]) and says what to do ([`actions::Action`]). The assignors stand in [`assign`], the
 //! reaction to every error in [`errors`].
 
+pub mod account;
 pub mod actions;
+pub mod advice;
 pub mod assign;
 pub mod classic;
 mod coordinator;
@@ -15,6 +17,7 @@ mod round;
 pub mod settings;
 pub mod standing;
 pub mod subscription;
+pub mod trigger;
 
 use std::fmt;
 use std::sync::Arc;

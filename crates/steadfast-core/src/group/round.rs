@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::MemberId;
+use super::trigger::Trigger;
 use crate::tick::Tick;
 
 /// Why we join, as we tell the coordinator (KIP-800) and the ledger.
@@ -28,6 +30,57 @@ pub enum Reason {
     SessionExpired,
     /// The round took longer than the rebalance timeout.
     RoundExpired,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 10] = [
+        Reason::Start,
+        Reason::Restarted,
+        Reason::RoundBegan,
+        Reason::Released,
+        Reason::SubscriptionChanged,
+        Reason::PartitionsChanged,
+        Reason::IllegalGeneration,
+        Reason::UnknownMember,
+        Reason::SessionExpired,
+        Reason::RoundExpired,
+    ];
+
+    /// The reason in a word, to group and count by.
+    pub fn class(self) -> &'static str {
+        match self {
+            Reason::Start => "start",
+            Reason::Restarted => "restarted",
+            Reason::RoundBegan => "round_began",
+            Reason::Released => "released",
+            Reason::SubscriptionChanged => "subscription_changed",
+            Reason::PartitionsChanged => "partitions_changed",
+            Reason::IllegalGeneration => "illegal_generation",
+            Reason::UnknownMember => "unknown_member",
+            Reason::SessionExpired => "session_expired",
+            Reason::RoundExpired => "round_expired",
+        }
+    }
+
+    /// The reason of this class.
+    pub fn named(class: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.class() == class)
+    }
+
+    /// Whether the group had dropped us, or we took it to have: what we owned may have been another's meanwhile.
+    pub fn is_dropped(self) -> bool {
+        match self {
+            Reason::IllegalGeneration | Reason::UnknownMember | Reason::SessionExpired => true,
+            Reason::Start
+            | Reason::Restarted
+            | Reason::RoundBegan
+            | Reason::Released
+            | Reason::SubscriptionChanged
+            | Reason::PartitionsChanged
+            | Reason::RoundExpired => false,
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -59,12 +112,16 @@ pub struct Phases {
 }
 
 /// A round that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Round {
     /// What began it.
     pub(super) reason: Reason,
     /// Why we join the next time: it may not complete at once.
     pub(super) latest: Reason,
+    /// Who makes the assignment, once it is known.
+    pub(super) led_by: Option<MemberId>,
+    /// What set it off, as far as we can tell as its leader.
+    pub(super) trigger: Option<Trigger>,
     began: Tick,
     drained: Tick,
     joined: Tick,
@@ -72,7 +129,15 @@ pub(super) struct Round {
 
 impl Round {
     pub(super) fn new(reason: Reason, now: Tick) -> Round {
-        Round { reason, latest: reason, began: now, drained: now, joined: now }
+        Round {
+            reason,
+            latest: reason,
+            led_by: None,
+            trigger: None,
+            began: now,
+            drained: now,
+            joined: now,
+        }
     }
 
     pub(super) fn drained(&mut self, now: Tick) {
@@ -89,5 +154,18 @@ impl Round {
             join: self.joined.since(self.drained),
             sync: now.since(self.joined),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_class_of_its_own_by_which_it_is_found() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::named(reason.class()), Some(reason));
+        }
+        assert_eq!(Reason::named("moonlight"), None);
     }
 }

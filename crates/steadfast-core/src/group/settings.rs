@@ -27,6 +27,24 @@ pub struct Settings {
     pub drain_limit: Duration,
     /// How long an answer may take that the coordinator has no reason to hold back.
     pub answer_limit: Duration,
+    /// Whether the group is left at a stop.
+    pub leave_on_stop: LeaveOnStop,
+    /// What jitter is drawn from: another one in each member, so that many do not come back in step. 0: none, every
+    /// pause has its full length.
+    pub seed: u64,
+}
+
+/// Whether a member that is told to stop leaves the group, which costs the others a rebalance at once, or stays until
+/// its session ends (KIP-345, KIP-1092).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LeaveOnStop {
+    /// Static members stay, the others leave.
+    #[default]
+    Auto,
+    /// Static members leave too.
+    Always,
+    /// Nobody leaves.
+    Never,
 }
 
 /// What a round's release takes on top of the drain limit, for the commit and its repetition.
@@ -48,6 +66,8 @@ impl Settings {
             assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
             drain_limit: Duration::from_secs(5),
             answer_limit: Duration::from_secs(5),
+            leave_on_stop: LeaveOnStop::Auto,
+            seed: 0,
         }
     }
 
@@ -65,6 +85,15 @@ impl Settings {
             Protocol::Cooperative
         } else {
             Protocol::Eager
+        }
+    }
+
+    /// Whether the group is told when we stop.
+    pub(super) fn leaves(&self) -> bool {
+        match self.leave_on_stop {
+            LeaveOnStop::Auto => self.instance.is_none(),
+            LeaveOnStop::Always => true,
+            LeaveOnStop::Never => false,
         }
     }
 

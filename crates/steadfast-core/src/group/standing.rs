@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::MemberId;
 use super::assign::PartitionCounts;
 use super::subscription::Held;
+use super::trigger::Roster;
 use crate::ids::{GroupGeneration, NodeId, Partition};
 use crate::tick::Tick;
 
@@ -36,6 +37,8 @@ pub struct Standing {
     pub joined_with: BTreeSet<Arc<str>>,
     /// As leader: the partition counts that the group's assignment was made from. None if another leads.
     pub led: Option<PartitionCounts>,
+    /// As leader: who was in the group. None if another leads.
+    pub roster: Option<Roster>,
 }
 
 impl Standing {

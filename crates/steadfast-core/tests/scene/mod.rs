@@ -117,7 +117,7 @@ impl Scene {
             Action::Lost { partitions, reason } => self.lost.push((partitions, reason)),
             Action::Publish(membership) => self.published = membership,
             Action::Rebalanced(rebalance) => self.rebalances.push(rebalance),
-            Action::CoordinatorLost { .. } | Action::Noted { .. } => {}
+            Action::CoordinatorLost { .. } | Action::Noted { .. } | Action::Rebalancing { .. } => {}
             Action::Left => self.left = true,
             Action::Fatal(refusal) => self.fatal = Some(refusal),
         }

@@ -58,6 +58,8 @@ struct Outgoing {
 /// A request that was queued for writing.
 #[derive(Debug)]
 pub(super) struct Sent {
+    /// The request's bytes.
+    pub(super) bytes: usize,
     arrives: oneshot::Receiver<Arrived>,
     limit: Duration,
     deadline: Instant,
@@ -135,7 +137,8 @@ impl Channel {
         // A broker that throttles us is silent for a while and answers then.
         let limit = limit + self.link.held_back();
         let deadline = Instant::now() + limit;
-        Ok((Outgoing { id, frame, deadline }, Sent { arrives, limit, deadline, behind: Vec::new() }))
+        let sent = Sent { bytes: frame.len(), arrives, limit, deadline, behind: Vec::new() };
+        Ok((Outgoing { id, frame, deadline }, sent))
     }
 
     fn framed<A: Api>(&self, request: &A, version: i16, id: i32) -> Result<Bytes, EncodeError> {

@@ -81,6 +81,8 @@ struct Asked {
     asks: Vec<Ask>,
     /// All that is led, also what is not asked for.
     led: Led,
+    /// How many that begin wait for a later fetch.
+    waiting: usize,
     sent: Instant,
     max_wait: Duration,
     reserved: Reserved,
@@ -97,6 +99,8 @@ struct Wanted {
     led: Led,
     /// Whether a partition that is led is neither: it rests, is paused, or full.
     left_out: bool,
+    /// How many are left out because many begin.
+    waiting: usize,
 }
 
 /// What a loop does next.
@@ -227,6 +231,7 @@ impl<I: Intake> LeaderLoop<I> {
                 Want::Nothing => wanted.left_out = true,
             }
         }
+        (wanted.asks, wanted.waiting) = session.kept.ramped(wanted.asks);
         // Who is asked for first is answered first: turn, so that a full answer starves none.
         if !wanted.asks.is_empty() {
             let turn = session.kept.turn % wanted.asks.len();
@@ -255,7 +260,7 @@ impl<I: Intake> LeaderLoop<I> {
     }
 
     fn send(&self, session: &Session, wanted: Wanted, reserved: Reserved) -> Result<Asked, Leave> {
-        let max_wait = match (session.proven, wanted.left_out) {
+        let max_wait = match (session.proven && wanted.waiting == 0, wanted.left_out) {
             (false, _) => Duration::ZERO,
             // Whoever is left out joins the next request: it must not wait for the others' records for long.
             (true, true) => self.settings.max_wait.min(LOOK),
@@ -264,7 +269,8 @@ impl<I: Intake> LeaderLoop<I> {
         let max_bytes = i32::try_from(reserved.bytes()).unwrap_or(i32::MAX).min(self.settings.max_bytes);
         let request = request(&wanted.asks, &self.settings, max_wait, max_bytes);
         let pending = session.connection.send(&request, max_wait + self.settings.request_timeout)?;
-        Ok(Asked { pending, asks: wanted.asks, led: wanted.led, sent: Instant::now(), max_wait, reserved })
+        let Wanted { asks, led, waiting, .. } = wanted;
+        Ok(Asked { pending, asks, led, waiting, sent: Instant::now(), max_wait, reserved })
     }
 
     /// Waits until `bytes` are free and sends what is wanted then.
@@ -314,7 +320,7 @@ impl<I: Intake> LeaderLoop<I> {
 
     /// Waits for the answer and claims what it brought.
     async fn answered(&self, session: &mut Session, asked: Asked) -> Result<Vec<Claimed<I>>, Leave> {
-        let Asked { pending, asks, led, sent, max_wait, reserved } = asked;
+        let Asked { pending, asks, led, waiting, sent, max_wait, reserved } = asked;
         let opened = session.opened;
         let raw = tokio::select! {
             biased;
@@ -325,6 +331,7 @@ impl<I: Intake> LeaderLoop<I> {
         let answer = raw.wrapped(|frame| reserved.hold(frame)).decode()?;
         session.proven = true;
         session.kept.turn = session.kept.turn.wrapping_add(1);
+        session.kept.began(&asks, waiting, &led);
         Ok(self.claims(session, answer, asks, early))
     }
 

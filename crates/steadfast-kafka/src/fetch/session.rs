@@ -7,6 +7,7 @@ use steadfast_core::endpoints::race::Evidence;
 use steadfast_core::ids::{LeaderEpoch, Partition};
 use steadfast_core::patience::Patience;
 use steadfast_core::progress::Position;
+use steadfast_core::ramp::Ramp;
 use tokio::time::Instant;
 
 use super::request::Ask;
@@ -71,6 +72,9 @@ pub(super) struct Kept {
     pub(super) doubtful: BTreeMap<Partition, Position>,
     /// The epochs of leaders whose logs were found to have what came before our positions.
     pub(super) proven: BTreeMap<Partition, LeaderEpoch>,
+    /// Partitions that were asked for and answered since they were given to this loop: the others begin.
+    begun: BTreeSet<Partition>,
+    pub(super) ramp: Ramp,
     /// Counts the answers.
     pub(super) turn: usize,
 }
@@ -85,7 +89,40 @@ impl Kept {
             one_by_one: BTreeSet::new(),
             doubtful: BTreeMap::new(),
             proven: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            ramp: Ramp::default(),
             turn: 0,
+        }
+    }
+
+    /// Of what is to be asked for, what the ramp lets begin now, and how many wait.
+    pub(super) fn ramped(&self, mut asks: Vec<Ask>) -> (Vec<Ask>, usize) {
+        let begins = |ask: &Ask| !self.begun.contains(&ask.partition);
+        let beginning = asks.iter().filter(|ask| begins(ask)).count();
+        let mut room = self.ramp.admits(beginning);
+        if room == beginning {
+            return (asks, 0);
+        }
+        let waiting = beginning - room;
+        asks.retain(|ask| {
+            let waits = begins(ask) && room == 0;
+            room -= usize::from(begins(ask) && !waits);
+            !waits
+        });
+        (asks, waiting)
+    }
+
+    /// A fetch for these was answered that left so many waiting; `led` is all that is this loop's.
+    pub(super) fn began(&mut self, asks: &[Ask], waiting: usize, led: &BTreeMap<Partition, LeaderEpoch>) {
+        self.ramp.answered(waiting);
+        for ask in asks {
+            if !self.begun.contains(&ask.partition) {
+                self.begun.insert(ask.partition.clone());
+            }
+        }
+        // What comes back later begins anew.
+        if self.begun.len() > led.len() {
+            self.begun.retain(|partition| led.contains_key(partition));
         }
     }
 }

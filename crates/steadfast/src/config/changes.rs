@@ -85,6 +85,7 @@ impl Config {
         settings.put("checkpoint.drain", durations::to_text(checkpoint.drain));
         settings.put("fetch.buffer_bytes", sizes::to_text(fetch.buffer_bytes));
         settings.put("fetch.stall_timeout", durations::to_text(fetch.stall_timeout));
+        settings.put("group.leave_on_stop", self.group.leave_on_stop);
         settings.put("offsets.out_of_range", self.offsets.out_of_range);
         settings.put("http.listen", self.http.listen.map_or("off".to_owned(), |at| at.to_string()));
         settings.put("state.dir", self.state.dir.display());

@@ -110,6 +110,17 @@ choice!(
     }
 );
 choice!(
+    /// Whether a member that is told to stop leaves the group, which costs the others a rebalance at once.
+    LeaveOnStop {
+        /// Static members stay, the others leave.
+        Auto = "auto",
+        /// Static members leave too.
+        Always = "always",
+        /// Nobody leaves: partitions wait for the member's return, or the end of its session.
+        Never = "never",
+    }
+);
+choice!(
     /// The kinds of sink.
     SinkType {
         /// JSON lines on standard output.

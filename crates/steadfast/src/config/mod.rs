@@ -34,13 +34,13 @@ mod tests;
 
 pub use changes::Changes;
 pub use choices::{
-    Assignor, AutoOffsetReset, IsolationLevel, LogFormat, LogLevel, OutOfRange, SaslMechanism,
+    Assignor, AutoOffsetReset, IsolationLevel, LeaveOnStop, LogFormat, LogLevel, OutOfRange, SaslMechanism,
     SecurityProtocol, SinkType, Tolerance,
 };
 pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};
 pub use shown::Shown;
 pub use valid::{
-    Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Elsewhere, Errors, Fetch, FileSink, Http, Kafka,
-    KafkaSink, Log, Offsets, Respawn, SecuritySettings, Sink, State,
+    Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Elsewhere, Errors, Fetch, FileSink, Group, Http,
+    Kafka, KafkaSink, Log, Offsets, Respawn, SecuritySettings, Sink, State,
 };

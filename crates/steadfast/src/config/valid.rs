@@ -10,7 +10,7 @@ use steadfast_core::endpoints::drift::Threshold;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 
-use super::choices::{LogFormat, LogLevel, OutOfRange};
+use super::choices::{LeaveOnStop, LogFormat, LogLevel, OutOfRange};
 use super::problem::{ConfigError, Problem};
 use super::raw::Raw;
 use super::read::Reader;
@@ -45,6 +45,8 @@ pub struct Config {
     pub fetch: Fetch,
     /// What happens to positions that are not in the log.
     pub offsets: Offsets,
+    /// How the group is treated.
+    pub group: Group,
     /// Where records go.
     pub sink: Sink,
     /// What becomes of bad records.
@@ -110,6 +112,13 @@ pub struct Offsets {
     pub out_of_range: OutOfRange,
 }
 
+/// `[group]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Whether a stop leaves the group.
+    pub leave_on_stop: LeaveOnStop,
+}
+
 /// `[http]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Http {
@@ -173,6 +182,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
     let (drift, respawn, checkpoint) = (drift(from), respawn(from), checkpoint(from));
     let fetch = fetch(from);
     let offsets = from.choice("offsets.out_of_range").map(|out_of_range| Offsets { out_of_range });
+    let group = from.choice("group.leave_on_stop").map(|leave_on_stop| Group { leave_on_stop });
     let sink = sink::sink(from);
     let errors = errors::errors(from);
     let http = from.listen("http.listen").map(|listen| Http { listen });
@@ -200,6 +210,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
         checkpoint: checkpoint?,
         fetch: fetch?,
         offsets: offsets?,
+        group: group?,
         sink: sink?,
         errors: errors?,
         http: http?,

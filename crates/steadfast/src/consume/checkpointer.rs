@@ -23,13 +23,13 @@ use steadfast_supervision::Route;
 use steadfast_watch as watch;
 use tokio::sync::oneshot;
 
-use self::placing::Delivered;
 use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::{Event as Told, Failure};
+use crate::group::accounts::Accounts;
 use crate::group::line::{Coordinator, Line, LineError};
 use crate::messages::{ConfigChanged, Crash, Flush, Ownership, OwnershipChanged, Released, Suspect};
 use crate::observers::Events;
@@ -49,6 +49,7 @@ pub(crate) struct Seat {
     pub(crate) handlers: Route<OwnershipChanged>,
     pub(crate) suspect: Route<Suspect>,
     pub(crate) vitals: Vitals,
+    pub(crate) accounts: Accounts,
     pub(crate) events: Events,
     pub(crate) request_timeout: Duration,
     /// Whether anything is committed at all.
@@ -128,6 +129,7 @@ impl Checkpointer {
     pub(crate) fn new(seat: Arc<Seat>) -> Checkpointer {
         seat.schedule().begun_anew(seat.env.now());
         let line = Line::new(seat.dialler.clone(), seat.suspect.clone(), seat.events.clone());
+        let line = line.counted(seat.accounts.traffic());
         Checkpointer { seat, line, timer: None, flushed: Vec::new(), resolving: false, in_flight: None }
     }
 
@@ -236,7 +238,7 @@ impl Checkpointer {
             let offset = api::offset_commit::CommittedOffset {
                 offset: commit.offset,
                 leader_epoch: commit.leader_epoch,
-                metadata: Arc::from(Delivered(commit.delivered).to_string()),
+                metadata: Arc::from(self.delivered(partition, commit).to_string()),
             };
             (partition.clone(), offset)
         };

@@ -135,6 +135,8 @@ impl Intake for LoopIntake {
             progress.start(assignment, start).then(|| progress.handed_again_below())
         });
         if let Some(handed_again_below) = began {
+            // A former owner may have been handed some and have committed nothing.
+            self.table.placed(partition, handed_again_below.0 - offset.0);
             self.events.emit(Event::PartitionStarted {
                 place: partition.into(),
                 offset,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use steadfast_core::acked::Span;
+use steadfast_core::group::account::{Certainty, Happening};
 use steadfast_core::ids::{AssignmentEpoch, ConsumerIncarnation, HandlerIncarnation, Offset, Partition};
 use steadfast_core::progress::{Ack, Commit, Lease, Progress, State};
 use steadfast_core::retry::Rule;
@@ -21,6 +22,7 @@ use steadfast_watch as watch;
 use signs::Signs;
 use trouble::Trouble;
 
+use crate::group::accounts::Accounts;
 use crate::locked::locked;
 
 mod signs;
@@ -83,6 +85,7 @@ pub struct ProgressTable {
     condemned: watch::Sender<u64>,
     /// What was delivered in all.
     pub counts: Counts,
+    accounts: Option<Accounts>,
 }
 
 impl ProgressTable {
@@ -103,6 +106,25 @@ impl ProgressTable {
             ownership: watch::Sender::new(0),
             condemned: watch::Sender::new(0),
             counts: Counts::default(),
+            accounts: None,
+        }
+    }
+
+    /// This table, which tells the account of rebalances when partitions begin.
+    pub(crate) fn noting(self, accounts: Accounts) -> ProgressTable {
+        ProgressTable { accounts: Some(accounts), ..self }
+    }
+
+    /// The leader said where a partition begins of which nothing was ever committed.
+    pub(crate) fn placed(&self, partition: &Partition, handed_again: i64) {
+        if let Some(accounts) = &self.accounts {
+            accounts.placed(partition, handed_again, Certainty::AtLeast);
+        }
+    }
+
+    fn note(&self, happening: Happening) {
+        if let Some(accounts) = &self.accounts {
+            accounts.note(happening);
         }
     }
 
@@ -263,6 +285,7 @@ impl ProgressTable {
     /// The handler's life begins.
     pub fn handler_up(&self, partition: &Partition, handler: HandlerIncarnation) {
         self.update(partition, |progress| progress.handler_up(handler));
+        self.note(Happening::Working { partition: partition.clone() });
         // What was to be set aside could not be claimed without a handler.
         self.condemn();
     }
@@ -317,9 +340,13 @@ impl ProgressTable {
     pub fn saw_end(&self, partition: &Partition, end: Offset) {
         if let Some(cell) = self.cell(partition) {
             let mut ends = locked(&cell.end);
-            let first = ends.map_or(end, |ends| ends.first);
-            *ends = Some(Ends { first, last: end });
+            let first = ends.map(|ends| ends.first);
+            *ends = Some(Ends { first: first.unwrap_or(end), last: end });
+            drop(ends);
             cell.signs.heard(self.now());
+            if first.is_none() {
+                self.note(Happening::Fetched { partition: partition.clone() });
+            }
         }
     }
 

@@ -243,6 +243,8 @@ fn is_odd(event: &Event) -> bool {
         | Event::PartitionStarted { .. }
         | Event::PartitionsRevoked { .. }
         | Event::GroupRebalanced { .. }
+        | Event::GroupRebalanceCompleted { .. }
+        | Event::GroupAdvised { .. }
         | Event::CheckpointCommitted { .. }
         | Event::ServiceStopped { .. } => false,
     }

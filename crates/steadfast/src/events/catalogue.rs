@@ -117,6 +117,9 @@ catalogue! {
     }
     "The group" {
         GroupRebalanced: INFO Told;
+        GroupRebalanceCompleted: INFO Told, "`steadfast groups rebalances` shows the last ones and what would make them \
+            fewer and shorter; see [operations.md](operations.md#rebalances-reading-them-and-having-fewer).";
+        GroupAdvised: WARN Told, "what the `cure` of each says.";
         PartitionsAssigned: INFO Told;
         PartitionsRevoked: INFO Told, "if `undrained` is not 0, records will come twice; make handlers faster or \
             `checkpoint.drain` longer.";

@@ -1,6 +1,6 @@
 //! Each event in one sentence, for people.
 
-use super::{Event, Recreated};
+use super::{Advised, Event, LostPosition, Recreated};
 
 impl Event {
     /// The event in one sentence.
@@ -48,6 +48,14 @@ impl Event {
             Event::GroupRebalanced { generation, reason, .. } => {
                 format!("generation {generation} of the group stands ({reason})")
             }
+            Event::GroupRebalanceCompleted { rebalance } => format!(
+                "the rebalance is over after {:.0} ms: {} partitions taken up, {} given up, {} kept",
+                rebalance.took_ms, rebalance.taken_up, rebalance.given_up, rebalance.kept
+            ),
+            Event::GroupAdvised { advice } => {
+                let one = |advised: &Advised| format!("{}: {}", advised.evidence, advised.cure);
+                advice.iter().map(one).collect::<Vec<_>>().join("; ")
+            }
             Event::CheckpointCommitted { partitions, .. } => format!("{partitions} partitions committed"),
             Event::CheckpointFailed { failure, .. } => format!("offsets could not be committed: {failure}"),
             Event::ActorRestarted { actor, failure, .. } => format!("{actor} is begun anew: {failure}"),
@@ -90,7 +98,7 @@ impl Event {
             Event::PartitionRefused { place, error } => {
                 format!("the leader refuses {place}: {error}")
             }
-            Event::OffsetsOutOfRange { place, position, available, cause, action } => {
+            Event::OffsetsOutOfRange { lost: LostPosition { place, position, available, cause, action } } => {
                 format!("{place} does not have {position} ({cause}), but {available}: {action}")
             }
             Event::ClusterRegressed { place, before, after } => {
@@ -107,8 +115,8 @@ impl Event {
                 format!("all {budget} respawns of the window are spent: drift is taken in place")
             }
             Event::MemberRefused { reason } => format!("the group refuses this member: {reason}"),
-            Event::ServiceStopped { reason, records, .. } => {
-                format!("stopped ({reason}) after {records} records")
+            Event::ServiceStopped { run } => {
+                format!("stopped ({}) after {} records", run.reason, run.records)
             }
         }
     }

@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 use crate::config::SecuritySettings;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
+use crate::group::traffic::Traffic;
 use crate::locked::locked;
 use crate::messages::Suspect;
 use crate::observers::Events;
@@ -52,6 +53,7 @@ pub(crate) struct Line {
     patience: Arc<Mutex<Patience>>,
     /// Another line to the same coordinator, which is to be left when this one is found silent.
     beside: Option<Arc<Mutex<Option<Open>>>>,
+    traffic: Traffic,
 }
 
 struct Open {
@@ -170,7 +172,13 @@ impl Line {
             dial: Arc::default(),
             patience: Arc::new(patience.into()),
             beside: None,
+            traffic: Traffic::default(),
         }
+    }
+
+    /// This line, whose requests and answers are counted there.
+    pub(crate) fn counted(self, traffic: &Traffic) -> Line {
+        Line { traffic: traffic.clone(), ..self }
     }
 
     /// This line, watching over another one to the same coordinator, on which answers are held back: when this one is
@@ -192,7 +200,7 @@ impl Line {
         loop {
             self.prove(to, left(until)).await?;
             let connection = self.connection(to, left(until)).await?;
-            match connection.call(request.clone(), left(until)).await {
+            match self.exchange(&connection, &request, left(until)).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => match came_to_nothing(&connection, error.into()) {
                     LineError::Silent { .. } if Instant::now() < until => {}
@@ -200,6 +208,19 @@ impl Line {
                 },
             }
         }
+    }
+
+    async fn exchange<A: Api>(
+        &self,
+        connection: &Connection,
+        request: &A,
+        limit: Duration,
+    ) -> Result<A::Answer, CallError> {
+        let pending = connection.send(request, limit)?;
+        self.traffic.sent(A::NAME, pending.bytes());
+        let raw = pending.raw().await?;
+        self.traffic.answered(A::NAME, raw.body().len());
+        raw.decode()
     }
 
     /// A question that is answered at once, where the connection was not heard lately.

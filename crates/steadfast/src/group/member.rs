@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError};
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, StreamHandler};
 use steadfast_core::endpoints::race::Evidence;
+use steadfast_core::group::account::Happening;
 use steadfast_core::group::actions::Action;
 use steadfast_core::group::classic::ClassicMember;
 use steadfast_core::group::events::{Event, LossReason};
@@ -93,23 +94,29 @@ impl Member {
             Action::Assign { partitions, generation } => {
                 self.own(Ownership::Assigned { partitions, generation })
             }
-            Action::Lost { partitions, reason } => self.own(Ownership::Lost { partitions, reason }),
+            Action::Lost { partitions, reason } => {
+                self.seat.accounts.note(Happening::Lost { partitions: partitions.clone() });
+                self.own(Ownership::Lost { partitions, reason });
+            }
             Action::Publish(membership) => {
                 let settled = membership.as_ref().is_some_and(|membership| membership.settled);
                 self.seat.vitals.settled(settled, self.seat.env.now());
                 self.seat.membership.send_replace(membership);
             }
+            Action::Rebalancing { reason } => self.seat.accounts.note(Happening::Began { reason }),
             Action::Rebalanced(rebalance) => {
                 let took = rebalance.took.drain + rebalance.took.join + rebalance.took.sync;
                 self.seat.events.emit(Told::GroupRebalanced {
                     generation: rebalance.generation.0,
                     reason: rebalance.reason.to_string(),
-                    assignor: rebalance.assignor.name().to_owned(),
+                    assignor: rebalance.assignor.to_string(),
                     led: rebalance.leader,
                     took_ms: took.as_secs_f64() * 1e3,
                 });
+                self.seat.accounts.note(Happening::Settled(rebalance));
             }
             Action::CoordinatorLost { reason } => {
+                self.seat.accounts.note(Happening::CoordinatorLost);
                 let evidence = if reason == LossReason::Silent { Evidence::Silent } else { Evidence::Broken };
                 self.suspect(evidence, &format!("the group coordinator: {reason}"));
             }

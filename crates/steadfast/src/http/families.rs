@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use steadfast_core::group::account::Spent;
 use steadfast_core::ids::Offset;
 
 use super::metrics::{Family, Kind, Sample, Value};
@@ -117,6 +118,45 @@ pub(super) const FAMILIES: &[Family] = &[
         &[],
         "From the first sign of a rebalance to the assignment.",
         |at| vec![durations([], &at.counts.rebalance_durations)],
+    ),
+    histogram(
+        "steadfast_group_rebalance_phase_duration_seconds",
+        &["phase"],
+        "How long the phases of rebalances took that are over.",
+        |at| {
+            let phases = at.counts.over.phases.iter();
+            phases.map(|(phase, counted)| durations([(*phase).to_owned()], counted)).collect()
+        },
+    ),
+    counter(
+        "steadfast_group_rebalanced_partitions",
+        &["fate"],
+        "Partitions of this member in rebalances that are over, by what became of them.",
+        |at| counted(&at.counts.over.partitions),
+    ),
+    counter(
+        "steadfast_group_unavailable_partition_seconds",
+        &[],
+        "How long partitions that are this member's waited in rebalances for their first fetch here, added up.",
+        |at| vec![sum([], at.counts.over.unavailable_partition_seconds)],
+    ),
+    counter(
+        "steadfast_group_handed_again_offsets",
+        &["certainty"],
+        "Offsets that former owners had been handed and had not committed, by how well that is known.",
+        |at| counted(&at.counts.over.handed_again),
+    ),
+    counter(
+        "steadfast_coordinator_requests",
+        &["api"],
+        "Requests to the group's coordinator.",
+        |at| traffic(at, |spent| spent.requests),
+    ),
+    counter(
+        "steadfast_coordinator_bytes",
+        &["api"],
+        "Bytes of these requests and of their answers.",
+        |at| traffic(at, |spent| spent.bytes),
     ),
     gauge("steadfast_group_last_rebalance_age_seconds", &[], "Time since the last rebalance.", |at| {
         let age = at.counts.last_rebalance.map(|last| at.ago(last));
@@ -240,12 +280,22 @@ fn level(labels: impl IntoIterator<Item = String>, level: f64) -> Sample {
     Sample { labels: labels.into_iter().collect(), value: Value::Level(level) }
 }
 
+fn sum(labels: impl IntoIterator<Item = String>, sum: f64) -> Sample {
+    Sample { labels: labels.into_iter().collect(), value: Value::Sum(sum) }
+}
+
 fn durations(labels: impl IntoIterator<Item = String>, durations: &Counted) -> Sample {
     Sample { labels: labels.into_iter().collect(), value: Value::Durations(durations.clone()) }
 }
 
 fn counted(classes: &BTreeMap<&'static str, u64>) -> Vec<Sample> {
     classes.iter().map(|(class, counted)| count([(*class).to_owned()], *counted)).collect()
+}
+
+fn traffic(at: &Scrape<'_>, read: impl Fn(&Spent) -> u64) -> Vec<Sample> {
+    let accounts = at.site.vitals.sources().accounts.as_ref();
+    let by_api = accounts.map(|accounts| accounts.traffic().by_api()).unwrap_or_default();
+    by_api.iter().map(|(api, spent)| count([(*api).to_owned()], read(spent))).collect()
 }
 
 fn truth(holds: bool) -> f64 {

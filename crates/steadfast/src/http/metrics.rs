@@ -64,6 +64,8 @@ pub(super) struct Sample {
 pub(super) enum Value {
     Count(u64),
     Level(f64),
+    /// It only grows.
+    Sum(f64),
     Durations(Counted),
 }
 
@@ -119,6 +121,7 @@ fn write(sample: &Sample, names: &[&'static str], metric: &mut MetricEncoder<'_>
 fn value(value: &Value, metric: &mut MetricEncoder<'_>) -> fmt::Result {
     match value {
         Value::Count(count) => metric.encode_counter(count, None::<&Exemplar<NoLabelSet, u64>>),
+        Value::Sum(sum) => metric.encode_counter(sum, None::<&Exemplar<NoLabelSet, u64>>),
         Value::Level(level) => metric.encode_gauge(level),
         Value::Durations(durations) => metric.encode_histogram::<NoLabelSet>(
             durations.seconds(),

@@ -13,6 +13,8 @@ use steadfast_core::tick::Tick;
 use super::scrape::Scrape;
 use super::tally::LastRespawn;
 use crate::consume::progress::Standing;
+use crate::events::{Advised, Rebalance};
+use crate::group::accounts::Accounts;
 use crate::vitals::{LeaderReading, in_seconds};
 
 /// Everything. Ages, intervals and durations are in seconds.
@@ -108,6 +110,17 @@ struct Member {
     heartbeat_ago_seconds: Option<f64>,
     rebalanced_ago_seconds: Option<f64>,
     rebalances_last_hour: usize,
+    /// The last ones that are over, the latest first.
+    rebalances: Vec<Over>,
+    /// What those of the last hour advise.
+    advice: Vec<Advised>,
+}
+
+#[derive(Debug, Serialize)]
+struct Over {
+    ago_seconds: f64,
+    #[serde(flatten)]
+    rebalance: Rebalance,
 }
 
 #[derive(Debug, Serialize)]
@@ -253,7 +266,13 @@ impl Scrape<'_> {
                 .ago_seconds(Some(standing.heard).filter(|heard| *heard != Tick::ZERO)),
             rebalanced_ago_seconds: self.ago_seconds(self.counts.last_rebalance),
             rebalances_last_hour: self.counts.rebalances_last_hour(),
+            rebalances: self.counts.over.last.iter().rev().map(|(at, over)| self.over(*at, over)).collect(),
+            advice: sources.accounts.as_ref().map(Accounts::advice).unwrap_or_default(),
         }
+    }
+
+    fn over(&self, at: Tick, rebalance: &Rebalance) -> Over {
+        Over { ago_seconds: in_seconds(self.ago(at)), rebalance: rebalance.clone() }
     }
 
     fn checkpointer(&self) -> Checkpointer {

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use steadfast_core::group::actions::Reason;
 use steadfast_core::tick::Tick;
 
+use super::rebalances::{Rebalances, Sums};
 use crate::env::Env;
 use crate::events::Event;
 use crate::observers::Listener;
@@ -19,6 +21,7 @@ pub(crate) struct Tally {
     counts: Mutex<Counts>,
     phases: [Durations; PHASES.len()],
     rebalances: Durations,
+    over: Rebalances,
     commits: Durations,
 }
 
@@ -43,6 +46,8 @@ pub(super) struct Counts {
     pub(super) last_rebalance: Option<Tick>,
     pub(super) phases: BTreeMap<&'static str, Counted>,
     pub(super) rebalance_durations: Counted,
+    /// Rebalances that are over.
+    pub(super) over: Sums,
     pub(super) commit_durations: Counted,
 }
 
@@ -60,19 +65,6 @@ pub(super) const KINDS: [&str; 4] = ["moved", "gone", "added", "resolved"];
 pub(super) const PHASES: [&str; 5] = ["detect", "discover", "verify", "handover", "first_record"];
 pub(super) const RESPAWNS: [&str; 4] = ["drift", "credentials", "crash", "start"];
 pub(super) const COMMITS: [&str; 2] = ["committed", "failed"];
-pub(super) const REBALANCES: [&str; 11] = [
-    "start",
-    "restarted",
-    "round_began",
-    "released",
-    "subscription_changed",
-    "partitions_changed",
-    "illegal_generation",
-    "unknown_member",
-    "session_expired",
-    "round_expired",
-    "other",
-];
 const ACTORS: [&str; 10] = [
     "handlers",
     "checkpointer",
@@ -86,6 +78,7 @@ const ACTORS: [&str; 10] = [
     "observer",
 ];
 const EXITS: [&str; 5] = ["panicked", "arbiter_gone", "abandoned", "escalated", "stopped"];
+const OTHER: &str = "other";
 /// Rebalances that are remembered for the last hour: more say the same.
 const REMEMBERED: usize = 3600;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -97,12 +90,14 @@ impl Tally {
         counts.drift.extend(KINDS.map(|kind| (kind, 0)));
         counts.respawns.extend(RESPAWNS.map(|reason| (reason, 0)));
         counts.commits.extend(COMMITS.map(|outcome| (outcome, 0)));
-        counts.rebalances.extend(REBALANCES.map(|reason| (reason, 0)));
+        let classes = Reason::ALL.into_iter().map(Reason::class).chain([OTHER]);
+        counts.rebalances.extend(classes.map(|reason| (reason, 0)));
         Tally {
             now: Box::new(now),
             counts: Mutex::new(counts),
             phases: Default::default(),
             rebalances: Durations::default(),
+            over: Rebalances::default(),
             commits: Durations::default(),
         }
     }
@@ -148,6 +143,7 @@ impl Tally {
                 counts.group_generation = Some(*generation);
                 self.rebalances.add(millis(*took_ms));
             }
+            Event::GroupRebalanceCompleted { rebalance } => self.over.count(rebalance, now),
             Event::ActorRestarted { actor, failure, .. } => {
                 let classes = (known(&ACTORS, first_word(actor)), known(&EXITS, &failure.class));
                 *counts.restarts.entry(classes).or_default() += 1;
@@ -183,6 +179,7 @@ impl Tally {
         counts.forget((self.now)());
         counts.phases = PHASES.iter().copied().zip(self.phases.iter().map(Durations::counted)).collect();
         counts.rebalance_durations = self.rebalances.counted();
+        counts.over = self.over.sums();
         counts.commit_durations = self.commits.counted();
         counts
     }
@@ -222,51 +219,25 @@ fn first_word(actor: &str) -> &str {
 }
 
 fn known(classes: &[&'static str], word: &str) -> &'static str {
-    classes.iter().copied().find(|class| *class == word).unwrap_or("other")
+    classes.iter().copied().find(|class| *class == word).unwrap_or(OTHER)
 }
 
 /// Why this member took part in a round, as core's `Reason` says it.
 fn class_of_round(reason: &str) -> &'static str {
-    match reason {
-        "first join" => "start",
-        "restarted during a rebalance" => "restarted",
-        "the group is rebalancing" => "round_began",
-        "revoked partitions were released" => "released",
-        "the subscription changed" => "subscription_changed",
-        "partition counts changed" => "partitions_changed",
-        "the generation has passed" => "illegal_generation",
-        "the coordinator does not know the member id" => "unknown_member",
-        "the session expired" => "session_expired",
-        "the rebalance timed out" => "round_expired",
-        _ => "other",
-    }
+    Reason::ALL.into_iter().find(|known| known.to_string() == reason).map_or(OTHER, Reason::class)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use steadfast_core::group::actions::Reason;
-
     use super::*;
     use crate::events::Failure;
 
     #[test]
-    fn every_reason_of_core_has_a_class() {
-        let reasons = [
-            Reason::Start,
-            Reason::Restarted,
-            Reason::RoundBegan,
-            Reason::Released,
-            Reason::SubscriptionChanged,
-            Reason::PartitionsChanged,
-            Reason::IllegalGeneration,
-            Reason::UnknownMember,
-            Reason::SessionExpired,
-            Reason::RoundExpired,
-        ];
-        let classes: Vec<&str> = reasons.iter().map(|reason| class_of_round(&reason.to_string())).collect();
-        assert_eq!(classes, REBALANCES[..10]);
+    fn a_reason_that_core_does_not_have_is_another_one() {
+        assert_eq!(class_of_round("the group is rebalancing"), "round_began");
+        assert_eq!(class_of_round("moonlight"), "other");
     }
 
     #[test]

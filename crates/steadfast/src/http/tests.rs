@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::families::FAMILIES;
 use super::metrics::{Format, Kind, text};
 use super::*;
-use crate::events::Event;
+use crate::events::{Event, Rebalance};
 use crate::vitals::sample::{Sample, orders};
 
 fn site(sample: &Sample) -> Arc<Site> {
@@ -36,7 +36,30 @@ fn site(sample: &Sample) -> Arc<Site> {
         led: true,
         took_ms: 34.0,
     });
+    tally.hear(&Event::GroupRebalanceCompleted { rebalance: Box::new(over()) });
     Arc::new(Site::sample(sample, tally))
+}
+
+/// A rebalance of which everything is known.
+fn over() -> Rebalance {
+    Rebalance {
+        generation: 3,
+        reason: "start".to_owned(),
+        latest_reason: "start".to_owned(),
+        trigger: Some("steadfast-2 joined".to_owned()),
+        protocol: "cooperative".to_owned(),
+        assignor: "cooperative-sticky".to_owned(),
+        led: true,
+        led_by: Some("steadfast-1".to_owned()),
+        members: Some(2),
+        idle_members: Some(0),
+        revoke_ms: Some(12.0),
+        commit_ms: Some(3.0),
+        handlers_ms: Some(4.0),
+        first_record_ms: Some(9.0),
+        handed_again_certainty: "exact".to_owned(),
+        ..Rebalance::default()
+    }
 }
 
 /// Sends `request` to a server of a service that is well; gives back all that comes until the end.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::end_watch::EndWatch;
 use super::manager::Manager;
 use super::orders::Orders;
-use crate::events::Event;
+use crate::events::{Event, Run};
 use crate::exit::Exit;
 use crate::messages::{End, Leave};
 use crate::wiring::Running;
@@ -106,14 +106,15 @@ impl Life {
             exit = Exit::DrainExceeded;
         }
         let counts = &self.running.table.counts;
-        self.running.events.emit(Event::ServiceStopped {
+        let run = Run {
             reason: reason.to_string(),
             records: counts.records.load(Ordering::Relaxed),
             bytes: counts.bytes.load(Ordering::Relaxed),
             redelivered: counts.redelivered.load(Ordering::Relaxed),
             elapsed_ms: self.started.elapsed().as_secs_f64() * 1e3,
             unfinished,
-        });
+        };
+        self.running.events.emit(Event::ServiceStopped { run });
         let reload = self.running.reload.clone();
         let Life { running, orders, .. } = self;
         tokio::select! {

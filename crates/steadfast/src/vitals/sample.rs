@@ -59,6 +59,7 @@ impl Sample {
             standing: Arc::clone(&standing),
             table: Arc::clone(&table),
             memory: memory.clone(),
+            accounts: None,
         };
         let vitals = Vitals::new(sources, Tick::ZERO);
         Sample { clock, config, cluster, membership, standing, table, memory, vitals }

@@ -28,9 +28,9 @@ impl ClassicMember {
         }
     }
 
-    /// A static member stays one while it is away (KIP-345), and who was given no id is none.
+    /// A static member stays one while it is away (KIP-345) unless it is told otherwise, and who was given no id is none.
     fn leaves_silently(&self) -> bool {
-        let silent = self.settings.instance.is_some() || self.standing.member_id.is_none();
+        let silent = !self.settings.leaves() || self.standing.member_id.is_none();
         silent && self.has_left_partitions()
     }
 
@@ -71,7 +71,7 @@ impl ClassicMember {
     }
 
     fn send_join(&mut self) {
-        let Some(round) = self.round else { return };
+        let Some(reason) = self.round.as_ref().map(|round| round.latest) else { return };
         let sent = self.line.send(Api::JoinGroup, self.now, self.settings.parked());
         self.standing.joined_with = self.topics.clone();
         self.actions.push(Action::Join(JoinGroup {
@@ -87,7 +87,7 @@ impl ClassicMember {
                 previous: self.standing.assigned.clone(),
                 user_data: Vec::new(),
             },
-            reason: round.latest,
+            reason,
         }));
     }
 

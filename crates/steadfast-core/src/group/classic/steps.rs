@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{ClassicMember, State};
-use crate::group::actions::{Action, LostReason, Reason, Rebalance};
+use crate::group::actions::{Action, Gathered, LostReason, Reason, Rebalance, Trigger};
 use crate::group::assign::{Assignments, Assignor, Candidate, PartitionCounts, Protocol};
 use crate::group::coordinator::Sent;
 use crate::group::errors::{Api, Cause, ErrorCode, Reaction, Refusal, react};
@@ -12,6 +12,7 @@ use crate::group::events::{JoinAnswer, LossReason};
 use crate::group::pace::Signs;
 use crate::group::round::Round;
 use crate::group::subscription::{Assignment, Held};
+use crate::group::trigger::Roster;
 use crate::ids::{GroupGeneration, NodeId, Partition};
 use crate::tick::Tick;
 
@@ -93,6 +94,9 @@ impl ClassicMember {
     fn open_round(&mut self, reason: Reason) {
         self.signs.changed = Some(self.now);
         self.standing.rejoin = true;
+        if self.round.is_none() {
+            self.actions.push(Action::Rebalancing { reason });
+        }
         self.round.get_or_insert(Round::new(reason, self.now)).latest = reason;
     }
 
@@ -125,10 +129,13 @@ impl ClassicMember {
         let Some(assignor) = Assignor::named(&answer.assignor).filter(offered) else {
             return self.fatal(Api::JoinGroup, ErrorCode::INCONSISTENT_GROUP_PROTOCOL, Cause::Inconsistent);
         };
+        let leader = answer.leader == answer.member_id;
+        let trigger = self.enrol(leader.then_some(answer.members.as_slice()));
         if let Some(round) = &mut self.round {
             round.joined(self.now);
+            round.trigger = trigger;
+            round.led_by = Some(answer.leader);
         }
-        let leader = answer.leader == answer.member_id;
         self.standing.member_id = Some(answer.member_id);
         self.standing.generation = Some(answer.generation);
         self.standing.settled = false;
@@ -143,6 +150,14 @@ impl ClassicMember {
             self.standing.led = leader.then(|| self.counts_of(&wanted(&answer.members)));
             self.state = State::Syncing { assignor, assignments: Assignments::new() };
         }
+    }
+
+    /// As leader: takes down who is here; what changed since the round before, if we led that too.
+    fn enrol(&mut self, members: Option<&[Candidate]>) -> Option<Trigger> {
+        let roster = members.map(Roster::of);
+        let recounted = self.recounted();
+        let before = std::mem::replace(&mut self.standing.roster, roster);
+        Some(before?.changed_to(self.standing.roster.as_ref()?, recounted))
     }
 
     /// The join may have been held back for longer than a session lasts. Who holds partitions was heard by
@@ -200,9 +215,13 @@ impl ClassicMember {
         if self.standing.joined_with != self.topics {
             return Some(Reason::SubscriptionChanged);
         }
+        self.recounted().then_some(Reason::PartitionsChanged)
+    }
+
+    /// Whether topics of the assignment that we made have other partition counts by now.
+    fn recounted(&self) -> bool {
         let differs = |(topic, count)| self.counts.get(topic).is_some_and(|known| known != count);
-        let led = self.standing.led.as_ref()?;
-        led.iter().any(differs).then_some(Reason::PartitionsChanged)
+        self.standing.led.as_ref().is_some_and(|led| led.iter().any(differs))
     }
 
     /// The round is complete: takes what came, gives up what did not come again.
@@ -226,11 +245,17 @@ impl ClassicMember {
         let round = self.round.take().unwrap_or(Round::new(Reason::RoundBegan, self.now));
         self.actions.push(Action::Rebalanced(Rebalance {
             reason: round.reason,
+            latest: round.latest,
             took: round.phases(self.now),
+            trigger: round.trigger,
             generation,
-            assignor,
+            manner: self.settings.protocol().into(),
+            assignor: Arc::from(assignor.name()),
             leader: self.standing.led.is_some(),
-            owned: assigned.len(),
+            led_by: round.led_by,
+            gathered: self.gathered(),
+            assigned,
+            releasing: gone.clone(),
         }));
         if !added.is_empty() {
             let counted = |partition| {
@@ -246,6 +271,13 @@ impl ClassicMember {
             let limit = self.revoke(gone);
             State::Releasing { limit }
         };
+    }
+
+    /// As leader that has made the assignment: how many it was made for.
+    fn gathered(&self) -> Option<Gathered> {
+        let State::Syncing { assignments, .. } = &self.state else { return None };
+        let idle = assignments.values().filter(|partitions| partitions.is_empty()).count();
+        (!assignments.is_empty()).then_some(Gathered { members: assignments.len(), idle })
     }
 
     /// The commit's answer says that we are no member, or not of that generation.
@@ -280,7 +312,7 @@ impl ClassicMember {
         if !matches!(self.state, State::Leaving { .. }) {
             self.open_round(reason);
             self.join();
-            self.line.pause(self.now);
+            self.line.pause_dropped(self.now);
         }
     }
 

@@ -4,6 +4,7 @@ mod broker;
 mod garbage;
 mod pipeline;
 mod positions;
+mod ramp;
 mod schedule;
 mod silence;
 mod stage;

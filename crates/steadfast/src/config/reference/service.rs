@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::choices::{LogFormat, LogLevel, OutOfRange, SinkType, Tolerance};
+use super::super::choices::{LeaveOnStop, LogFormat, LogLevel, OutOfRange, SinkType, Tolerance};
 use super::Applies::{AsDrift, AtOnce, AtStart};
 use super::Fallback::{Found, Is, Required, Unset};
 use super::{INSTANT, Key, Kind, MOMENT, SECOND, key_of};
@@ -104,6 +104,14 @@ pub(super) const KEYS: &[Key] = &[
         Is("30s"),
         AtStart,
         "A partition that has records but does not move for this long gets a new connection.",
+    ),
+    key_of(
+        "group.leave_on_stop",
+        Kind::OneOf(LeaveOnStop::WORDS),
+        Is("auto"),
+        AtStart,
+        "Whether the group is left at a stop, so that others take over at once: `auto` says no for a static member, which \
+         is taken to come back within its session, and yes for others.",
     ),
     key_of(
         "offsets.out_of_range",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use steadfast_core::checkpoint::{Event, Occasion};
+use steadfast_core::group::account::Happening;
 use steadfast_core::group::standing::Standing;
 use steadfast_core::ids::Partition;
 use steadfast_core::progress::Progress;
@@ -75,6 +76,7 @@ impl Checkpointer {
 
     pub(super) fn keep_reconciling(&mut self, ctx: &mut Context<Self>) {
         self.reconcile(ctx);
+        self.seat.accounts.note(Happening::Looked);
         ctx.run_later(RECONCILE, Self::keep_reconciling);
     }
 
@@ -94,6 +96,7 @@ impl Checkpointer {
         for partition in &partitions {
             self.seat.table.update(partition, |progress| progress.drain());
         }
+        self.seat.accounts.note(Happening::Stopped { partitions: partitions.clone() });
         let revocation = Revocation { partitions, deadline, began: self.seat.env.now(), drained: false };
         self.seat.revocations().push(revocation.clone());
         self.await_drain(revocation, ctx);
@@ -119,6 +122,8 @@ impl Checkpointer {
         };
         let done = drained.into_actor(self).map(|revocation, checkpointer, ctx| {
             checkpointer.mark_drained(&revocation.partitions);
+            let partitions = revocation.partitions.clone();
+            checkpointer.seat.accounts.note(Happening::Drained { partitions });
             checkpointer.tell(Event::Flush(Occasion::Revoke), ctx);
             // The commit too has its limit: a coordinator that cannot be reached must not hold the partitions.
             let limit = revocation.deadline + COMMIT_GRACE;
@@ -180,6 +185,7 @@ impl Checkpointer {
             took_ms: self.seat.env.now().since(revocation.began).as_secs_f64() * 1e3,
             undrained,
         });
+        self.seat.accounts.note(Happening::GivenUp { partitions: partitions.clone(), undrained });
         drop(self.seat.member.send(Released::Partitions(partitions.clone())));
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use steadfast_core::group::account::Certainty;
 use steadfast_core::ids::{AssignmentEpoch, Offset, Partition};
-use steadfast_core::progress::Start;
+use steadfast_core::progress::{Commit, Start, State};
 use steadfast_kafka::api;
 
 use super::{COMMIT_PATIENCE, Checkpointer, RESOLVE_AGAIN};
@@ -79,7 +80,11 @@ impl Checkpointer {
         found: &api::offset_commit::CommittedOffset,
     ) {
         let offset = found.offset;
-        let delivered = Delivered::read(&found.metadata).map_or(offset, |delivered| delivered.0);
+        let (delivered, certainty) = match Delivered::read(&found.metadata) {
+            Some(Delivered { end, released: true }) => (end, Certainty::Exact),
+            Some(Delivered { end, released: false }) => (end, Certainty::AtLeast),
+            None => (offset, Certainty::Unknown),
+        };
         let start = Start {
             topic: self.seat.cluster.borrow().topic_id(&partition.topic),
             offset,
@@ -91,6 +96,7 @@ impl Checkpointer {
             progress.start(assignment, start).then(|| progress.handed_again_below())
         });
         if let Some(handed_again_below) = began {
+            self.seat.accounts.placed(partition, handed_again_below.0 - offset.0, certainty);
             self.seat.events.emit(Told::PartitionStarted {
                 place: partition.into(),
                 offset,
@@ -103,17 +109,35 @@ impl Checkpointer {
 
 /// The metadata of a commit: the end of what was delivered, so that the next owner can tell what it was handed
 /// again. Foreign members write what they like there.
-pub(super) struct Delivered(pub(super) Offset);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Delivered {
+    end: Offset,
+    /// Nothing more was delivered after this commit: the partition was being given up.
+    released: bool,
+}
+
+const MARK: &str = "steadfast:delivered=";
+const RELEASED: &str = ";released";
 
 impl Delivered {
     fn read(metadata: &str) -> Option<Delivered> {
-        metadata.strip_prefix("steadfast:delivered=")?.parse().ok().map(Offset).map(Delivered)
+        let rest = metadata.strip_prefix(MARK)?;
+        let (end, released) = rest.strip_suffix(RELEASED).map_or((rest, false), |end| (end, true));
+        Some(Delivered { end: end.parse().ok().map(Offset)?, released })
     }
 }
 
 impl std::fmt::Display for Delivered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "steadfast:delivered={}", self.0)
+        write!(f, "{MARK}{}{}", self.end, if self.released { RELEASED } else { "" })
+    }
+}
+
+impl Checkpointer {
+    /// What a commit says of the delivery. While a partition drains nothing more is delivered.
+    pub(super) fn delivered(&self, partition: &Partition, commit: &Commit) -> Delivered {
+        let released = self.seat.table.read(partition, |progress| progress.state() == State::Draining);
+        Delivered { end: commit.delivered, released: released == Some(true) }
     }
 }
 
@@ -123,10 +147,12 @@ mod tests {
 
     #[test]
     fn what_was_delivered_is_read_as_it_was_written() {
-        let written = Delivered(Offset(42)).to_string();
-        assert_eq!(Delivered::read(&written).unwrap().0, Offset(42));
-        for foreign in ["", "42", "steadfast:delivered=", "steadfast:delivered=x"] {
-            assert!(Delivered::read(foreign).is_none());
+        for released in [false, true] {
+            let written = Delivered { end: Offset(42), released };
+            assert_eq!(Delivered::read(&written.to_string()), Some(written));
+        }
+        for foreign in ["", "42", "steadfast:delivered=", "steadfast:delivered=x", "steadfast:delivered=;released"] {
+            assert_eq!(Delivered::read(foreign), None);
         }
     }
 }

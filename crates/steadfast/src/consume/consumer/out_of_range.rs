@@ -6,7 +6,7 @@ use steadfast_core::progress::Position;
 use super::Consumer;
 use crate::config::OutOfRange;
 use crate::consume::handlers::tell_quarantined;
-use crate::events::Event;
+use crate::events::{Event, LostPosition};
 
 impl Consumer {
     pub(super) fn out_of_range(
@@ -43,13 +43,14 @@ impl Consumer {
             Some((to, progress.acked()))
         });
         let Some((to, acked)) = moved else { return };
-        self.seat.events.emit(Event::OffsetsOutOfRange {
+        let lost = LostPosition {
             place: partition.into(),
             position: position.offset,
             available: to,
             cause,
             action: if resume { "resume" } else { "stop" },
-        });
+        };
+        self.seat.events.emit(Event::OffsetsOutOfRange { lost });
         if !resume {
             let reason =
                 format!("the position is not in the log ({cause}) and offsets.out_of_range is \"stop\"");

@@ -59,7 +59,9 @@ impl Line {
         let sent = Instant::now();
         let due = sent + connection.held_back();
         let patience = locked(&self.patience).limit();
-        let raw = connection.send(request, limit)?.raw();
+        let pending = connection.send(request, limit)?;
+        self.traffic.sent(A::NAME, pending.bytes());
+        let raw = pending.raw();
         tokio::pin!(raw);
         let raw = tokio::select! {
             biased;
@@ -78,6 +80,7 @@ impl Line {
                 }
             }
         };
+        self.traffic.answered(A::NAME, raw.body().len());
         locked(&self.patience).answered(raw.quiet_since(due));
         Ok(raw.decode()?)
     }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
 use crate::env::Env;
+use crate::group::accounts::Accounts;
 use crate::group::line::Line;
 use crate::messages::{CountTopics, End, Ownership, Suspect};
 use crate::observers::Events;
@@ -31,6 +32,7 @@ pub(crate) struct Seat {
     pub(crate) poller: Route<CountTopics>,
     pub(crate) suspect: Route<Suspect>,
     pub(crate) vitals: Vitals,
+    pub(crate) accounts: Accounts,
     pub(crate) events: Events,
     pub(crate) end: mpsc::UnboundedSender<End>,
 }
@@ -38,7 +40,10 @@ pub(crate) struct Seat {
 impl Seat {
     /// The lines for rounds and for heartbeats.
     pub(super) fn lines(&self) -> (Line, Line) {
-        let line = || Line::new(self.dialler.clone(), self.suspect.clone(), self.events.clone());
+        let line = || {
+            let line = Line::new(self.dialler.clone(), self.suspect.clone(), self.events.clone());
+            line.counted(self.accounts.traffic())
+        };
         let rounds = line();
         let beats = line().beside(&rounds);
         (rounds, beats)
