@@ -112,11 +112,22 @@ impl Company {
         Program::start("GroupMember", &arguments).unwrap()
     }
 
+    /// A Java consumer joins under the consumer protocol, which leaves the times of heartbeats to the brokers.
+    pub fn java_of_the_consumer_protocol(&self) -> Program {
+        Program::start("GroupMember", &[&self.bootstrap, &self.name, &self.name, "consumer"]).unwrap()
+    }
+
     /// A librdkafka consumer joins.
     #[cfg(feature = "librdkafka")]
     pub fn librdkafka(&self, assignor: &str) -> Reader {
         let settings = [&PROMPT[..], &[("partition.assignment.strategy", assignor)]].concat();
         Reader::start(&self.bootstrap, &self.name, &self.name, &settings).unwrap()
+    }
+
+    /// The same under the consumer protocol.
+    #[cfg(feature = "librdkafka")]
+    pub fn librdkafka_of_the_consumer_protocol(&self) -> Reader {
+        Reader::start(&self.bootstrap, &self.name, &self.name, &[("group.protocol", "consumer")]).unwrap()
     }
 
     /// A Java consumer in a group of its own, which is given everything.

@@ -3,6 +3,7 @@
 //! checker that compares both.
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+pub mod assignors;
 pub mod brokers;
 pub mod certificates;
 pub mod checker;

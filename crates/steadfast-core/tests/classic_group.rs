@@ -224,6 +224,7 @@ impl Group {
             Action::Sync(sync) => Request::Sync(sync),
             Action::Heartbeat(beat) => Request::Heartbeat(beat),
             Action::Leave(leave) => Request::Leave(leave),
+            Action::ConsumerHeartbeat(beat) => panic!("of the other protocol: {beat:?}"),
             Action::Revoke { partitions, .. } => {
                 return self.post(who, life, Arrival::Released(partitions), 6_000);
             }

@@ -5,10 +5,12 @@
 
 mod bad_records;
 mod cli;
+mod consumer_protocol;
 mod drift;
 mod endpoints;
 mod faults;
 mod fixture;
+mod groups;
 mod http;
 mod members;
 mod mixed;
@@ -39,9 +41,11 @@ fn main() -> ExitCode {
         endpoints::trials(&stage),
         http::trials(&stage),
         own_actors::trials(&stage),
+        groups::trials(&stage),
         offsets::trials(&stage),
         members::trials(&stage),
         mixed::trials(&stage),
+        consumer_protocol::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
         drift::trials(&stage),

@@ -11,6 +11,7 @@ mod content;
 mod coordinators;
 mod coverage;
 mod crashes;
+mod damping;
 mod drill;
 mod endpoints;
 mod frames;

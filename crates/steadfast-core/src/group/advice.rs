@@ -135,10 +135,12 @@ const SLOW: Duration = Duration::from_millis(1200);
 /// So many that are slow in the same way are a pattern.
 const PATTERN: usize = 2;
 
+type Rule = fn(&[&Seen], &Set) -> Option<Advice>;
+
 /// The advice that follows from `all` rebalances, of which the latest is last. In the order of [`Cause`].
 pub fn advise(all: &[Seen], set: &Set) -> Vec<Advice> {
     let recent: Vec<&Seen> = all.iter().filter(|seen| seen.ago <= WINDOW).collect();
-    let rules: [fn(&[&Seen], &Set) -> Option<Advice>; 12] = [
+    let rules: [Rule; 12] = [
         heartbeats,
         network,
         handlers,
@@ -282,7 +284,9 @@ fn initialisation(recent: &[&Seen], _: &Set) -> Option<Advice> {
 
 fn brokers(recent: &[&Seen], _: &Set) -> Option<Advice> {
     let fetching = |seen: &Seen| seen.first_record.saturating_sub(seen.handlers);
-    let slow = |seen: &&&Seen| seen.taken > 0 && (fetching(seen) >= SLOW || seen.sync >= SLOW || seen.commit >= SLOW);
+    let slow = |seen: &&&Seen| {
+        seen.taken > 0 && (fetching(seen) >= SLOW || seen.sync >= SLOW || seen.commit >= SLOW)
+    };
     let moved = recent.iter().filter(slow).map(|seen| seen.taken).max()?;
     let slow = recent.iter().filter(slow).count();
     (slow >= PATTERN).then(|| Advice {

@@ -24,6 +24,8 @@ pub enum Reason {
     PartitionsChanged,
     /// The coordinator went on to another generation without us.
     IllegalGeneration,
+    /// The coordinator does not accept our member epoch any more.
+    FencedEpoch,
     /// The coordinator has forgotten us.
     UnknownMember,
     /// We have not reached the coordinator for the session timeout.
@@ -34,7 +36,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::Start,
         Reason::Restarted,
         Reason::RoundBegan,
@@ -42,6 +44,7 @@ impl Reason {
         Reason::SubscriptionChanged,
         Reason::PartitionsChanged,
         Reason::IllegalGeneration,
+        Reason::FencedEpoch,
         Reason::UnknownMember,
         Reason::SessionExpired,
         Reason::RoundExpired,
@@ -57,6 +60,7 @@ impl Reason {
             Reason::SubscriptionChanged => "subscription_changed",
             Reason::PartitionsChanged => "partitions_changed",
             Reason::IllegalGeneration => "illegal_generation",
+            Reason::FencedEpoch => "fenced_epoch",
             Reason::UnknownMember => "unknown_member",
             Reason::SessionExpired => "session_expired",
             Reason::RoundExpired => "round_expired",
@@ -71,7 +75,10 @@ impl Reason {
     /// Whether the group had dropped us, or we took it to have: what we owned may have been another's meanwhile.
     pub fn is_dropped(self) -> bool {
         match self {
-            Reason::IllegalGeneration | Reason::UnknownMember | Reason::SessionExpired => true,
+            Reason::IllegalGeneration
+            | Reason::FencedEpoch
+            | Reason::UnknownMember
+            | Reason::SessionExpired => true,
             Reason::Start
             | Reason::Restarted
             | Reason::RoundBegan
@@ -93,6 +100,7 @@ impl fmt::Display for Reason {
             Reason::SubscriptionChanged => "the subscription changed",
             Reason::PartitionsChanged => "partition counts changed",
             Reason::IllegalGeneration => "the generation has passed",
+            Reason::FencedEpoch => "the coordinator fenced the member epoch",
             Reason::UnknownMember => "the coordinator does not know the member id",
             Reason::SessionExpired => "the session expired",
             Reason::RoundExpired => "the rebalance timed out",
@@ -129,15 +137,7 @@ pub(super) struct Round {
 
 impl Round {
     pub(super) fn new(reason: Reason, now: Tick) -> Round {
-        Round {
-            reason,
-            latest: reason,
-            led_by: None,
-            trigger: None,
-            began: now,
-            drained: now,
-            joined: now,
-        }
+        Round { reason, latest: reason, led_by: None, trigger: None, began: now, drained: now, joined: now }
     }
 
     pub(super) fn drained(&mut self, now: Tick) {

@@ -150,6 +150,8 @@ impl Settings {
         self.put("kafka.group.id", &kafka.group_id);
         self.put("kafka.client.id", &kafka.client_id);
         self.put_if("kafka.group.instance.id", kafka.group_instance_id.as_ref());
+        self.put("kafka.group.protocol", kafka.group_protocol);
+        self.put_if("kafka.group.remote.assignor", kafka.group_remote_assignor);
         self.put("kafka.session.timeout.ms", durations::to_text(kafka.session_timeout));
         self.put_if("kafka.heartbeat.interval.ms", kafka.heartbeat_interval.map(durations::to_text));
         self.put("kafka.max.poll.interval.ms", durations::to_text(kafka.max_poll_interval));

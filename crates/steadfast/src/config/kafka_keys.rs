@@ -64,8 +64,6 @@ const NOT_TAKEN: &[(&str, Reason)] = &[
     ("default.api.timeout.ms", Ours("kafka.request.timeout.ms")),
     ("enable.metrics.push", NotYet),
     ("exclude.internal.topics", NotNeeded("topics are consumed by name")),
-    ("group.protocol", NotNeeded("this version speaks the classic protocol only")),
-    ("group.remote.assignor", NotNeeded("this version speaks the classic protocol only")),
     ("interceptor.classes", CLASS),
     ("key.deserializer", BYTES),
     ("max.poll.records", Ours("fetch.buffer_bytes")),

@@ -34,8 +34,8 @@ mod tests;
 
 pub use changes::Changes;
 pub use choices::{
-    Assignor, AutoOffsetReset, IsolationLevel, LeaveOnStop, LogFormat, LogLevel, OutOfRange, SaslMechanism,
-    SecurityProtocol, SinkType, Tolerance,
+    Assignor, AutoOffsetReset, GroupProtocol, IsolationLevel, LeaveOnStop, LogFormat, LogLevel, OutOfRange,
+    RemoteAssignor, SaslMechanism, SecurityProtocol, SinkType, Tolerance,
 };
 pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};

@@ -5,7 +5,8 @@
 //!
 //! Members are served by heaps of (load, member) per set of topics that the same members want, so the cost
 //! grows with partitions and not with members times partitions. Where members want different topics, loads
-//! are evened out by single moves until none helps.
+//! are evened out by single moves until none helps, then by chains of them. What nobody held before moves
+//! first, since that costs nobody anything; of what somebody holds, one partition at most goes into a chain.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use super::{Assignments, Candidate, PartitionCounts, assignments, in_order, wanted};
 use crate::group::subscription::Subscription;
 use crate::ids::{GroupGeneration, Partition};
+
+mod chains;
 
 /// Passes over all pools before the balance is taken as it is. Every move lowers the sum of squared loads,
 /// so passes end by themselves; real groups need two or three.
@@ -38,10 +41,9 @@ impl<'a> Balance<'a> {
         let mut shares = Shares { load: vec![0; members.len()] };
         shares.keep(&mut pools, &claims);
         shares.deal(&mut pools);
-        for _pass in 0..MOST_PASSES {
-            if !shares.even_out(&mut pools) {
-                break;
-            }
+        for moving in [Moving::Free, Moving::Any] {
+            shares.even_out(&mut pools, &claims, moving);
+            chains::even_out(&mut shares, &mut pools, &claims, moving);
         }
         Balance { members, pools, claims }
     }
@@ -59,13 +61,22 @@ impl<'a> Balance<'a> {
     fn given(&self, may_go_to: impl Fn(Slot, usize) -> bool) -> Assignments {
         let mut lists: Vec<Vec<Partition>> = vec![Vec::new(); self.members.len()];
         for pool in &self.pools.pools {
-            for (slots, member) in pool.held.iter().zip(&pool.members) {
-                let given = slots.iter().filter(|slot| may_go_to(**slot, *member));
+            for (held, member) in pool.held.iter().zip(&pool.members) {
+                let given = held.kept.iter().chain(&held.free).filter(|slot| may_go_to(**slot, *member));
                 lists[*member].extend(given.map(|slot| self.pools.partition(*slot)));
             }
         }
         assignments(&self.members, lists)
     }
+}
+
+/// What may be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moving {
+    /// What its holder did not hold before.
+    Free,
+    /// Everything.
+    Any,
 }
 
 /// A partition's place in the row of all wanted partitions, topics in order.
@@ -86,10 +97,42 @@ struct Pools<'a> {
 struct Pool {
     /// The members, by their place; a member's index here is its seat.
     members: Vec<usize>,
-    /// What each seat holds, kept partitions first.
-    held: Vec<Vec<Slot>>,
-    /// What nobody holds yet.
+    /// What each seat has by now.
+    held: Vec<Slots>,
+    /// What nobody has yet.
+    open: Vec<Slot>,
+}
+
+/// What a seat has.
+#[derive(Default, Clone)]
+struct Slots {
+    /// It had these before.
+    kept: Vec<Slot>,
+    /// These it did not have: they may as well go elsewhere.
     free: Vec<Slot>,
+}
+
+impl Slots {
+    fn may_give(&self, moving: Moving) -> bool {
+        !self.free.is_empty() || (moving == Moving::Any && !self.kept.is_empty())
+    }
+
+    fn take(&mut self, moving: Moving) -> Option<Slot> {
+        let kept = |slots: &mut Slots| (moving == Moving::Any).then(|| slots.kept.pop()).flatten();
+        self.free.pop().or_else(|| kept(self))
+    }
+}
+
+impl Pool {
+    /// Lets a seat give one of what it has to another.
+    fn pass(&mut self, from: usize, to: usize, claims: &Claims, moving: Moving) -> bool {
+        let Some(slot) = self.held[from].take(moving) else { return false };
+        match claims.owner(slot) == Some(self.members[to]) {
+            true => self.held[to].kept.push(slot),
+            false => self.held[to].free.push(slot),
+        }
+        true
+    }
 }
 
 impl<'a> Pools<'a> {
@@ -112,7 +155,7 @@ impl<'a> Pools<'a> {
             for topic in of_pool {
                 pool_of_topic[topic] = pools.len();
             }
-            pools.push(Pool { held: vec![Vec::new(); by.len()], members: by, free: Vec::new() });
+            pools.push(Pool { held: vec![Slots::default(); by.len()], members: by, open: Vec::new() });
         }
         Pools { topics, places, slots, pool_of_topic, pools }
     }
@@ -212,10 +255,10 @@ impl Shares {
                 let seat = claims.owner(slot).and_then(|owner| pool.members.binary_search(&owner).ok());
                 match seat {
                     Some(seat) => {
-                        pool.held[seat].push(slot);
+                        pool.held[seat].kept.push(slot);
                         self.load[pool.members[seat]] += 1;
                     }
-                    None => pool.free.push(slot),
+                    None => pool.open.push(slot),
                 }
             }
         }
@@ -230,9 +273,9 @@ impl Shares {
                 .enumerate()
                 .map(|(seat, member)| Reverse((self.load[*member], seat)))
                 .collect();
-            for slot in std::mem::take(&mut pool.free) {
+            for slot in std::mem::take(&mut pool.open) {
                 if let Some(Reverse((load, seat))) = least.pop() {
-                    pool.held[seat].push(slot);
+                    pool.held[seat].free.push(slot);
                     self.load[pool.members[seat]] = load + 1;
                     least.push(Reverse((load + 1, seat)));
                 }
@@ -240,38 +283,38 @@ impl Shares {
         }
     }
 
-    /// Moves partitions, pool by pool, from whoever has most to whoever has least; whether any was moved.
-    fn even_out(&mut self, pools: &mut Pools<'_>) -> bool {
-        let mut moved = false;
-        for pool in &mut pools.pools {
-            moved |= self.even_out_pool(pool);
+    /// Moves partitions, pool by pool, from whoever has most to whoever has least.
+    fn even_out(&mut self, pools: &mut Pools<'_>, claims: &Claims, moving: Moving) {
+        for _pass in 0..MOST_PASSES {
+            let mut moved = false;
+            for pool in &mut pools.pools {
+                moved |= self.even_out_pool(pool, claims, moving);
+            }
+            if !moved {
+                return;
+            }
         }
-        moved
     }
 
-    fn even_out_pool(&mut self, pool: &mut Pool) -> bool {
+    fn even_out_pool(&mut self, pool: &mut Pool, claims: &Claims, moving: Moving) -> bool {
         let seats = || pool.members.iter().enumerate().map(|(seat, member)| (self.load[*member], seat));
         let mut least: BTreeSet<(usize, usize)> = seats().collect();
         let mut givers: BTreeSet<(usize, usize)> =
-            seats().filter(|(_, seat)| !pool.held[*seat].is_empty()).collect();
+            seats().filter(|(_, seat)| pool.held[*seat].may_give(moving)).collect();
         let mut moved = false;
         while let (Some(&(low, to)), Some(&(high, from))) = (least.first(), givers.last())
             && high >= low + 2
-            && let Some(slot) = pool.held[from].pop()
+            && pool.pass(from, to, claims, moving)
         {
-            pool.held[to].push(slot);
-            least.remove(&(low, to));
-            least.remove(&(high, from));
-            givers.remove(&(low, to));
-            givers.remove(&(high, from));
-            least.insert((low + 1, to));
-            least.insert((high - 1, from));
-            givers.insert((low + 1, to));
-            if !pool.held[from].is_empty() {
-                givers.insert((high - 1, from));
+            for (seat, before, after) in [(to, low, low + 1), (from, high, high - 1)] {
+                least.remove(&(before, seat));
+                givers.remove(&(before, seat));
+                least.insert((after, seat));
+                if pool.held[seat].may_give(moving) {
+                    givers.insert((after, seat));
+                }
+                self.load[pool.members[seat]] = after;
             }
-            self.load[pool.members[to]] += 1;
-            self.load[pool.members[from]] -= 1;
             moved = true;
         }
         moved

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use steadfast_core::group::account::Certainty;
-use steadfast_core::ids::{AssignmentEpoch, Offset, Partition};
+use steadfast_core::group::standing::Membership;
+use steadfast_core::group::{GroupProtocol, MemberId};
+use steadfast_core::ids::{AssignmentEpoch, GroupGeneration, Offset, Partition};
 use steadfast_core::progress::{Commit, Start, State};
 use steadfast_kafka::api;
 
@@ -26,6 +28,7 @@ impl Checkpointer {
         let (line, limit) = (self.line.clone(), self.seat.request_timeout.min(COMMIT_PATIENCE));
         let request = api::offset_fetch::OffsetFetch {
             group: Arc::clone(&self.seat.group),
+            member: membership.and_then(asker),
             partitions: unplaced.keys().cloned().collect(),
         };
         let call = async move {
@@ -107,6 +110,14 @@ impl Checkpointer {
     }
 }
 
+/// Members of the consumer protocol say who asks: whose epoch has passed is not told what was committed before.
+fn asker(membership: Membership) -> Option<(MemberId, GroupGeneration)> {
+    match membership.protocol {
+        GroupProtocol::Classic => None,
+        GroupProtocol::Consumer => Some((membership.member_id, membership.generation)),
+    }
+}
+
 /// The metadata of a commit: the end of what was delivered, so that the next owner can tell what it was handed
 /// again. Foreign members write what they like there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +162,9 @@ mod tests {
             let written = Delivered { end: Offset(42), released };
             assert_eq!(Delivered::read(&written.to_string()), Some(written));
         }
-        for foreign in ["", "42", "steadfast:delivered=", "steadfast:delivered=x", "steadfast:delivered=;released"] {
+        for foreign in
+            ["", "42", "steadfast:delivered=", "steadfast:delivered=x", "steadfast:delivered=;released"]
+        {
             assert_eq!(Delivered::read(foreign), None);
         }
     }
