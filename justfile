@@ -73,9 +73,9 @@ simulate *options:
 mutants *options:
     tests/mutations/run {{options}}
 
-# recovery: beside today's clients; moves: steadfast alone, with pauses; watch: what idling costs; drift: the judgement.
-# assignors: beside Java's.
-# Measures: just bench recovery|moves|watch|drift|assignors (--help has the options).
+# recovery, rebalance: beside today's clients; moves: steadfast alone, with pauses; watch: what idling costs; drift: the
+# judgement; assignors: beside Java's.
+# Measures: just bench recovery|rebalance|moves|watch|drift|assignors (--help has the options).
 bench what *options:
-    cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what == "recovery" { "--features krafka," + librdkafka } else { "" } }}
+    cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what =~ "recovery|rebalance" { "--features krafka," + librdkafka } else { "" } }}
     "${CARGO_TARGET_DIR:-target}/release/{{what}}" {{options}}
