@@ -19,7 +19,7 @@ use super::deeds::{Deed, Step};
 use super::drawn::Drawn;
 use super::judge::Judge;
 use super::rumours::Rumours;
-use super::world::{GROUP, Report, World, simulate};
+use super::world::{GROUP, Report, TOPIC, World, simulate};
 
 /// What became of one seed.
 #[derive(Debug)]
@@ -177,14 +177,18 @@ async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patie
     judge.tell(world.now(), Happening::Settled);
 }
 
-/// Whether the coordinator has given everybody who is there a share.
+/// Whether everybody who is there has a share, and all that there is is shared out.
 fn is_shared(world: &World) -> bool {
-    let group = world.cluster().with(|cluster| cluster.group(GROUP));
+    let (group, all) = world.cluster().with(|cluster| {
+        let all = cluster.partitions(TOPIC).map_or(0, |partitions| partitions.len());
+        (cluster.group(GROUP), all)
+    });
     let there = world.services().into_values().flatten().count();
     group.is_some_and(|group| {
         let shares = || group.members.values().map(|member| member.assignment.len());
         let even = shares().max().unwrap_or(0) <= shares().min().unwrap_or(0) + 1;
-        group.state == GroupState::Stable && group.members.len() == there && even
+        let stands = group.state == GroupState::Stable && group.members.len() == there;
+        stands && even && shares().sum::<usize>() == all
     })
 }
 

@@ -5,19 +5,19 @@ use std::time::Duration;
 use steadfast::exit::Exit;
 use steadfast_tests::simulated::world::{Manner, Plan, World};
 
-use crate::play::{SECOND, Story, play};
+use crate::play::{SECOND, Story, ms, play};
 
 /// Three members and the time to settle.
 const SETTLED: Duration = Duration::from_secs(20);
 
 fn plan(seed: u64, strategy: &str) -> Plan {
     let settings = format!("\"partition.assignment.strategy\" = \"{strategy}\"\n");
-    Plan { settings, services: 0, ..Plan::new(seed) }
+    Plan { settings, services: 0, latency: (ms(1), ms(3)), ..Plan::new(seed) }
 }
 
 /// A static member of this number, or with more settings.
 fn instance(number: usize, more: &str) -> Manner {
-    Manner { settings: format!("\"group.instance.id\" = \"instance-{number}\"\n{more}"), ..Manner::default() }
+    Manner { settings: format!("\"group.instance.id\" = \"service-{number}\"\n{more}"), ..Manner::default() }
 }
 
 async fn three(world: &World, manner: impl Fn(usize) -> Manner) {

@@ -106,7 +106,7 @@ fn a_cluster_that_is_silent_for_ten_minutes_and_comes_back_is_not_run_down() {
     outage.within(outage.away(), dials, 5.0, 3.0);
     // Lines of the group are made anew within a heartbeat's interval too.
     outage.within(outage.back(), dials, 12.0, 2.0);
-    outage.within(outage.back(), metadata, 12.0, 2.5);
+    outage.within(outage.back(), metadata, 15.0, 2.5);
 }
 
 /// Connections that each broker takes up in a second: two for each service, which want more at once.
