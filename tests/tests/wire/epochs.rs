@@ -168,7 +168,8 @@ fn resubscribed(brokers: &Brokers) {
     assert_eq!((first.epoch, first.assigned.len()), (2, 0));
     settle(&mut [&mut first, &mut second], &[2, 4]);
     assert_eq!((first.owned, second.owned), (places(&other, 2), places(&topic, 4)));
-    assert_eq!((first.epoch, second.epoch), (3, 3));
+    // A topic that was made just now may cost a further epoch, once the coordinator has seen all of it.
+    assert!(first.epoch == second.epoch && (3..=4).contains(&first.epoch), "{}", first.epoch);
 }
 
 fn without_topics(brokers: &Brokers) {
