@@ -13,7 +13,7 @@ use rebalances::RebalancesArgs;
 use reset::ResetArgs;
 
 mod asker;
-mod cells;
+pub(super) mod cells;
 mod described;
 mod lag;
 mod list;

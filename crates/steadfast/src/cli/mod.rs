@@ -20,6 +20,7 @@ pub mod groups;
 pub mod history;
 pub mod man;
 mod output;
+pub mod plan;
 pub mod probe;
 pub mod proxy;
 pub mod quarantine;
@@ -55,6 +56,8 @@ pub enum Command {
     /// Show groups of any client: who is in them, how far behind they are; say where one shall begin.
     #[command(subcommand)]
     Groups(groups::GroupsCommand),
+    /// Plan a group: how each assignor shares, what a join, a leave or new partitions move, how many members pay.
+    Plan(plan::PlanArgs),
     /// Show the partitions that stand still, and let them go on.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -206,6 +209,7 @@ pub fn main() -> Exit {
         Command::Config(args) => config::config(args),
         Command::History(args) => history::history(args),
         Command::Groups(command) => groups::groups(command),
+        Command::Plan(args) => plan::plan(args),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Probe(args) => probe::probe(args),
@@ -287,6 +291,7 @@ mod tests {
     #[test]
     fn quarantine_is_listed_and_released_by_name_or_as_a_whole() {
         let of = |line| match parse(line).unwrap().command {
+            Command::Plan(args) => plan::plan(args),
             Command::Quarantine(command) => command,
             other => panic!("{other:?}"),
         };
