@@ -83,6 +83,29 @@ impl Program {
         input.flush()
     }
 
+    /// Sends a signal by its name (STOP, CONT).
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
+        let process = self.process.id().to_string();
+        let status = Command::new("kill").arg(format!("-{name}")).arg(process).status()?;
+        status.success().then_some(()).ok_or_else(|| io::Error::other(format!("kill -{name} failed")))
+    }
+
+    /// Kills it, and gives all that it printed.
+    ///
+    /// # Errors
+    /// It has ended already, or had printed what is no JSON.
+    pub fn kill(mut self) -> io::Result<Vec<Line>> {
+        self.process.kill()?;
+        self.process.wait()?;
+        if self.reader.take().is_some_and(|reader| reader.join().is_err()) {
+            return Err(self.failed("printed what is no JSON"));
+        }
+        Ok(self.lines())
+    }
+
     /// All lines so far.
     pub fn lines(&self) -> Vec<Line> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -15,6 +15,7 @@ pub mod java;
 pub mod kafka;
 pub mod load;
 pub mod offsets;
+pub mod ownership;
 #[cfg(feature = "librdkafka")]
 pub mod reader;
 pub mod scenarios;

@@ -10,7 +10,7 @@ use steadfast_core::group::actions::{Action, ConsumerHeartbeat, LostReason, Reba
 use steadfast_core::group::consumer::ConsumerMember;
 use steadfast_core::group::errors::{Cause, ErrorCode, Refusal};
 use steadfast_core::group::events::{ConsumerAnswer, Event, LossReason, RequestId};
-use steadfast_core::group::settings::Settings;
+use steadfast_core::group::settings::{LeaveOnStop, Settings};
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::group::subscription::ById;
 use steadfast_core::ids::{GroupGeneration, NodeId, Partition, TopicId};
@@ -226,7 +226,7 @@ fn what_is_not_given_up_in_time_is_lost_and_that_is_said_at_once() {
     let mut scene = Scene::stable(Settings::new("g"), &[0, 1]);
     scene.pass(SOON);
     scene.accepted(1, Some(by_id(T, &[0])));
-    for _ in 0..60 {
+    for _ in 0..80 {
         scene.pass(SOON);
         if scene.out.is_some() {
             scene.accepted(1, None);
@@ -371,7 +371,8 @@ fn a_topic_that_was_created_again_is_given_up_before_it_is_taken_up() {
 
 #[test]
 fn who_leaves_gives_everything_up_and_then_says_so_in_its_last_heartbeat() {
-    for (settings, last) in [(Settings::new("g"), -1), (Scene::static_settings(), -2)] {
+    let always = Settings { leave_on_stop: LeaveOnStop::Always, ..Scene::static_settings() };
+    for (settings, last) in [(Settings::new("g"), -1), (Scene::static_settings(), -2), (always, -1)] {
         let mut scene = Scene::stable(settings, &[0, 1]);
         scene.tell(Event::Leave { reason: "stop".into() });
         assert_eq!(scene.revoked, [partitions(&[0, 1])]);
@@ -382,6 +383,15 @@ fn who_leaves_gives_everything_up_and_then_says_so_in_its_last_heartbeat() {
         scene.accepted(last, None);
         assert!(scene.left);
     }
+}
+
+#[test]
+fn who_is_not_to_leave_gives_everything_up_and_says_nothing() {
+    let settings = Settings { leave_on_stop: LeaveOnStop::Never, ..Settings::new("g") };
+    let mut scene = Scene::stable(settings, &[0]);
+    scene.tell(Event::Leave { reason: "stop".into() });
+    scene.released(&[0]);
+    assert!(scene.left && epochs(&scene.beats).iter().all(|epoch| *epoch >= 0));
 }
 
 #[test]

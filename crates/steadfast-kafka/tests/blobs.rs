@@ -92,6 +92,7 @@ const EMPTY_OF_JAVA: [(&str, Option<GroupGeneration>); 2] = [
     ("00030000000100066f72646572730000000800000000000000040000000000000004ffff", Some(GroupGeneration(4))),
 ];
 
+#[expect(clippy::unwrap_used, reason = "the texts stand above")]
 fn of_hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16).unwrap()).collect();
     digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()

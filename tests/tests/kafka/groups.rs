@@ -22,12 +22,12 @@ const TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
 pub(crate) fn trials(stage: &Stage) -> Vec<Trial> {
     vec![
+        stage.beside("groups::a_reset_leads_where_kafkas_own_tool_would_lead", resets),
         stage.trial_since(
             (4, 0),
             "groups::members_of_both_protocols_are_told_as_by_kafkas_own_tool",
             members,
         ),
-        stage.beside("groups::a_reset_leads_where_kafkas_own_tool_would_lead", resets),
     ]
 }
 
@@ -64,7 +64,8 @@ fn members(cluster: &mut Cluster) {
     let (bootstrap, workplace) = (cluster.bootstrap(), Workplace::new().unwrap());
     Filling::new(&bootstrap, TOPIC, 4, 25).write().unwrap();
     let start = |group: &str, assignor: &str, more: &[&str]| {
-        Program::start("GroupMember", &[&[&bootstrap, group, TOPIC, assignor], more].concat()).unwrap()
+        Program::start("GroupMember", &[&[bootstrap.as_str(), group, TOPIC, assignor], more].concat())
+            .unwrap()
     };
     let mut java = [
         start(CLASSIC, "cooperative-sticky", &["client.id=java-1", "group.instance.id=till-1"]),

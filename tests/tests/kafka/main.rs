@@ -13,6 +13,7 @@ mod fixture;
 mod groups;
 mod http;
 mod members;
+mod mixed;
 mod offsets;
 mod own_actors;
 #[cfg(feature = "librdkafka")]
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         groups::trials(&stage),
         offsets::trials(&stage),
         members::trials(&stage),
+        mixed::trials(&stage),
         consumer_protocol::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),

@@ -11,6 +11,7 @@ mod content;
 mod coordinators;
 mod coverage;
 mod crashes;
+mod crowds;
 mod damping;
 mod drill;
 mod endpoints;

@@ -123,6 +123,7 @@ impl ConsumerMember {
     ) -> ConsumerMember {
         let member_id = standing.member_id.clone().unwrap_or(fresh);
         let known = standing.generation.is_some();
+        let line = Line::new(settings.seed);
         ConsumerMember {
             settings,
             state: State::Idle,
@@ -135,7 +136,7 @@ impl ConsumerMember {
             told: None,
             known,
             parting: None,
-            line: Line::default(),
+            line,
             round: None,
             next_beat: Tick::ZERO,
             interval: None,

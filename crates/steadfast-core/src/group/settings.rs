@@ -130,6 +130,10 @@ mod tests {
         assert_eq!(settings.protocol(), Protocol::Eager);
         settings.assignors = vec![Assignor::CooperativeSticky];
         assert_eq!(settings.protocol(), Protocol::Cooperative);
+        for eager in [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky] {
+            settings.assignors = vec![eager, Assignor::CooperativeSticky];
+            assert_eq!(settings.protocol(), Protocol::Eager, "{eager}, on the way to cooperative");
+        }
         settings.assignors = vec![];
         assert_eq!(settings.protocol(), Protocol::Eager);
     }

@@ -29,9 +29,9 @@ pub(super) struct Pattern {
 pub(super) enum Repatterned {
     /// It has the one that it had.
     No,
-    /// It has another, or none any more.
+    /// It has another one, of which the topics are not known yet.
     Yes,
-    /// It has another one, of which the topics are known already.
+    /// It has none any more, or another one of which the topics are known already.
     Resolved,
 }
 
@@ -62,11 +62,12 @@ impl ConsumerGroup {
         new: Option<&str>,
         now: Tick,
     ) -> Result<Repatterned, Refusal> {
-        if old == new {
+        if old.unwrap_or_default() == new.unwrap_or_default() {
             return Ok(Repatterned::No);
         }
         let outcome = match new.filter(|new| !new.is_empty()) {
-            None => Repatterned::Yes,
+            // What is subscribed by name is all that is left, and known.
+            None => Repatterned::Resolved,
             Some(new) => match self.patterns.get(new) {
                 Some(pattern) if pattern.topics.is_some() => Repatterned::Resolved,
                 Some(_) => Repatterned::Yes,

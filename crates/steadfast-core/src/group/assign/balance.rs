@@ -3,13 +3,13 @@
 //! Claims: the highest generation wins, equal generations annul all claimants (KAFKA-14016), since both may
 //! hold the partition.
 //!
-//! Members are served by heaps of (load, member) per set of topics that the same members want, so the cost
+//! Members are served in the order of their loads, per set of topics that the same members want, so the cost
 //! grows with partitions and not with members times partitions. Where members want different topics, loads
 //! are evened out by single moves until none helps, then by chains of them. What nobody held before moves
 //! first, since that costs nobody anything; of what somebody holds, one partition at most goes into a chain.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Assignments, Candidate, PartitionCounts, assignments, in_order, wanted};
@@ -59,11 +59,21 @@ impl<'a> Balance<'a> {
     }
 
     fn given(&self, may_go_to: impl Fn(Slot, usize) -> bool) -> Assignments {
-        let mut lists: Vec<Vec<Partition>> = vec![Vec::new(); self.members.len()];
+        let mut owners = vec![None; self.pools.slots];
         for pool in &self.pools.pools {
             for (held, member) in pool.held.iter().zip(&pool.members) {
-                let given = held.kept.iter().chain(&held.free).filter(|slot| may_go_to(**slot, *member));
-                lists[*member].extend(given.map(|slot| self.pools.partition(*slot)));
+                for slot in held.kept.iter().chain(&held.free).filter(|slot| may_go_to(**slot, *member)) {
+                    owners[*slot] = Some(*member);
+                }
+            }
+        }
+        let mut lists: Vec<Vec<Partition>> = vec![Vec::new(); self.members.len()];
+        for place in 0..self.pools.topics.len() {
+            let slots = self.pools.slots_of(place);
+            for (index, owner) in (0..).zip(&owners[slots]) {
+                if let Some(owner) = owner {
+                    lists[*owner].push(Partition::new(self.pools.topics[place].0.clone(), index));
+                }
             }
         }
         assignments(&self.members, lists)
@@ -86,7 +96,6 @@ type Slot = usize;
 struct Pools<'a> {
     /// The topics in order, with the first slot of each.
     topics: Vec<(&'a Arc<str>, Slot)>,
-    places: BTreeMap<&'a str, usize>,
     slots: usize,
     /// Which pool each topic belongs to.
     pool_of_topic: Vec<usize>,
@@ -145,7 +154,6 @@ impl<'a> Pools<'a> {
             topics.push((topic, slots));
             slots += usize::try_from(wanted.count).unwrap_or(0);
         }
-        let places = topics.iter().enumerate().map(|(place, (topic, _))| (&***topic, place)).collect();
         let mut pool_of_topic = vec![0; topics.len()];
         // those that few members want are dealt first: the others have more ways to even things out
         let mut sorted: Vec<_> = by_members.into_iter().collect();
@@ -157,26 +165,28 @@ impl<'a> Pools<'a> {
             }
             pools.push(Pool { held: vec![Slots::default(); by.len()], members: by, open: Vec::new() });
         }
-        Pools { topics, places, slots, pool_of_topic, pools }
+        Pools { topics, slots, pool_of_topic, pools }
     }
 
-    /// The slot of `partition`, if somebody wants it and it exists.
-    fn slot(&self, partition: &Partition) -> Option<Slot> {
-        let place = *self.places.get(&*partition.topic)?;
-        let first = self.topics[place].1;
+    /// The slots of the topic at this place.
+    fn slots_of(&self, place: usize) -> Range<Slot> {
         let end = self.topics.get(place + 1).map_or(self.slots, |(_, next)| *next);
-        let slot = first.checked_add(usize::try_from(partition.index).ok()?)?;
-        (slot < end).then_some(slot)
+        self.topics[place].1..end
     }
 
-    fn partition(&self, slot: Slot) -> Partition {
-        let (topic, first) = self.topics[self.topic(slot)];
-        // a slot lies within its topic's count, which is an i32
-        Partition::new(topic.clone(), i32::try_from(slot - first).unwrap_or(i32::MAX))
-    }
-
-    fn topic(&self, slot: Slot) -> usize {
-        self.topics.partition_point(|(_, first)| *first <= slot).saturating_sub(1)
+    /// The slots of those of `partitions` that exist and that somebody wants.
+    fn slots(&self, partitions: &'a BTreeSet<Partition>) -> impl Iterator<Item = Slot> {
+        // both are in the order of topics
+        let mut place = 0;
+        partitions.iter().filter_map(move |partition| {
+            while self.topics.get(place).is_some_and(|(topic, _)| ***topic < *partition.topic) {
+                place += 1;
+            }
+            self.topics.get(place).filter(|(topic, _)| ***topic == *partition.topic)?;
+            let slots = self.slots_of(place);
+            let slot = slots.start.checked_add(usize::try_from(partition.index).ok()?)?;
+            slots.contains(&slot).then_some(slot)
+        })
     }
 
     fn pool_of(&mut self, topic: usize) -> &mut Pool {
@@ -200,7 +210,7 @@ impl Claims {
         for (member, candidate) in members.iter().enumerate() {
             let (owned, generation) = held(&candidate.subscription);
             let generation = generation.map_or(-1, |generation| generation.0);
-            for slot in owned.iter().filter_map(|partition| pools.slot(partition)) {
+            for slot in pools.slots(owned) {
                 claims[slot] = match claims[slot] {
                     Claim::One { generation: other, .. } | Claim::Several { generation: other }
                         if other > generation =>
@@ -248,10 +258,9 @@ impl Shares {
     /// Leaves each partition where it is, if its owner still wants it.
     fn keep(&mut self, pools: &mut Pools<'_>, claims: &Claims) {
         for topic in 0..pools.topics.len() {
-            let first = pools.topics[topic].1;
-            let end = pools.topics.get(topic + 1).map_or(pools.slots, |(_, next)| *next);
+            let slots = pools.slots_of(topic);
             let pool = pools.pool_of(topic);
-            for slot in first..end {
+            for slot in slots {
                 let seat = claims.owner(slot).and_then(|owner| pool.members.binary_search(&owner).ok());
                 match seat {
                     Some(seat) => {
@@ -264,21 +273,29 @@ impl Shares {
         }
     }
 
-    /// Gives what nobody holds to whoever has least.
+    /// Gives what nobody holds to whoever has least, the first of several.
     fn deal(&mut self, pools: &mut Pools<'_>) {
         for pool in &mut pools.pools {
-            let mut least: BinaryHeap<Reverse<(usize, usize)>> = pool
-                .members
-                .iter()
-                .enumerate()
-                .map(|(seat, member)| Reverse((self.load[*member], seat)))
-                .collect();
-            for slot in std::mem::take(&mut pool.open) {
-                if let Some(Reverse((load, seat))) = least.pop() {
-                    pool.held[seat].free.push(slot);
-                    self.load[pool.members[seat]] = load + 1;
-                    least.push(Reverse((load + 1, seat)));
+            let mut open = std::mem::take(&mut pool.open).into_iter().peekable();
+            let mut waiting: Vec<(usize, usize)> =
+                pool.members.iter().enumerate().map(|(seat, member)| (self.load[*member], seat)).collect();
+            waiting.sort_unstable_by(|one, other| other.cmp(one));
+            // those that have least by now, all of them equally much
+            let mut least: Vec<usize> = Vec::new();
+            let mut level = waiting.last().map_or(0, |(load, _)| *load);
+            while open.peek().is_some() && !pool.members.is_empty() {
+                let before = least.len();
+                while let Some((_, seat)) = waiting.pop_if(|(load, _)| *load == level) {
+                    least.push(seat);
                 }
+                if least.len() > before {
+                    least.sort_unstable();
+                }
+                for (seat, slot) in least.iter().zip(open.by_ref()) {
+                    pool.held[*seat].free.push(slot);
+                    self.load[pool.members[*seat]] += 1;
+                }
+                level += 1;
             }
         }
     }
@@ -298,6 +315,10 @@ impl Shares {
 
     fn even_out_pool(&mut self, pool: &mut Pool, claims: &Claims, moving: Moving) -> bool {
         let seats = || pool.members.iter().enumerate().map(|(seat, member)| (self.load[*member], seat));
+        let (low, high) = (seats().min().unwrap_or_default().0, seats().max().unwrap_or_default().0);
+        if high < low + 2 {
+            return false;
+        }
         let mut least: BTreeSet<(usize, usize)> = seats().collect();
         let mut givers: BTreeSet<(usize, usize)> =
             seats().filter(|(_, seat)| pool.held[*seat].may_give(moving)).collect();

@@ -140,15 +140,21 @@ fn assignments(members: &[&Candidate], lists: Vec<Vec<Partition>>) -> Assignment
 /// The topics that somebody wants and that exist, with the members (by their place in `members`) that want
 /// each.
 fn wanted<'a>(members: &[&'a Candidate], counts: &PartitionCounts) -> BTreeMap<&'a Arc<str>, Wanted> {
-    let mut topics: BTreeMap<&Arc<str>, Wanted> = BTreeMap::new();
+    // few members want what no other wants: each wish is looked at once
+    let mut wishes: BTreeMap<&BTreeSet<Arc<str>>, Vec<usize>> = BTreeMap::new();
     for (place, member) in members.iter().enumerate() {
-        for topic in &member.subscription.topics {
+        wishes.entry(&member.subscription.topics).or_default().push(place);
+    }
+    let mut topics: BTreeMap<&Arc<str>, Wanted> = BTreeMap::new();
+    for (wish, by) in wishes {
+        for topic in wish {
             let count = counts.get(topic).copied().unwrap_or(0);
             if count > 0 {
-                topics.entry(topic).or_insert(Wanted { count, by: Vec::new() }).by.push(place);
+                topics.entry(topic).or_insert(Wanted { count, by: Vec::new() }).by.extend(&by);
             }
         }
     }
+    topics.values_mut().for_each(|wanted| wanted.by.sort_unstable());
     topics
 }
 

@@ -6,6 +6,7 @@ use super::{Claim, ConsumerMember, State, Told};
 use crate::group::actions::{Action, ConsumerHeartbeat, Terms};
 use crate::group::errors::Api;
 use crate::group::pace::{Pace, Signs};
+use crate::group::settings::LeaveOnStop;
 use crate::group::subscription::ById;
 use crate::ids::GroupGeneration;
 use crate::tick::Tick;
@@ -20,7 +21,7 @@ const QUICKEST: Duration = Duration::from_millis(100);
 impl ConsumerMember {
     /// Sends what is due.
     pub(super) fn send(&mut self) {
-        if self.has_left_partitions() && !self.known {
+        if self.has_left_partitions() && (!self.known || self.leaves_silently()) {
             return self.end(Action::Left);
         }
         if self.line.coordinator().is_none() {
@@ -32,6 +33,11 @@ impl ConsumerMember {
         } else if self.due().is_some_and(|due| due <= self.now) {
             self.send_heartbeat();
         }
+    }
+
+    /// Its partitions wait until its session ends; of a static member they do if it says that it comes back.
+    fn leaves_silently(&self) -> bool {
+        self.settings.leave_on_stop == LeaveOnStop::Never && self.settings.instance.is_none()
     }
 
     fn is_running(&self) -> bool {
@@ -106,7 +112,8 @@ impl ConsumerMember {
     }
 
     fn epoch_to_name(&self) -> GroupGeneration {
-        let gone = if self.settings.instance.is_some() { LEAVES_FOR_A_WHILE } else { LEAVES };
+        let for_good = self.settings.instance.is_none() || self.settings.leave_on_stop == LeaveOnStop::Always;
+        let gone = if for_good { LEAVES } else { LEAVES_FOR_A_WHILE };
         match self.state {
             State::Joining { claim: Claim::GivingBack } => LEAVES_FOR_A_WHILE,
             State::Leaving { .. } if self.has_left_partitions() => gone,

@@ -29,7 +29,7 @@ impl ConsumerMember {
         self.parting = None;
         // of what is out the answer speaks of the membership before
         self.line.abandon();
-        self.line.pause(self.now);
+        self.line.pause_dropped(self.now);
         if !matches!(self.state, State::Leaving { .. }) {
             self.join(reason);
         }

@@ -148,6 +148,11 @@ impl Asker {
         Asker { config, dialler, cluster: view.cluster, first, brokers, lines: BTreeMap::new() }
     }
 
+    /// Whether whom it asks first is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.first.is_closed()
+    }
+
     /// All brokers of the cluster.
     pub(super) fn brokers(&self) -> BTreeSet<NodeId> {
         self.brokers.keys().copied().collect()

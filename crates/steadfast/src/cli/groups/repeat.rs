@@ -36,6 +36,8 @@ pub(super) async fn repeat<T: Serialize>(
     let mut screen = Screen::of(how);
     loop {
         let next = Instant::now() + how.watch.unwrap_or(Duration::ZERO);
+        // Brokers close connections that are idle for long: no failure of this look.
+        reached = reached.filter(|asker| !asker.is_closed());
         let told = async {
             let asker = match &mut reached {
                 Some(asker) => asker,
