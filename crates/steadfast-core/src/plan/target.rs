@@ -1,5 +1,6 @@
 //! What is needed for a rate: members allocated before the traffic comes (S1.12).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -31,7 +32,7 @@ pub struct Capacity {
     /// How many partitions there have to be in all.
     pub partitions: u64,
     /// How many each topic then has: what is missing is added in proportion.
-    pub topics: Vec<(Arc<str>, u64)>,
+    pub topics: BTreeMap<Arc<str>, u64>,
     /// How many of them one member can do.
     pub partitions_per_member: u64,
 }
@@ -50,8 +51,8 @@ impl Target {
         }
         let needed = self.rate.div_ceil(per_partition).max(there);
         let scaled = counts.iter().map(|count| share(*count, needed, there));
-        let topics: Vec<(Arc<str>, u64)> = topics.keys().cloned().zip(scaled).collect();
-        let partitions = topics.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
+        let topics: BTreeMap<Arc<str>, u64> = topics.keys().cloned().zip(scaled).collect();
+        let partitions = topics.values().fold(0u64, |sum, count| sum.saturating_add(*count));
         let possible = u128::from(per_member) * u128::from(partitions) / u128::from(self.rate);
         let partitions_per_member = u64::try_from(possible).unwrap_or(u64::MAX).min(partitions);
         Some(Capacity {
@@ -68,7 +69,7 @@ impl Target {
 impl Capacity {
     /// The fewest members that are enough under this assignor; none if no number is.
     pub fn members(&self, assignor: Assignor) -> Option<u64> {
-        let counts: Vec<u64> = self.topics.iter().map(|(_, count)| *count).collect();
+        let counts: Vec<u64> = self.topics.values().copied().collect();
         fewest(assignor, &counts, self.partitions_per_member)
     }
 }
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn missing_partitions_are_added_in_proportion() {
         let sized = target(90, Some(10), None).sized(&counts(&[("t", 4), ("u", 2)]), 2).unwrap();
-        assert_eq!(sized.topics, [("t".into(), 6), ("u".into(), 3)]);
+        assert_eq!(sized.topics, [("t".into(), 6), ("u".into(), 3)].into());
     }
 
     #[test]

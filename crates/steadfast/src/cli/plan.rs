@@ -1,6 +1,7 @@
 //! `steadfast plan`: what if a group had other members or partitions, or another assignor.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,19 +9,31 @@ use serde::Serialize;
 use steadfast_core::group::assign::PartitionCounts;
 use steadfast_core::plan::{Changes, Group, MOST_PARTITIONS, Plan, Refused, Target, plan as planned};
 
+use super::client::ClientArgs;
+use super::groups::asker;
+use super::groups::snapshot::{Name, Snapshot, snapshot};
 use super::{Exit, Output};
+use crate::config::ConfigError;
 
 mod table;
 
 /// Arguments of `steadfast plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(mut_arg("config", |config| config.required_unless_present("members")))]
 pub struct PlanArgs {
-    /// How many members the group has.
-    #[arg(long, value_name = "N", requires = "topic")]
-    pub members: usize,
-    /// A topic that all of them read, and its partitions; may be repeated.
-    #[arg(long, value_name = "NAME:PARTITIONS", required = true, value_parser = topic_count)]
+    /// The group to begin with, as it is in a cluster.
+    #[arg(value_name = "GROUP", required_unless_present = "members")]
+    pub group: Option<Arc<str>>,
+    /// Without a cluster: how many members the group has.
+    #[arg(long, value_name = "N", requires = "topic",
+          conflicts_with_all = ["group", "config", "bootstrap_server", "settings", "sets"])]
+    pub members: Option<usize>,
+    /// With --members: a topic that all of them read, and its partitions; may be repeated.
+    #[arg(long, value_name = "NAME:PARTITIONS", requires = "members", value_parser = topic_count)]
     pub topic: Vec<TopicCount>,
+    /// Which cluster the group is in.
+    #[command(flatten)]
+    pub client: ClientArgs,
     /// What if a topic had so many more; may be repeated.
     #[arg(long, value_name = "NAME:N", value_parser = topic_count)]
     pub add_partitions: Vec<TopicCount>,
@@ -65,6 +78,9 @@ fn topic_count(text: &str) -> Result<TopicCount, String> {
 /// What is printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Told {
+    /// The group in the cluster, if it is one.
+    #[serde(flatten)]
+    name: Option<Name>,
     /// What topics get in addition.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     added: PartitionCounts,
@@ -73,19 +89,32 @@ struct Told {
 }
 
 /// Why nothing is printed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 enum Failure {
     /// Numbers were given that cannot be planned for.
     #[error("{0}")]
     Given(#[from] Refused),
     #[error("topic {0} is given twice")]
     Twice(Arc<str>),
+    /// The cluster's group cannot be planned for.
+    #[error("group {0}: {1}")]
+    Found(Arc<str>, Refused),
+    #[error("{0}")]
+    Asked(#[from] asker::Failure),
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("no runtime: {0}")]
+    Runtime(#[from] io::Error),
 }
 
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Failure::Given(_) | Failure::Twice(_) => Exit::Usage,
+            Failure::Found(..) => Exit::Found,
+            Failure::Asked(failure) => failure.exit(),
+            Failure::Config(_) => Exit::Configuration,
+            Failure::Runtime(_) => Exit::Internal,
         }
     }
 }
@@ -106,9 +135,20 @@ pub fn plan(args: &PlanArgs) -> Exit {
 
 fn told(args: &PlanArgs) -> Result<Told, Failure> {
     let changes = args.changes()?;
-    let group = Group::of(args.members, &counts(&args.topic)?)?;
+    let (name, group) = match &args.group {
+        Some(group) => live(args, group)?,
+        None => (None, Group::of(args.members.unwrap_or_default(), &counts(&args.topic)?)?),
+    };
     let plan = planned(&group, &changes)?;
-    Ok(Told { added: changes.partitions, plan })
+    Ok(Told { name, added: changes.partitions, plan })
+}
+
+fn live(args: &PlanArgs, group: &Arc<str>) -> Result<(Option<Name>, Group), Failure> {
+    let config = Arc::new(args.client.load()?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let Snapshot { name, members, held, topics } = runtime.block_on(snapshot(config, group))?;
+    let live = Group::live(members, &topics, held);
+    Ok((Some(name), live.map_err(|refused| Failure::Found(Arc::clone(group), refused))?))
 }
 
 impl PlanArgs {

@@ -9,6 +9,8 @@ use steadfast_core::plan::{Balance, Capacity, Grown, Outlook, Plan};
 
 use super::Told;
 use crate::cli::groups::cells::{Side, columns, shown};
+use crate::cli::groups::described::Kind;
+use crate::cli::groups::snapshot::Name;
 
 use Side::{Left, Right};
 
@@ -17,17 +19,19 @@ const NAMED: usize = 8;
 
 /// What is explained below the tables.
 const NOTES: &str = "\
-Numbers under SWITCH to STATIC are partitions that have another owner afterwards than before. JOIN and LEAVE: of one
-member; which one leaves, and where the new one stands, is chance. RESTARTS: all members, one after another, each leaving
-and joining; STATIC: with a group.instance.id each, 0 if each is back within its session timeout as it was. In an eager
-group each round stops the others too. USEFUL: the most members that have something to do. ENOUGH: the fewest under which
-the fullest has no more. Under the consumer protocol brokers assign, by their own `uniform` or `range`: not planned here.
+SWITCH, JOIN, LEAVE, RESTARTS, STATIC, MOVED: partitions that have another owner afterwards than before. JOIN, LEAVE: of
+one member; which one leaves, and where the new one stands, is chance. RESTARTS: all members one after another, each
+leaving and joining. STATIC: the same, each with a group.instance.id: 0 where each is back within its session timeout, as
+it was. In an eager group each round stops all other partitions too. USEFUL: the most members that have something to do.
+ENOUGH: the fewest under which the fullest has no more. Under the consumer protocol brokers assign, by their own `uniform`
+or `range`, which are not planned here.
 ";
 
 /// The plan. Ends with a newline.
 pub(super) fn plan(told: &Told) -> String {
     let plan = &told.plan;
-    let mut text = format!(
+    let mut text = told.name.as_ref().map(name).unwrap_or_default();
+    text += &format!(
         "{}, {}: {}\n\n{}",
         counted(plan.members, "member"),
         counted(plan.partitions, "partition"),
@@ -40,7 +44,20 @@ pub(super) fn plan(told: &Told) -> String {
     if let Some(target) = &plan.target {
         text += &format!("\n{}", capacity(plan, target));
     }
-    text + "\n" + NOTES
+    text += "\n";
+    if plan.assignors.iter().any(|outlook| outlook.restart.dynamic.is_none()) {
+        text += "RESTARTS and STATIC are not tried in a group of this size.\n";
+    }
+    text + NOTES
+}
+
+fn name(of: &Name) -> String {
+    let (kind, brokers) = match of.kind {
+        Kind::Classic => ("classic", ""),
+        Kind::Consumer => ("consumer", ", which the broker applies"),
+    };
+    let assignor = of.assignor.as_deref().map(shown).unwrap_or_else(|| "unknown".to_owned());
+    format!("group {}, {kind}, {}, assignor {assignor}{brokers}\n", shown(&of.group), of.state)
 }
 
 fn outlooks(plan: &Plan) -> String {
@@ -94,13 +111,13 @@ fn grown(plan: &Plan, added: &PartitionCounts) -> String {
 }
 
 fn capacity(plan: &Plan, target: &Capacity) -> String {
-    let there: u64 = target.topics.iter().map(|(_, count)| *count).sum();
     let mut text = format!(
-        "for {} records/s, at {} a partition and {} a member: {there} partitions ({}), {} a member\n",
+        "for {} records/s, at {} a partition and {} a member: {} partitions ({}), {} a member\n",
         target.rate,
         target.per_partition,
         target.per_member,
-        topics(target.topics.iter().map(|(topic, count)| (topic, count))),
+        target.partitions,
+        topics(target.topics.iter()),
         target.partitions_per_member
     );
     let needed = |of: &Outlook| vec![of.assignor.to_string(), or_dash(&of.needed)];
