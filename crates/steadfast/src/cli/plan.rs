@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 use steadfast_core::group::assign::PartitionCounts;
 use steadfast_core::plan::{Changes, Group, MOST_PARTITIONS, Plan, Refused, Target, plan as planned};
@@ -19,6 +19,7 @@ mod table;
 
 /// Arguments of `steadfast plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(group(ArgGroup::new("rates").args(["rate_per_partition", "rate_per_member"]).multiple(true)))]
 #[command(mut_arg("config", |config| config.required_unless_present("members")))]
 pub struct PlanArgs {
     /// The group to begin with, as it is in a cluster.
@@ -41,12 +42,12 @@ pub struct PlanArgs {
     #[arg(long, value_name = "R", requires = "rates", value_parser = clap::value_parser!(u64).range(1..))]
     pub target_rate: Option<u64>,
     /// With --target-rate: how many records per second one partition was seen to do.
-    #[arg(long, value_name = "P", group = "rates", requires = "target_rate",
+    #[arg(long, value_name = "P", requires = "target_rate",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub rate_per_partition: Option<u64>,
     /// With --target-rate: how many records per second one member was seen to do. If this is not said, a member does
     /// what the partitions do that the fullest one has now.
-    #[arg(long, value_name = "M", group = "rates", requires = "target_rate",
+    #[arg(long, value_name = "M", requires = "target_rate",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub rate_per_member: Option<u64>,
     /// How the result is printed.
