@@ -11,6 +11,7 @@ pub mod group;
 pub mod ids;
 pub mod lag;
 pub mod patience;
+pub mod plan;
 pub mod progress;
 pub mod ramp;
 pub mod retry;

@@ -12,15 +12,16 @@ use crate::config::Config;
 use rebalances::RebalancesArgs;
 use reset::ResetArgs;
 
-mod asker;
-mod cells;
-mod described;
+pub(super) mod asker;
+pub(super) mod cells;
+pub(super) mod described;
 mod lag;
 mod list;
 mod offsets;
 mod rebalances;
 mod repeat;
 mod reset;
+pub(super) mod snapshot;
 mod table;
 
 /// What is done about groups.

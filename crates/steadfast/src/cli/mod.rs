@@ -20,6 +20,7 @@ pub mod groups;
 pub mod history;
 pub mod man;
 mod output;
+pub mod plan;
 pub mod probe;
 pub mod proxy;
 pub mod quarantine;
@@ -55,6 +56,8 @@ pub enum Command {
     /// Show groups of any client: who is in them, how far behind they are; say where one shall begin.
     #[command(subcommand)]
     Groups(groups::GroupsCommand),
+    /// Plan a group: how each assignor shares, what a join, a leave or new partitions move, how many members pay.
+    Plan(plan::PlanArgs),
     /// Show the partitions that stand still, and let them go on.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -206,6 +209,7 @@ pub fn main() -> Exit {
         Command::Config(args) => config::config(args),
         Command::History(args) => history::history(args),
         Command::Groups(command) => groups::groups(command),
+        Command::Plan(args) => plan::plan(args),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Probe(args) => probe::probe(args),
@@ -217,8 +221,8 @@ pub fn main() -> Exit {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    a check, a probe, endpoints or groups found something, a demo did not keep its place,
-       or a drill failed
+  1    a check, a probe, endpoints or groups found something, there is no such group to plan
+       for, a demo did not keep its place, or a drill failed
   64   wrong usage
   69   the cluster could not be reached
   70   internal error
@@ -323,6 +327,25 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_begins_with_numbers_or_with_a_group_in_a_cluster() {
+        let of = |line| match parse(line).unwrap().command {
+            Command::Plan(args) => args,
+            other => panic!("{other:?}"),
+        };
+        let given =
+            of("steadfast plan --members 3 --topic t:6 --topic u:1 --target-rate 9 --rate-per-member 2 \
+                        --rate-per-partition 1");
+        assert_eq!((given.members, given.topic.len(), given.group), (Some(3), 2, None));
+        assert_eq!(
+            (given.target_rate, given.rate_per_member, given.rate_per_partition),
+            (Some(9), Some(2), Some(1))
+        );
+        let live = of("steadfast plan g --config s.toml -b k:1 --add-partitions t:6 --output json");
+        assert_eq!((live.group.as_deref(), live.add_partitions.len()), (Some("g"), 1));
+        assert_eq!(of("steadfast plan g -b k:1").client.bootstrap_server.as_deref(), Some("k:1"));
+    }
+
+    #[test]
     fn demo_needs_no_arguments_and_takes_all_of_its_contract() {
         let demo = |line| match parse(line).unwrap().command {
             Command::Demo(args) => args,
@@ -370,6 +393,14 @@ mod tests {
             "steadfast groups reset g -b k:1 --topic t --all-topics --to-latest",
             "steadfast groups reset g -b k:1 --topic t --to-latest --to-offset 3",
             "steadfast groups reset g -b k:1 --topic t --to-datetime yesterday",
+            "steadfast plan",
+            "steadfast plan g",
+            "steadfast plan --members 3",
+            "steadfast plan g -b k:1 --members 3 --topic t:3",
+            "steadfast plan --members 3 --topic t:3 -b k:1",
+            "steadfast plan --members 3 --topic t",
+            "steadfast plan --members 3 --topic t:3 --target-rate 5",
+            "steadfast plan --members 3 --topic t:3 --rate-per-member 5",
             "steadfast probe",
             "steadfast probe live --address localhost",
             "steadfast completions",

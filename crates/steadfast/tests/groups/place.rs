@@ -65,7 +65,11 @@ impl Place {
     }
 
     pub(crate) fn groups_at(&self, arguments: &[&str]) -> Ended {
-        let output = self.command(&["groups"]).args(arguments).output().unwrap();
+        self.steadfast(&[&["groups"], arguments].concat())
+    }
+
+    pub(crate) fn steadfast(&self, arguments: &[&str]) -> Ended {
+        let output = self.command(arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let Output { status, stdout, stderr } = output;
         Ended { code: status.code().unwrap(), out: text(&stdout), err: text(&stderr) }

@@ -121,7 +121,7 @@ impl fmt::Display for Assignor {
 
 /// The members in the order in which assignors serve them: static ones by instance id, then the others by
 /// member id, so that a static member keeps its place when it comes back under another member id.
-fn in_order(members: &[Candidate]) -> Vec<&Candidate> {
+pub(crate) fn in_order(members: &[Candidate]) -> Vec<&Candidate> {
     let mut ordered: Vec<&Candidate> = members.iter().collect();
     ordered.sort_by(|one, other| match (&one.instance, &other.instance) {
         (Some(a), Some(b)) => a.cmp(b).then_with(|| one.id.cmp(&other.id)),

@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 /// Why there is no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Failure {
+pub(in crate::cli) enum Failure {
     /// Nobody answers, or not who is needed.
     #[error("{0}")]
     Unreachable(String),
@@ -47,7 +47,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn exit(&self) -> Exit {
+    pub(in crate::cli) fn exit(&self) -> Exit {
         match self {
             Failure::Unreachable(_) => Exit::Unreachable,
             Failure::Denied(_) => Exit::Denied,

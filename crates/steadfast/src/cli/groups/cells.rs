@@ -2,14 +2,14 @@
 
 /// Where a column's text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(in crate::cli) enum Side {
     Left,
     Right,
 }
 
 /// Rows under a heading, each column as wide as its widest cell. What members named themselves is shown without control
 /// characters: it ends up on a terminal.
-pub(super) fn columns(heading: &[(&str, Side)], rows: &[Vec<String>]) -> String {
+pub(in crate::cli) fn columns(heading: &[(&str, Side)], rows: &[Vec<String>]) -> String {
     let first = heading.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> =
         std::iter::once(&first).chain(rows).map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
@@ -28,7 +28,7 @@ pub(super) fn columns(heading: &[(&str, Side)], rows: &[Vec<String>]) -> String 
 }
 
 /// Without what a terminal would obey.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::cli) fn shown(text: &str) -> String {
     let one = |letter: char| match letter.is_control() {
         true => letter.escape_default().collect::<String>(),
         false => letter.to_string(),

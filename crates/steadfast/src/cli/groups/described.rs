@@ -40,7 +40,7 @@ pub(super) struct Group {
 /// Which protocol a group speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     Classic,
     /// KIP-848.
     Consumer,
