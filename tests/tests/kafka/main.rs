@@ -21,6 +21,7 @@ mod rehearsal;
 mod secured;
 mod sinks;
 mod staged;
+mod triggers;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         own_actors::trials(&stage),
         offsets::trials(&stage),
         members::trials(&stage),
+        triggers::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
         drift::trials(&stage),

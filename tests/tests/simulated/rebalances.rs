@@ -46,7 +46,10 @@ fn with_range_everything_stops_and_the_record_says_for_how_long() {
     assert_eq!((counts(joined, MOVED), counts(left, MOVED)), ([0, 6, 6], [6, 0, 6]), "{}", story.told());
     assert_eq!(counts(&second[0], MOVED), [6, 0, 0]);
     for record in [joined, left, &second[0]] {
-        assert_eq!(counts(record, ["lost", "undrained", "unseen", "handed_again", "rounds"]), [0, 0, 0, 0, 1]);
+        assert_eq!(
+            counts(record, ["lost", "undrained", "unseen", "handed_again", "rounds"]),
+            [0, 0, 0, 0, 1]
+        );
         assert_eq!(record["protocol"], "eager");
         assert!(number(record, "phase.first_record_ms") < 100.0, "{record:#}");
         assert!(number(record, "unavailable_partition_seconds") > 0.0, "{record:#}");
@@ -116,7 +119,9 @@ fn in_a_group_of_four_kept_partitions_wait_for_nobody() {
         .events("partitions.revoked")
         .iter()
         .flat_map(|(_, event)| event["partitions"].as_array().unwrap().clone())
-        .map(|partition| (partition["topic"].as_str().unwrap().to_owned(), partition["index"].as_i64().unwrap()))
+        .map(|partition| {
+            (partition["topic"].as_str().unwrap().to_owned(), partition["index"].as_i64().unwrap())
+        })
         .collect();
     let kept = |partition: &steadfast_core::ids::Partition| {
         !moved.contains(&(partition.topic.to_string(), i64::from(partition.index)))

@@ -29,6 +29,8 @@ pub enum Action {
     Join(JoinGroup),
     /// Send SyncGroup.
     Sync(SyncGroup),
+    /// Ask the JoinGroup or SyncGroup that is out again, over a fresh connection; the answer to either is the answer.
+    AskAgain,
     /// Send Heartbeat.
     Heartbeat(Heartbeat),
     /// Send LeaveGroup.
@@ -218,7 +220,9 @@ impl Manner {
 
     /// The manner of this name.
     pub fn named(name: &str) -> Option<Manner> {
-        [Manner::Eager, Manner::Cooperative, Manner::Consumer].into_iter().find(|manner| manner.name() == name)
+        [Manner::Eager, Manner::Cooperative, Manner::Consumer]
+            .into_iter()
+            .find(|manner| manner.name() == name)
     }
 }
 

@@ -282,7 +282,9 @@ fn initialisation(recent: &[&Seen], _: &Set) -> Option<Advice> {
 
 fn brokers(recent: &[&Seen], _: &Set) -> Option<Advice> {
     let fetching = |seen: &Seen| seen.first_record.saturating_sub(seen.handlers);
-    let slow = |seen: &&&Seen| seen.taken > 0 && (fetching(seen) >= SLOW || seen.sync >= SLOW || seen.commit >= SLOW);
+    let slow = |seen: &&&Seen| {
+        seen.taken > 0 && (fetching(seen) >= SLOW || seen.sync >= SLOW || seen.commit >= SLOW)
+    };
     let moved = recent.iter().filter(slow).map(|seen| seen.taken).max()?;
     let slow = recent.iter().filter(slow).count();
     (slow >= PATTERN).then(|| Advice {

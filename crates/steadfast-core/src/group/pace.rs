@@ -71,7 +71,9 @@ impl Pace {
         let interval = self.interval(signs, now);
         let (Pace::Adaptive { .. }, Some(settled)) = (self, signs.settled) else { return now + interval };
         let look = LOOKS.into_iter().filter(|_| signs.unfinished).map(|look| settled + look);
-        look.into_iter().find(|look| *look > now).unwrap_or_else(|| settled + past(now.since(settled), interval))
+        look.into_iter()
+            .find(|look| *look > now)
+            .unwrap_or_else(|| settled + past(now.since(settled), interval))
     }
 }
 

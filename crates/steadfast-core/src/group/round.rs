@@ -20,6 +20,8 @@ pub enum Reason {
     Released,
     /// We want other topics.
     SubscriptionChanged,
+    /// Topics began or ceased to match the pattern that we subscribe by.
+    MatchesChanged,
     /// Topics have other partition counts; only the leader joins for it.
     PartitionsChanged,
     /// The coordinator went on to another generation without us.
@@ -34,12 +36,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::Start,
         Reason::Restarted,
         Reason::RoundBegan,
         Reason::Released,
         Reason::SubscriptionChanged,
+        Reason::MatchesChanged,
         Reason::PartitionsChanged,
         Reason::IllegalGeneration,
         Reason::UnknownMember,
@@ -55,6 +58,7 @@ impl Reason {
             Reason::RoundBegan => "round_began",
             Reason::Released => "released",
             Reason::SubscriptionChanged => "subscription_changed",
+            Reason::MatchesChanged => "matches_changed",
             Reason::PartitionsChanged => "partitions_changed",
             Reason::IllegalGeneration => "illegal_generation",
             Reason::UnknownMember => "unknown_member",
@@ -77,6 +81,7 @@ impl Reason {
             | Reason::RoundBegan
             | Reason::Released
             | Reason::SubscriptionChanged
+            | Reason::MatchesChanged
             | Reason::PartitionsChanged
             | Reason::RoundExpired => false,
         }
@@ -91,6 +96,7 @@ impl fmt::Display for Reason {
             Reason::RoundBegan => "the group is rebalancing",
             Reason::Released => "revoked partitions were released",
             Reason::SubscriptionChanged => "the subscription changed",
+            Reason::MatchesChanged => "topics began or ceased to match the pattern",
             Reason::PartitionsChanged => "partition counts changed",
             Reason::IllegalGeneration => "the generation has passed",
             Reason::UnknownMember => "the coordinator does not know the member id",
@@ -129,15 +135,7 @@ pub(super) struct Round {
 
 impl Round {
     pub(super) fn new(reason: Reason, now: Tick) -> Round {
-        Round {
-            reason,
-            latest: reason,
-            led_by: None,
-            trigger: None,
-            began: now,
-            drained: now,
-            joined: now,
-        }
+        Round { reason, latest: reason, led_by: None, trigger: None, began: now, drained: now, joined: now }
     }
 
     pub(super) fn drained(&mut self, now: Tick) {

@@ -76,9 +76,7 @@ impl Accounts {
 fn told(record: &Record) -> Rebalance {
     let took = &record.took;
     let in_ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
-    let named = |partitions: &BTreeSet<Partition>| {
-        ranges(&partitions.iter().cloned().collect::<Vec<_>>())
-    };
+    let named = |partitions: &BTreeSet<Partition>| ranges(&partitions.iter().cloned().collect::<Vec<_>>());
     Rebalance {
         generation: record.generation.0,
         reason: record.reason.class().to_owned(),

@@ -146,18 +146,12 @@ pub(super) const FAMILIES: &[Family] = &[
         "Offsets that former owners had been handed and had not committed, by how well that is known.",
         |at| counted(&at.counts.over.handed_again),
     ),
-    counter(
-        "steadfast_coordinator_requests",
-        &["api"],
-        "Requests to the group's coordinator.",
-        |at| traffic(at, |spent| spent.requests),
-    ),
-    counter(
-        "steadfast_coordinator_bytes",
-        &["api"],
-        "Bytes of these requests and of their answers.",
-        |at| traffic(at, |spent| spent.bytes),
-    ),
+    counter("steadfast_coordinator_requests", &["api"], "Requests to the group's coordinator.", |at| {
+        traffic(at, |spent| spent.requests)
+    }),
+    counter("steadfast_coordinator_bytes", &["api"], "Bytes of these requests and of their answers.", |at| {
+        traffic(at, |spent| spent.bytes)
+    }),
     gauge("steadfast_group_last_rebalance_age_seconds", &[], "Time since the last rebalance.", |at| {
         let age = at.counts.last_rebalance.map(|last| at.ago(last));
         age.map(|age| level([], age.as_secs_f64())).into_iter().collect()

@@ -77,7 +77,15 @@ impl Rebalances {
 fn phases(of: &Rebalance) -> [Option<f64>; PHASES.len()] {
     // Who is not eager drains nothing before it joins.
     let drain = Some(of.drain_ms).filter(|_| of.protocol == "eager");
-    [drain, Some(of.join_ms), Some(of.sync_ms), of.revoke_ms, of.commit_ms, of.handlers_ms, of.first_record_ms]
+    [
+        drain,
+        Some(of.join_ms),
+        Some(of.sync_ms),
+        of.revoke_ms,
+        of.commit_ms,
+        of.handlers_ms,
+        of.first_record_ms,
+    ]
 }
 
 #[cfg(test)]

@@ -43,7 +43,13 @@ struct Wait {
 
 impl Open {
     /// One that begins now; `lost` partitions were lost before it.
-    pub(super) fn new(reason: Reason, before: BTreeSet<Partition>, lost: usize, now: Tick, spent: Spent) -> Open {
+    pub(super) fn new(
+        reason: Reason,
+        before: BTreeSet<Partition>,
+        lost: usize,
+        now: Tick,
+        spent: Spent,
+    ) -> Open {
         Open {
             reason,
             latest: reason,

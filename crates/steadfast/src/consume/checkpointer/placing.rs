@@ -151,7 +151,9 @@ mod tests {
             let written = Delivered { end: Offset(42), released };
             assert_eq!(Delivered::read(&written.to_string()), Some(written));
         }
-        for foreign in ["", "42", "steadfast:delivered=", "steadfast:delivered=x", "steadfast:delivered=;released"] {
+        for foreign in
+            ["", "42", "steadfast:delivered=", "steadfast:delivered=x", "steadfast:delivered=;released"]
+        {
             assert_eq!(Delivered::read(foreign), None);
         }
     }
