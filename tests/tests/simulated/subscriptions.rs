@@ -46,7 +46,7 @@ fn a_topic_that_begins_to_match_is_read_from_its_first_record_within_a_poll() {
             world.start_service_as(1, &matching());
             world.elapse(15 * SECOND).await;
             create(world, &format!("{TOPIC}-eu"), 4);
-            create(world, "another", 1);
+            world.cluster().with(|cluster| cluster.create_topic("another", 1)).unwrap();
             world.elapse(15 * SECOND).await;
         });
         let new = |partition: &Partition| &*partition.topic == format!("{TOPIC}-eu");

@@ -15,11 +15,14 @@ impl EndpointDiffer {
     pub(super) fn observe(&mut self, witness: &Address, listing: &Listing, now: Tick) {
         self.listed(listing);
         let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
+        let missing = cluster.leaders.missing().count();
         let changes = cluster.leaders.observe(witness, &listing.topics, now);
+        // The leader of the group waits to hear of a topic, also that there is none.
+        let news = !changes.is_empty() || cluster.leaders.missing().count() != missing;
         // Also what changes nothing is remembered: who said what, and when.
         self.seat.cluster.send_if_modified(|published| {
             *published = Arc::new(cluster);
-            !changes.is_empty()
+            news
         });
         if !changes.appeared.is_empty() || !changes.gone.is_empty() {
             self.topics_changed();
