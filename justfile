@@ -64,7 +64,8 @@ drift how="refuse":
     cargo build --quiet --release --package steadfast --package steadfast-bench
     "${CARGO_TARGET_DIR:-target}/release/story" {{how}}
 
-# Simulated worlds with faults drawn at random, all invariants checked: just simulate --seeds 1000 [--from S], --seed S.
+# Simulated worlds with faults drawn at random, all invariants checked: just simulate --seeds 1000 [--from S], --seed S;
+# with --crowds groups of up to twenty members.
 simulate *options:
     cargo run --quiet --release --package steadfast-tests --bin simulate -- {{options}}
 
@@ -72,8 +73,9 @@ simulate *options:
 mutants *options:
     tests/mutations/run {{options}}
 
-# recovery: beside today's clients; moves: steadfast alone, with pauses; watch: what idling costs; drift: the judgement.
-# Measures: just bench recovery|moves|watch|drift (--help has the options).
+# recovery, rebalance: beside today's clients; moves: steadfast alone, with pauses; watch: what idling costs; drift: the
+# judgement; assignors: beside Java's.
+# Measures: just bench recovery|rebalance|moves|watch|drift|assignors (--help has the options).
 bench what *options:
-    cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what == "recovery" { "--features krafka," + librdkafka } else { "" } }}
+    cargo build --quiet --release --package steadfast --package steadfast-bench {{ if what =~ "recovery|rebalance" { "--features krafka," + librdkafka } else { "" } }}
     "${CARGO_TARGET_DIR:-target}/release/{{what}}" {{options}}

@@ -115,7 +115,7 @@ public final class GroupMember {
 
         private static void print(String event, Collection<TopicPartition> partitions) {
             List<Integer> sorted = partitions.stream().map(TopicPartition::partition).sorted().toList();
-            Lines.print("event", event, "partitions", sorted);
+            Lines.print("event", event, "at_ms", System.currentTimeMillis(), "partitions", sorted);
         }
     }
 }

@@ -112,11 +112,22 @@ impl Company {
         Program::start("GroupMember", &arguments).unwrap()
     }
 
+    /// A Java consumer joins under the consumer protocol, which leaves the times of heartbeats to the brokers.
+    pub fn java_of_the_consumer_protocol(&self) -> Program {
+        Program::start("GroupMember", &[&self.bootstrap, &self.name, &self.name, "consumer"]).unwrap()
+    }
+
     /// A librdkafka consumer joins.
     #[cfg(feature = "librdkafka")]
     pub fn librdkafka(&self, assignor: &str) -> Reader {
         let settings = [&PROMPT[..], &[("partition.assignment.strategy", assignor)]].concat();
         Reader::start(&self.bootstrap, &self.name, &self.name, &settings).unwrap()
+    }
+
+    /// The same under the consumer protocol.
+    #[cfg(feature = "librdkafka")]
+    pub fn librdkafka_of_the_consumer_protocol(&self) -> Reader {
+        Reader::start(&self.bootstrap, &self.name, &self.name, &[("group.protocol", "consumer")]).unwrap()
     }
 
     /// A Java consumer in a group of its own, which is given everything.
@@ -158,12 +169,20 @@ impl Company {
         self.ended(ours, 77, Parting::Fenced);
     }
 
-    /// One of ours is killed.
-    pub fn cut_off(&mut self, mut ours: Ours) {
+    /// A Java member is killed: all that it printed.
+    pub fn cut_off_java(&mut self, java: Program) -> Vec<Line> {
+        let lines = java.kill().unwrap();
+        self.gone.push((Parting::CutOff, given_by(&lines)));
+        lines
+    }
+
+    /// One of ours is killed: what is left of it can still be asked for its events.
+    pub fn cut_off(&mut self, mut ours: Ours) -> Ours {
         ours.service.signal("KILL").unwrap();
         ours.service.wait(LIMIT).unwrap();
         assert_eq!(ours.service.strange_lines(), Vec::<String>::new());
         self.gone.push((Parting::CutOff, ours.given()));
+        ours
     }
 
     /// One of ours ends with this code, having kept the rules.
@@ -197,6 +216,12 @@ impl Company {
         self.await_everything(&acked, &[&last]);
         self.see_off(last);
         assert_eq!(self.given_again(), Vec::<Again>::new());
+    }
+
+    /// Ends the load. Those who are there and those who are gone were given everything, at least once.
+    pub fn expect_everything(&mut self, there: &[&dyn Member]) {
+        let acked = self.stop_load();
+        self.await_everything(&acked, there);
     }
 
     /// Waits until the last members and those that are gone were given everything.

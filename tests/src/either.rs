@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Conclusion, Trial};
 use steadfast_core::ids::{NodeId, Partition};
+use steadfast_sim::consumer_group::ConsumerGroupSettings;
 use steadfast_sim::embedded::{Embedded, Spec};
+use steadfast_sim::group::GroupSettings;
 use tokio::runtime::Runtime;
 
 use crate::brokers::Brokers;
-use crate::kafka::Cluster;
+use crate::kafka::{Cluster, Version};
 use crate::stage::without_java;
 use crate::times::Times;
 
@@ -21,8 +24,21 @@ pub type Scene = (&'static str, fn(&Brokers));
 
 /// So many at a time: most of them mostly wait.
 const THREADS: usize = 3;
-/// No broker is given up because the machine is slow for a moment: then leaders and epochs would change.
-const CALM: [(&str, &str); 1] = [("broker.session.timeout.ms", "18000")];
+/// No broker is given up because the machine is slow for a moment: then leaders and epochs would change. Members of
+/// the consumer protocol, to whom the brokers say how often to heartbeat, do so as often as scenes are patient.
+const SETTINGS: [(&str, &str); 5] = [
+    ("broker.session.timeout.ms", "18000"),
+    ("group.consumer.min.heartbeat.interval.ms", "500"),
+    ("group.consumer.heartbeat.interval.ms", "500"),
+    ("group.consumer.min.session.timeout.ms", "6000"),
+    ("group.consumer.session.timeout.ms", "6000"),
+];
+/// The same for the embedded cluster.
+const FOR_CONSUMERS: ConsumerGroupSettings = ConsumerGroupSettings {
+    heartbeat_interval: Duration::from_millis(500),
+    session_timeout: Duration::from_secs(6),
+    ..ConsumerGroupSettings::KAFKA
+};
 
 /// Both kinds of clusters, three brokers each, started when the first trial on it begins.
 #[derive(Default)]
@@ -55,6 +71,8 @@ impl Memory {
             let _entered = runtime.enter();
             Embedded::on_loopback(&Spec::default()).map_err(io::Error::other)?
         };
+        let settings = GroupSettings { consumer: FOR_CONSUMERS, ..GroupSettings::default() };
+        cluster.with(|cluster| cluster.set_group_settings(settings));
         Ok(Memory { cluster, _runtime: runtime })
     }
 
@@ -93,6 +111,13 @@ impl Either {
         [embedded, self.on_kafka(scene)]
     }
 
+    /// The scene on each of the clusters, on the real one if it is of this version or newer.
+    pub fn trials_since(&self, since: (u32, u32), scene: Scene, needs: Needs) -> [Trial; 2] {
+        let [embedded, kafka] = self.trials(scene, needs);
+        let too_old = !Version::chosen().is_since(since.0, since.1);
+        [embedded, kafka.with_ignored_flag(too_old)]
+    }
+
     /// A scene that needs what only the real brokers do.
     pub fn on_kafka(&self, (name, play): Scene) -> Trial {
         let (kafka, times, named) = (self.kafka.clone(), self.times.clone(), format!("kafka::{name}"));
@@ -101,7 +126,7 @@ impl Either {
                 return unable;
             }
             let brokers = |cluster: &Cluster| Ok(cluster.brokers());
-            let brokers = brokers_of(&kafka, || Cluster::start(3, &CALM), brokers)?;
+            let brokers = brokers_of(&kafka, || Cluster::start(3, &SETTINGS), brokers)?;
             times.of(&named, || play(&brokers));
             Ok(Completion::Completed)
         })

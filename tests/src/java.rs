@@ -12,6 +12,9 @@ use serde_json::Value;
 use crate::kafka::jars;
 use crate::within;
 
+/// For programs that live for seconds: the second compiler would work for a time that never comes.
+const QUICK: [&str; 3] = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
 /// One line that a program printed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
@@ -36,9 +39,18 @@ impl Program {
     /// # Errors
     /// The jars cannot be fetched, the sources not compiled, or Java not started.
     pub fn start(class: &str, arguments: &[&str]) -> io::Result<Program> {
+        Program::start_on(&QUICK, class, arguments)
+    }
+
+    /// The same on a virtual machine with these options.
+    ///
+    /// # Errors
+    /// As [`Program::start`].
+    pub fn start_on(machine: &[&str], class: &str, arguments: &[&str]) -> io::Result<Program> {
         let errors = tempfile::tempfile()?;
         let mut process = Command::new("java")
-            .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", jars::LOGGING, "-cp"])
+            .args(machine)
+            .args([jars::LOGGING, "-cp"])
             .arg(jars::class_path()?)
             .arg(class)
             .args(arguments)
@@ -71,6 +83,29 @@ impl Program {
         input.flush()
     }
 
+    /// Sends a signal by its name (STOP, CONT).
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
+        let process = self.process.id().to_string();
+        let status = Command::new("kill").arg(format!("-{name}")).arg(process).status()?;
+        status.success().then_some(()).ok_or_else(|| io::Error::other(format!("kill -{name} failed")))
+    }
+
+    /// Kills it, and gives all that it printed.
+    ///
+    /// # Errors
+    /// It has ended already, or had printed what is no JSON.
+    pub fn kill(mut self) -> io::Result<Vec<Line>> {
+        self.process.kill()?;
+        self.process.wait()?;
+        if self.reader.take().is_some_and(|reader| reader.join().is_err()) {
+            return Err(self.failed("printed what is no JSON"));
+        }
+        Ok(self.lines())
+    }
+
     /// All lines so far.
     pub fn lines(&self) -> Vec<Line> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -80,6 +115,17 @@ impl Program {
     pub fn lines_from(&self, from: usize) -> Vec<Line> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().skip(from).cloned().collect()
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// It has ended: its error output.
+    pub fn check(&mut self) -> io::Result<()> {
+        match self.process.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(self.failed(&format!("ended with {status}"))),
+        }
     }
 
     /// Waits for the first line that `wanted` takes.

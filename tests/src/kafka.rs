@@ -224,13 +224,13 @@ impl Cluster {
     /// # Errors
     /// It fails, or does not end within a minute: its output.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> io::Result<String> {
-        let output = self.directory.path().join("tool.out");
-        let errors = self.directory.path().join("tool.err");
+        // Several may run at a time.
+        let output = tempfile::NamedTempFile::new_in(self.directory.path())?;
+        let errors = tempfile::NamedTempFile::new_in(self.directory.path())?;
         let mut command = self.java();
         command.push(class.to_owned());
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let mut process =
-            Process::start(command, File::create(&output)?.into(), File::create(&errors)?.into())?;
+        let mut process = Process::start(command, output.reopen()?.into(), errors.reopen()?.into())?;
         let status = process.wait(TOOL_LIMIT)?;
         let output = fs::read_to_string(output)?;
         if status.success() {

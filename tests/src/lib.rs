@@ -3,6 +3,7 @@
 //! checker that compares both.
 #![expect(clippy::disallowed_methods, reason = "real processes are measured by the real clock")]
 
+pub mod assignors;
 pub mod brokers;
 pub mod certificates;
 pub mod checker;
@@ -14,6 +15,7 @@ pub mod java;
 pub mod kafka;
 pub mod load;
 pub mod offsets;
+pub mod ownership;
 #[cfg(feature = "librdkafka")]
 pub mod reader;
 pub mod scenarios;

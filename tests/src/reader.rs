@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{ClientConfig, Message};
+use rdkafka::{ClientConfig, ClientContext, Message};
 
 use crate::checker::{Acked, Checker, Delivered, Mark, Verdict};
+use crate::ownership::Turn;
 use crate::within;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -24,8 +25,36 @@ pub fn version() -> String {
 /// after a drift librdkafka takes up to a minute to close.
 pub struct Reader {
     checker: Arc<Mutex<Checker>>,
+    turns: Turns,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
+}
+
+/// What its callbacks say, also while it leaves.
+#[derive(Clone, Default)]
+pub struct Turns(Arc<Mutex<Vec<Turn>>>);
+
+impl Turns {
+    /// All of it so far.
+    pub fn said(&self) -> Vec<Turn> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Turns {}
+
+impl ConsumerContext for Turns {
+    /// On the thread that polls: what is revoked is not read any more from here on.
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let (has, partitions) = match rebalance {
+            Rebalance::Assign(partitions) => (true, partitions),
+            Rebalance::Revoke(partitions) => (false, partitions),
+            Rebalance::Error(_) => return,
+        };
+        let partitions = partitions.elements().iter().map(|one| i64::from(one.partition())).collect();
+        let turn = Turn { at: SystemTime::now(), has, partitions };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(turn);
+    }
 }
 
 impl Reader {
@@ -45,7 +74,9 @@ impl Reader {
         for (key, value) in settings {
             config.set(*key, *value);
         }
-        let consumer: BaseConsumer = config.create().map_err(io::Error::other)?;
+        let turns = Turns::default();
+        let consumer: BaseConsumer<Turns> =
+            config.create_with_context(turns.clone()).map_err(io::Error::other)?;
         consumer.subscribe(&[topic]).map_err(io::Error::other)?;
         let (checker, stop) = (Arc::new(Mutex::new(Checker::default())), Arc::new(AtomicBool::new(false)));
         let (noted, stopped) = (checker.clone(), stop.clone());
@@ -61,12 +92,17 @@ impl Reader {
                 drop(consumer.store_offset_from_message(&message));
             }
         })?;
-        Ok(Reader { checker, stop, thread })
+        Ok(Reader { checker, turns, stop, thread })
     }
 
     /// What it has been given so far.
     pub fn checker(&self) -> Checker {
         self.checker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What its callbacks say of its partitions.
+    pub fn turns(&self) -> Turns {
+        self.turns.clone()
     }
 
     /// Waits until all of `acked` is delivered, and judges.

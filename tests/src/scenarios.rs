@@ -6,6 +6,7 @@
     reason = "a scenario is played where it begins: no future goes to another thread"
 )]
 
+pub mod consumer_protocol;
 pub mod members;
 pub mod recovery;
 

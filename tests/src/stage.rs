@@ -131,6 +131,17 @@ impl Stage {
     }
 }
 
+/// A trial that needs Java, but no cluster. It fails by a panic.
+pub fn trial_of_java(name: &str, run: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || {
+        if let Some(unable) = without_java() {
+            return unable;
+        }
+        run();
+        Ok(Completion::Completed)
+    })
+}
+
 /// What stands for trials with librdkafka where it is not built in: an ignored one that says why.
 pub fn left_out(name: &str) -> Option<Trial> {
     let why = "built without librdkafka, whose build takes a C++ compiler and make: \

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use steadfast_tests::simulated::sweep::sweep;
+use steadfast_tests::simulated::sweep::{play, sweep};
 
 /// How many worlds each change has to survive.
 const SEEDS: u64 = 300;
 
 #[test]
 fn three_hundred_worlds_hold_every_invariant() {
-    let failed = sweep(0..SEEDS, |_| ());
+    let failed = sweep(play, 0..SEEDS, |_| ());
     for verdict in &failed {
         eprintln!("{verdict}\n");
     }

@@ -4,5 +4,7 @@ pub mod client;
 pub mod group;
 pub mod member;
 pub mod play;
+pub mod promotion;
 pub mod report;
+pub mod slow;
 pub mod window;

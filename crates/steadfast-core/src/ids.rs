@@ -50,7 +50,7 @@ number!(
     FetchGeneration(u64)
 );
 number!(
-    /// The generation of a classic consumer group, as the coordinator counts it.
+    /// The generation of a classic consumer group, or a member epoch (KIP-848), as the coordinator counts it.
     GroupGeneration(i32)
 );
 

@@ -224,6 +224,7 @@ impl Group {
             Action::Sync(sync) => Request::Sync(sync),
             Action::Heartbeat(beat) => Request::Heartbeat(beat),
             Action::Leave(leave) => Request::Leave(leave),
+            Action::ConsumerHeartbeat(beat) => panic!("of the other protocol: {beat:?}"),
             Action::Revoke { partitions, .. } => {
                 return self.post(who, life, Arrival::Released(partitions), 6_000);
             }
@@ -329,7 +330,7 @@ fn a_cooperative_join_is_balanced_within_a_second_of_the_drain() {
     }
     group.run(Duration::from_secs(60));
     group.arrive();
-    // a heartbeat of the calm pace (3 s), the drain (6 s at most), two rounds at the quick pace
-    group.run(Duration::from_secs(10));
+    // a heartbeat of the calm pace (300 ms), the drain (6 s at most), two rounds at the quick pace
+    group.run(Duration::from_millis(7_500));
     group.everything_is_held();
 }

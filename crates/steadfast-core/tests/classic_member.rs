@@ -7,6 +7,7 @@ mod scene;
 use std::time::Duration;
 
 use scene::{Scene, partitions};
+use steadfast_core::group::GroupProtocol;
 use steadfast_core::group::actions::{Action, LostReason, Reason};
 use steadfast_core::group::assign::Assignor;
 use steadfast_core::group::errors::{Cause, ErrorCode};
@@ -483,8 +484,8 @@ fn a_member_that_is_built_anew_after_its_session_has_lost_what_it_had() {
 
 #[test]
 fn the_standing_of_who_was_never_a_member_joins_from_the_start() {
-    assert_eq!(Standing::default().membership(Some(NodeId(1))), None);
+    assert_eq!(Standing::default().membership(GroupProtocol::Classic, Some(NodeId(1))), None);
     let mut scene = Scene::from(Settings::new("billing"), Standing::default());
     let actions = scene.tell(Event::Start);
-    assert!(matches!(actions[..], [Action::FindCoordinator { .. }]));
+    assert!(matches!(actions[..], [Action::Rebalancing { .. }, Action::FindCoordinator { .. }]));
 }

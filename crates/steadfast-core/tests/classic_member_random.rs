@@ -197,7 +197,9 @@ impl World {
                 Event::Synced { request, assignment: Assignment { partitions, user_data: Vec::new() } }
             }
             Api::Heartbeat => Event::HeartbeatAccepted { request },
-            Api::LeaveGroup | Api::OffsetCommit | Api::OffsetFetch => Event::LeaveAccepted { request },
+            Api::LeaveGroup | Api::ConsumerGroupHeartbeat | Api::OffsetCommit | Api::OffsetFetch => {
+                Event::LeaveAccepted { request }
+            }
         }
     }
 
@@ -255,6 +257,7 @@ impl World {
                 assert!(self.owned.is_empty(), "it leaves while it holds {:?}", self.owned);
                 self.sent(Api::LeaveGroup, leave.request, leave.deadline);
             }
+            Action::ConsumerHeartbeat(beat) => panic!("of the other protocol: {beat:?}"),
             Action::Revoke { partitions, deadline } => {
                 assert!(self.published.is_some(), "there is a generation to commit under");
                 assert!(partitions.is_subset(&self.owned) && deadline > self.now);

@@ -58,7 +58,12 @@ pub(crate) enum Kind {
     List(&'static Kind),
     /// A structure.
     Struct(&'static Shape),
+    /// A byte, and if it is 1 a structure.
+    Optional(&'static Shape),
 }
+
+/// Announces an optional structure; whatever else stands there is taken for none.
+const PRESENT: u8 = 1;
 
 /// A field that all versions have.
 pub(crate) const fn field(name: &'static str, kind: Kind) -> Field {
@@ -196,6 +201,10 @@ impl Walk<'_> {
             }
             Kind::List(element) => self.list(element),
             Kind::Struct(shape) => self.structure(shape),
+            Kind::Optional(shape) => match self.take::<1>()? {
+                [PRESENT] => self.structure(shape),
+                _ => Ok(()),
+            },
         }
     }
 
@@ -315,7 +324,7 @@ fn in_memory(kind: &Kind) -> usize {
         Kind::Fixed(size) => *size,
         Kind::Text | Kind::Blob => SLICE,
         Kind::List(_) => HOLDER,
-        Kind::Struct(shape) => {
+        Kind::Struct(shape) | Kind::Optional(shape) => {
             let fields = shape.fields.iter().map(|field| in_memory(&field.kind));
             let tags = shape.tags.iter().map(|tag| in_memory(&tag.kind));
             HOLDER + fields.chain(tags).sum::<usize>()

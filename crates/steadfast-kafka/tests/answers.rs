@@ -10,6 +10,7 @@ use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{GroupGeneration, LeaderEpoch, NodeId, Offset, Partition, TopicId};
 use steadfast_kafka::api::api_versions::ApiVersions;
 use steadfast_kafka::api::consumer_group_describe::{ConsumerGroup, ConsumerGroupDescribe, ConsumerMember};
+use steadfast_kafka::api::consumer_group_heartbeat::ConsumerGroupHeartbeat;
 use steadfast_kafka::api::describe_cluster::DescribeCluster;
 use steadfast_kafka::api::describe_groups::{ClassicGroup, ClassicMember, DescribeGroups};
 use steadfast_kafka::api::fetch::{
@@ -371,4 +372,20 @@ fn offsets_for_times_tells_a_record_from_none() {
         let answer = OffsetsForTimes::decode(version, none).unwrap();
         assert_eq!(answer.partitions, [(orders(0), Ok(None))].into());
     }
+}
+
+#[test]
+fn consumer_group_heartbeat_gives_the_epoch_the_interval_and_what_is_ours() {
+    for (_, answer) in each::<ConsumerGroupHeartbeat>(samples::consumer_group_heartbeat) {
+        assert_eq!((answer.error, answer.throttle), (ErrorCode::NONE, THROTTLE));
+        assert_eq!((answer.epoch, answer.interval), (GroupGeneration(3), Duration::from_secs(5)));
+        assert_eq!(answer.assignment, Some([(TopicId(samples::TOPIC_ID), [0, 2].into())].into()));
+    }
+}
+
+#[test]
+fn a_consumer_group_heartbeat_s_answer_without_an_assignment_changes_nothing() {
+    let message = kafka_protocol::messages::ConsumerGroupHeartbeatResponse::default().with_error_code(110);
+    let answer = ConsumerGroupHeartbeat::decode(1, samples::encoded(&message, 1)).unwrap();
+    assert_eq!((answer.error.0, answer.assignment), (110, None));
 }

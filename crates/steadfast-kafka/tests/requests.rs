@@ -9,9 +9,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{self as wire};
 use kafka_protocol::protocol::{Decodable, Request};
+use steadfast_core::group::GroupProtocol;
 use steadfast_core::ids::{GroupGeneration, LeaderEpoch, Offset, Partition, TopicId};
 use steadfast_kafka::api::api_versions::ApiVersions;
 use steadfast_kafka::api::consumer_group_describe::ConsumerGroupDescribe;
+use steadfast_kafka::api::consumer_group_heartbeat::ConsumerGroupHeartbeat;
 use steadfast_kafka::api::describe_cluster::DescribeCluster;
 use steadfast_kafka::api::describe_groups::DescribeGroups;
 use steadfast_kafka::api::fetch::{Fetch, FetchFrom, PartitionFrom};
@@ -214,6 +216,7 @@ fn offset_commit_carries_epoch_and_note() {
         CommittedOffset { offset: Offset(42), leader_epoch: LeaderEpoch(4), metadata: "note".into() };
     let request = OffsetCommit {
         group: "billing".into(),
+        protocol: GroupProtocol::Classic,
         generation: GroupGeneration(3),
         member: "member-1".into(),
         instance: instance(),
@@ -236,7 +239,8 @@ fn offset_commit_carries_epoch_and_note() {
 
 #[test]
 fn offset_fetch_always_requires_stable_offsets() {
-    let request = OffsetFetch { group: "billing".into(), partitions: topics(()).into_keys().collect() };
+    let request =
+        OffsetFetch { group: "billing".into(), member: None, partitions: topics(()).into_keys().collect() };
     for (version, read) in each::<_, wire::OffsetFetchRequest>(&request) {
         assert!(read.require_stable);
         let found: Vec<_> = match version {
@@ -396,6 +400,7 @@ fn an_offset_may_be_committed_for_nobody() {
         CommittedOffset { offset: Offset(42), leader_epoch: LeaderEpoch::UNKNOWN, metadata: "".into() };
     let request = OffsetCommit {
         group: "billing".into(),
+        protocol: GroupProtocol::Classic,
         generation: GroupGeneration(-1),
         member: "".into(),
         instance: None,
@@ -404,5 +409,83 @@ fn an_offset_may_be_committed_for_nobody() {
     for (_, read) in each::<_, wire::OffsetCommitRequest>(&request) {
         assert_eq!((read.generation_id_or_member_epoch, &*read.member_id), (-1, ""));
         assert_eq!(read.group_instance_id, None);
+    }
+}
+
+fn consumer_beat() -> ConsumerGroupHeartbeat {
+    ConsumerGroupHeartbeat {
+        group: "billing".into(),
+        member: "member-1".into(),
+        epoch: GroupGeneration(3),
+        instance: instance(),
+        rack: None,
+        rebalance_timeout: None,
+        topics: None,
+        pattern: None,
+        assignor: None,
+        owned: None,
+    }
+}
+
+#[test]
+fn consumer_group_heartbeat_says_what_changed_and_nothing_else() {
+    for (_, read) in each::<_, wire::ConsumerGroupHeartbeatRequest>(&consumer_beat()) {
+        assert_eq!((&**read.group_id, &*read.member_id, read.member_epoch), ("billing", "member-1", 3));
+        assert_eq!(read.instance_id.as_deref(), Some("instance-1"));
+        assert_eq!(read.rebalance_timeout_ms, -1);
+        assert!(read.rack_id.is_none() && read.server_assignor.is_none());
+        assert!(read.subscribed_topic_names.is_none() && read.topic_partitions.is_none());
+    }
+}
+
+#[test]
+fn consumer_group_heartbeat_joins_with_everything() {
+    let join = ConsumerGroupHeartbeat {
+        epoch: GroupGeneration(0),
+        rebalance_timeout: Some(Duration::from_secs(300)),
+        topics: Some(["orders".into()].into()),
+        assignor: Some("uniform".into()),
+        owned: Some([(ORDERS, [1, 4].into())].into()),
+        ..consumer_beat()
+    };
+    for (_, read) in each::<_, wire::ConsumerGroupHeartbeatRequest>(&join) {
+        assert_eq!((read.member_epoch, read.rebalance_timeout_ms), (0, 300_000));
+        assert_eq!(read.server_assignor.as_deref(), Some("uniform"));
+        assert_eq!(read.subscribed_topic_names.unwrap()[0].to_string(), "orders");
+        let owned = read.topic_partitions.unwrap();
+        assert_eq!((owned[0].topic_id.as_u128(), &owned[0].partitions[..]), (ORDERS.0, &[1, 4][..]));
+    }
+}
+
+#[test]
+fn a_pattern_goes_to_brokers_that_resolve_it_and_its_topics_to_the_others() {
+    let beat = ConsumerGroupHeartbeat {
+        topics: Some(["orders".into()].into()),
+        pattern: Some("or.*".into()),
+        ..consumer_beat()
+    };
+    for (version, read) in each::<_, wire::ConsumerGroupHeartbeatRequest>(&beat) {
+        let names = read.subscribed_topic_names.unwrap().len();
+        let expected = if version == 0 { (1, None) } else { (0, Some("or.*")) };
+        assert_eq!((names, read.subscribed_topic_regex.as_deref()), expected);
+    }
+}
+
+#[test]
+fn members_of_the_consumer_protocol_ask_in_no_version_that_knows_no_epochs() {
+    let commit = OffsetCommit {
+        group: "billing".into(),
+        protocol: GroupProtocol::Consumer,
+        generation: GroupGeneration(3),
+        member: "member-1".into(),
+        instance: None,
+        offsets: [].into(),
+    };
+    assert_eq!(commit.versions(), VersionRange::new(9, 9));
+    let member = Some(("member-1".into(), GroupGeneration(3)));
+    let fetch = OffsetFetch { group: "billing".into(), member, partitions: [].into() };
+    assert_eq!(fetch.versions(), VersionRange::new(9, 9));
+    for (_, read) in each::<_, wire::OffsetFetchRequest>(&fetch) {
+        assert_eq!((read.groups[0].member_id.as_deref(), read.groups[0].member_epoch), (Some("member-1"), 3));
     }
 }

@@ -3,6 +3,8 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -69,6 +71,8 @@ pub(crate) const SERVED: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::DescribeConfigs, 1..=4),
     (ApiKey::CreatePartitions, 0..=3),
     (ApiKey::DescribeCluster, 0..=2),
+    (ApiKey::ConsumerGroupHeartbeat, 0..=1),
+    (ApiKey::ConsumerGroupDescribe, 0..=1),
 ];
 
 /// Hands the request to its API's file.
@@ -103,6 +107,12 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: RequestKind) -
         RequestKind::AddPartitionsToTxn(request) => add_partitions_to_txn::handle(cluster, call, &request),
         RequestKind::AddOffsetsToTxn(request) => add_offsets_to_txn::handle(cluster, call, &request),
         RequestKind::EndTxn(request) => end_txn::handle(cluster, call, &request),
+        RequestKind::ConsumerGroupHeartbeat(request) => {
+            consumer_group_heartbeat::handle(cluster, call, &request)
+        }
+        RequestKind::ConsumerGroupDescribe(request) => {
+            consumer_group_describe::handle(cluster, call, &request)
+        }
         RequestKind::TxnOffsetCommit(request) => txn_offset_commit::handle(cluster, call, &request),
         // Not served, and not announced by ApiVersions either: Kafka closes the connection.
         _ => Reply::Close,

@@ -175,6 +175,7 @@ impl Checker {
                 self.views.told(views, at);
                 Ok(())
             }
+            Happening::Settled => self.group.is_balanced(&self.calm.alive, self.log.keys()),
             Happening::Injected(fault) => {
                 *self.calm.faults.entry(fault).or_default() += 1;
                 Ok(())
@@ -206,6 +207,13 @@ impl Checker {
             }
             BrokerSide::Assigned { service, partitions } => {
                 for partition in self.group.assign(service, partitions, at) {
+                    self.connections.given(service, &partition, at);
+                }
+                Ok(())
+            }
+            BrokerSide::Reconciled { service, epoch, assigned, revoking } => {
+                self.group.hold(service, epoch, assigned.union(&revoking).cloned().collect())?;
+                for partition in self.group.assign(service, assigned, at) {
                     self.connections.given(service, &partition, at);
                 }
                 Ok(())

@@ -4,12 +4,13 @@
 //! Kafka writes to its log (the last complete generation and each commit) survives a move of the coordinator; what it
 //! keeps in memory (who has joined, parked requests, a round under way) does not.
 
-mod blob;
+pub(crate) mod blob;
 mod join;
 mod kept;
 mod leave;
 mod liveness;
 mod member;
+mod moved;
 mod round;
 mod sync;
 mod timers;
@@ -25,12 +26,14 @@ use kafka_protocol::protocol::StrBytes;
 use steadfast_core::tick::Tick;
 
 use crate::call::Ticket;
+use crate::consumer_group::ConsumerGroupSettings;
 use crate::notice::{Notice, Removal};
 use kept::Kept;
 use member::Member;
 use timers::JoinTimer;
 
-pub(crate) use join::refusal;
+pub(crate) use join::{MEMBER_ID_REQUIRED, refusal};
+pub(crate) use moved::Moved;
 pub use view::{GroupView, MemberView};
 
 /// The protocol type of consumers.
@@ -85,6 +88,8 @@ pub struct GroupSettings {
     pub max_session: Duration,
     /// `group.max.size`: more members are refused.
     pub max_size: usize,
+    /// Those for groups of the consumer protocol.
+    pub consumer: ConsumerGroupSettings,
     /// How long a coordinator takes to load its groups when it becomes their coordinator.
     pub load_time: Duration,
 }
@@ -96,6 +101,7 @@ impl Default for GroupSettings {
             min_session: Duration::from_secs(6),
             max_session: Duration::from_secs(1800),
             max_size: i32::MAX as usize,
+            consumer: ConsumerGroupSettings::default(),
             load_time: Duration::ZERO,
         }
     }

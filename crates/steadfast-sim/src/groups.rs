@@ -1,6 +1,8 @@
 //! All groups of the cluster: which broker coordinates which, and what they have committed.
 
 mod commits;
+mod hosted;
+mod migration;
 mod placement;
 
 use std::collections::BTreeMap;
@@ -12,19 +14,15 @@ use steadfast_core::tick::Tick;
 
 use crate::call::{Call, Reply};
 use crate::cluster::Cluster;
+use crate::consumer_group::{ConsumerGroup, ConsumerGroupView};
 use crate::group::{Group, GroupSettings, GroupView};
 use crate::offsets::{CommittedOffset, Offsets};
 
 pub use commits::HungCommits;
 pub(crate) use commits::{admit_in_transaction, commit, hung};
+pub(crate) use hosted::{Committer, Hosted, Kind};
+pub(crate) use migration::{act_on_consumers, heartbeat};
 use placement::Placement;
-
-/// A group and what it has committed.
-#[derive(Debug)]
-pub(crate) struct Hosted {
-    pub(crate) group: Group,
-    pub(crate) offsets: Offsets,
-}
 
 /// The group side of the cluster.
 #[derive(Debug, Default)]
@@ -54,13 +52,35 @@ impl Groups {
         self.by_name.iter().filter(move |(name, _)| self.placement.coordinator(name) == Some(node))
     }
 
-    /// The group of this name, made if there is none.
+    /// The group of this name; if there is none, an empty one of the classic protocol is made.
     pub(crate) fn get_or_create(&mut self, group: &str) -> &mut Hosted {
         let settings = self.settings;
         let name: Arc<str> = group.into();
-        let hosted =
-            || Hosted { group: Group::new(Arc::clone(&name), settings), offsets: Offsets::default() };
+        let hosted = || Hosted {
+            kind: Kind::Classic(Group::new(Arc::clone(&name), settings)),
+            offsets: Offsets::default(),
+        };
         self.by_name.entry(Arc::clone(&name)).or_insert_with(hosted)
+    }
+
+    /// The same, for a member of the classic protocol that joins: a group without members becomes one of that.
+    pub(crate) fn for_classic(&mut self, group: &str) -> &mut Hosted {
+        let settings = self.settings;
+        let hosted = self.get_or_create(group);
+        if hosted.consumer().is_some_and(ConsumerGroup::is_vacant) {
+            hosted.kind = Kind::Classic(Group::new(group.into(), settings));
+        }
+        hosted
+    }
+
+    /// The same for a member of the consumer protocol.
+    fn for_consumer(&mut self, group: &str) -> &mut Hosted {
+        let settings = self.settings.consumer;
+        let hosted = self.get_or_create(group);
+        if hosted.classic().is_some_and(Group::is_vacant) {
+            hosted.kind = Kind::Consumer(ConsumerGroup::new(group.into(), settings));
+        }
+        hosted
     }
 
     /// Forgets the group and its offsets.
@@ -110,7 +130,7 @@ impl Groups {
 
     /// When something is due next.
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        let groups = self.by_name.values().filter_map(|hosted| hosted.group.next_deadline());
+        let groups = self.by_name.values().filter_map(Hosted::next_deadline);
         groups.chain(self.placement.next_load()).min()
     }
 }
@@ -119,8 +139,10 @@ impl Groups {
 pub(crate) fn advance(cluster: &mut Cluster) {
     let now = cluster.now();
     load(cluster);
-    for hosted in cluster.groups.by_name.values_mut() {
-        hosted.group.fire(now);
+    let Cluster { groups, topics, .. } = cluster;
+    for (name, hosted) in &mut groups.by_name {
+        hosted.fire(topics, now);
+        migration::downgrade_if_due(name, hosted, groups.settings, topics, now);
     }
     publish(cluster);
 }
@@ -133,14 +155,14 @@ pub(crate) fn brokers_changed(cluster: &mut Cluster) {
     unload(cluster, &moved);
 }
 
-/// Lets the group act, then tells what came of it.
+/// Lets a group of the classic protocol act, then tells what came of it; none if there is no such group.
 pub(crate) fn act<R>(
     cluster: &mut Cluster,
     group: &str,
     act: impl FnOnce(&mut Group, Tick) -> R,
 ) -> Option<R> {
     let now = cluster.now();
-    let group = &mut cluster.groups.get_mut(group)?.group;
+    let Kind::Classic(group) = &mut cluster.groups.get_mut(group)?.kind else { return None };
     let result = act(group, now);
     // With no initial delay the first round is over at once.
     group.fire(now);
@@ -170,7 +192,7 @@ fn load(cluster: &mut Cluster) {
     for (slot, at) in loaded {
         for (name, hosted) in &mut cluster.groups.by_name {
             if Placement::slot(name) == slot {
-                hosted.group.load(at);
+                hosted.load(at);
             }
         }
     }
@@ -179,7 +201,7 @@ fn load(cluster: &mut Cluster) {
 fn unload(cluster: &mut Cluster, slots: &[usize]) {
     for (name, hosted) in &mut cluster.groups.by_name {
         if slots.contains(&Placement::slot(name)) {
-            hosted.group.unload();
+            hosted.unload();
         }
     }
     load(cluster);
@@ -187,8 +209,7 @@ fn unload(cluster: &mut Cluster, slots: &[usize]) {
 }
 
 fn publish(cluster: &mut Cluster) {
-    let outputs: Vec<_> =
-        cluster.groups.by_name.values_mut().map(|hosted| hosted.group.take_output()).collect();
+    let outputs: Vec<_> = cluster.groups.by_name.values_mut().map(Hosted::take_output).collect();
     for (answers, notices) in outputs {
         for (ticket, answer) in answers {
             cluster.answer(ticket, answer);
@@ -205,9 +226,14 @@ impl Cluster {
         self.groups.get(group).map(|hosted| hosted.offsets.all().clone()).unwrap_or_default()
     }
 
-    /// The group as it stands, if there is one.
+    /// The group of the classic protocol as it stands, if there is one.
     pub fn group(&self, group: &str) -> Option<GroupView> {
-        self.groups.get(group).map(|hosted| hosted.group.view())
+        self.groups.get(group)?.classic().map(Group::view)
+    }
+
+    /// The group of the consumer protocol as it stands, if there is one.
+    pub fn consumer_group(&self, group: &str) -> Option<ConsumerGroupView> {
+        self.groups.get(group)?.consumer().map(|group| group.view(&self.topics))
     }
 
     /// The broker that coordinates the group, also if there is no such group yet; none if no broker is alive.

@@ -10,6 +10,7 @@ pub mod batch;
 pub mod call;
 pub mod checker;
 pub mod cluster;
+pub mod consumer_group;
 pub mod embedded;
 pub mod faults;
 pub mod group;

@@ -74,6 +74,21 @@ pub enum Notice {
         /// Its partitions; empty also where the bytes are not the consumer protocol's.
         partitions: BTreeSet<Partition>,
     },
+    /// A member of the consumer protocol has come to another epoch, or has other partitions.
+    Reconciled {
+        /// The group.
+        group: Arc<str>,
+        /// The member.
+        member: Arc<str>,
+        /// Who it says that it is: the client id. Its member id tells nothing, the client makes it itself.
+        client: Arc<str>,
+        /// Its epoch from now on.
+        epoch: i32,
+        /// What it has.
+        assigned: BTreeSet<Partition>,
+        /// What it had and is to give up: nobody else is given it until it has.
+        revoking: BTreeSet<Partition>,
+    },
     /// A member is no longer in its group.
     MemberRemoved {
         /// The group.
@@ -94,6 +109,8 @@ pub enum Removal {
     SessionExpired,
     /// It did not join again before the round's deadline.
     NotRejoined,
+    /// It did not give up what it was told to within its rebalance timeout.
+    NotRevoked,
     /// It did not ask for its assignment before the round's deadline.
     NotSynced,
     /// Another process has joined under its instance id (KIP-345): it has this member id now.

@@ -42,7 +42,8 @@ impl Place {
     fn steadfast(&self, command: &str, arguments: &[&str]) -> Command {
         let mut steadfast = Command::new(env!("CARGO_BIN_EXE_steadfast"));
         steadfast
-            .args([command, "--config"])
+            .args(command.split(' '))
+            .arg("--config")
             .arg(self.directory.path().join("steadfast.toml"))
             .args(arguments);
         steadfast
@@ -109,6 +110,29 @@ fn text(output: &Output) -> String {
 fn append(path: &Path, bytes: &[u8]) {
     use std::io::Write;
     std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
+}
+
+#[test]
+fn rebalances_are_listed_with_what_they_cost() {
+    let place = Place::new();
+    let listed = |arguments: &[&str]| place.steadfast("groups rebalances", arguments).output().unwrap();
+    assert_eq!(listed(&[]).status.code(), Some(1), "there is no history yet");
+    let mut running = place.run();
+    let over = |episodes: &[Value]| {
+        let mut events = episodes.iter().flat_map(|episode| episode["events"].as_array().unwrap());
+        events.any(|event| event["event.name"] == "group.rebalance.completed")
+    };
+    place.episodes(over);
+    assert_eq!(running.signal("-TERM"), Some(0));
+    let told: Value = serde_json::from_slice(&listed(&["--output", "json"]).stdout).unwrap();
+    assert_eq!(told["rebalances"].as_array().unwrap().len(), 1, "{told:#}");
+    let first = &told["rebalances"][0];
+    assert_eq!((&first["reason"], &first["led"]), (&"start".into(), &true.into()), "{told:#}");
+    assert_eq!((&first["taken_up"], &first["unseen"]), (&6.into(), &0.into()), "{told:#}");
+    assert_eq!(told["advice"].as_array().unwrap().len(), 0, "{told:#}");
+    let table = text(&listed(&["--last", "1"]));
+    assert!(table.starts_with("TIME") && table.contains("start"), "{table}");
+    assert_eq!(text(&listed(&["--last", "0"])), "No rebalance is in the history.\n");
 }
 
 #[test]

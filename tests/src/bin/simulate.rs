@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use steadfast_tests::simulated::sweep::{Failure, Found, Verdict, play, play_aloud, sweep};
+use steadfast_tests::simulated::sweep::{
+    Failure, Found, Verdict, play, play_aloud, play_crowd, play_crowd_aloud, sweep,
+};
 
 /// Plays seeds of the sweep and says which of them violate an invariant.
 #[derive(Parser)]
@@ -17,6 +19,9 @@ struct Wanted {
     /// Only this one, with its whole story.
     #[arg(long)]
     seed: Option<u64>,
+    /// Groups of up to twenty members instead of whatever worlds.
+    #[arg(long)]
+    crowds: bool,
     /// With `--seed`: shows the whole event log, also what is meant for developers.
     #[arg(long, requires = "seed")]
     aloud: bool,
@@ -28,12 +33,19 @@ struct Wanted {
 fn main() -> ExitCode {
     let wanted = Wanted::parse();
     if let Some(seed) = wanted.seed {
-        let verdict = if wanted.aloud { play_aloud(seed) } else { play(seed) };
+        let play = match (wanted.crowds, wanted.aloud) {
+            (false, false) => play,
+            (false, true) => play_aloud,
+            (true, false) => play_crowd,
+            (true, true) => play_crowd_aloud,
+        };
+        let verdict = play(seed);
         println!("{verdict}");
         return code(verdict.outcome.is_ok());
     }
     let seeds = wanted.from..wanted.from.saturating_add(wanted.seeds);
-    let failed = sweep(seeds, |verdict| {
+    let play = if wanted.crowds { play_crowd } else { play };
+    let failed = sweep(play, seeds, |verdict| {
         let Err(failure) = &verdict.outcome else { return };
         println!("{} {}", verdict.seed, invariant(failure));
         if wanted.first {

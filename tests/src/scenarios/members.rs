@@ -198,7 +198,7 @@ async fn pair<C: Company>(company: &mut C, settings: &str) -> (C::Member, C::Mem
 }
 
 /// Another joins one that is alone: each has half when this returns.
-async fn joins<C: Company>(company: &mut C, alone: &C::Member, settings: &str) -> C::Member {
+pub(super) async fn joins<C: Company>(company: &mut C, alone: &C::Member, settings: &str) -> C::Member {
     let joining = company.joins(settings).await;
     await_owned(company, &joining, HALF).await;
     await_owned(company, alone, HALF).await;
@@ -223,7 +223,7 @@ async fn static_pair<C: Company>(company: &mut C) -> (C::Member, C::Member, usiz
 }
 
 /// The partitions that its events say it owns.
-fn owned(member: &impl Member) -> BTreeSet<i64> {
+pub(super) fn owned(member: &impl Member) -> BTreeSet<i64> {
     let mut owned = BTreeSet::new();
     for event in member.events() {
         match event["event.name"].as_str() {
@@ -239,13 +239,13 @@ fn owned(member: &impl Member) -> BTreeSet<i64> {
 }
 
 /// Waits until it owns so many partitions.
-async fn await_owned<C: Company>(company: &C, member: &C::Member, wanted: usize) -> BTreeSet<i64> {
+pub(super) async fn await_owned<C: Company>(company: &C, member: &C::Member, wanted: usize) -> BTreeSet<i64> {
     let has = || Some(owned(member)).filter(|owned| owned.len() == wanted);
     company.until(&format!("{wanted} partitions owned"), has).await
 }
 
 /// All partitions that it ever gave up or lost, in order.
-fn given_up(member: &impl Member) -> Vec<i64> {
+pub(super) fn given_up(member: &impl Member) -> Vec<i64> {
     let ends = |event: &Value| {
         matches!(event["event.name"].as_str(), Some("partitions.revoked" | "partitions.lost"))
     };
@@ -253,7 +253,7 @@ fn given_up(member: &impl Member) -> Vec<i64> {
 }
 
 /// The rounds that it took part in.
-fn rounds(member: &impl Member) -> Vec<Value> {
+pub(super) fn rounds(member: &impl Member) -> Vec<Value> {
     named(member.events(), "group.rebalanced")
 }
 
@@ -267,13 +267,13 @@ fn expect_leader(member: &impl Member) {
 }
 
 /// What was given up was given up once, and is not what was kept.
-fn expect_given_up_only(member: &impl Member, kept: &BTreeSet<i64>) {
+pub(super) fn expect_given_up_only(member: &impl Member, kept: &BTreeSet<i64>) {
     let mut given_up = given_up(member);
     given_up.sort_unstable();
     let others: Vec<i64> = (0..12).filter(|partition| !kept.contains(partition)).collect();
     assert_eq!(given_up, others, "{}", story(&member.events()));
 }
 
-fn expect_nothing_given_up(member: &impl Member) {
+pub(super) fn expect_nothing_given_up(member: &impl Member) {
     assert!(given_up(member).is_empty(), "{}", story(&member.events()));
 }

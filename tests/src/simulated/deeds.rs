@@ -35,6 +35,12 @@ pub enum Deed {
     Lie(NodeId),
     /// A service is cut off from all brokers, or connected again.
     CutOff(usize, bool),
+    /// A service begins.
+    Join(usize),
+    /// A service is ended in order.
+    Leave(usize),
+    /// A service dies, and says nothing.
+    Kill(usize),
     /// A service is ended in order, and begins anew after this time.
     Restart(usize, Duration),
     /// An actor of a service panics: the n-th of those that it names.
@@ -66,6 +72,21 @@ impl Deed {
                     world.stop_service(number).await;
                     world.elapse(away).await;
                     world.start_service(number);
+                }));
+            }
+            Deed::Join(number) => {
+                world.inject(said, |_| ());
+                world.start_service(*number);
+            }
+            Deed::Leave(number) | Deed::Kill(number) => {
+                let (world, number, dies) = (world.clone(), *number, matches!(self, Deed::Kill(_)));
+                world.inject(said, |_| ());
+                return Some(tokio::task::spawn_local(async move {
+                    if dies {
+                        world.crash_service(number).await;
+                    } else {
+                        world.stop_service(number).await;
+                    }
                 }));
             }
             Deed::Crash(number, which) => {
@@ -104,6 +125,9 @@ impl fmt::Display for Deed {
             Deed::Lie(node) => write!(f, "all move, and broker {node} goes on naming the old endpoints"),
             Deed::CutOff(number, true) => write!(f, "service {number} is cut off"),
             Deed::CutOff(number, false) => write!(f, "service {number} is connected again"),
+            Deed::Join(number) => write!(f, "service {number} begins"),
+            Deed::Leave(number) => write!(f, "service {number} is ended"),
+            Deed::Kill(number) => write!(f, "service {number} dies"),
             Deed::Restart(number, away) => {
                 write!(f, "service {number} is ended, and begins anew after {} ms", away.as_millis())
             }

@@ -1,5 +1,7 @@
 //! What a seed of the sweep draws: a world, its limits, and what befalls it.
 
+mod crowd;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -12,13 +12,14 @@ use steadfast::exit::Exit;
 use steadfast::service::Control;
 use steadfast_core::progress::Progress;
 use steadfast_sim::checker::{Happening, Summary, Violation};
+use steadfast_sim::group::GroupState;
 use tracing::Level;
 
 use super::deeds::{Deed, Step};
 use super::drawn::Drawn;
 use super::judge::Judge;
 use super::rumours::Rumours;
-use super::world::{Report, World, simulate};
+use super::world::{GROUP, Report, World, simulate};
 
 /// What became of one seed.
 #[derive(Debug)]
@@ -59,9 +60,22 @@ pub fn play(seed: u64) -> Verdict {
     told(Drawn::from_seed(seed), TAIL)
 }
 
+/// Plays the crowd of one seed.
+pub fn play_crowd(seed: u64) -> Verdict {
+    told(Drawn::crowd(seed), TAIL)
+}
+
 /// Plays one seed, and shows the whole event log, also what is meant for developers.
 pub fn play_aloud(seed: u64) -> Verdict {
-    let mut drawn = Drawn::from_seed(seed);
+    aloud(Drawn::from_seed(seed))
+}
+
+/// The same with the crowd of the seed.
+pub fn play_crowd_aloud(seed: u64) -> Verdict {
+    aloud(Drawn::crowd(seed))
+}
+
+fn aloud(mut drawn: Drawn) -> Verdict {
     drawn.plan.level = Level::DEBUG;
     told(drawn, usize::MAX)
 }
@@ -156,8 +170,22 @@ async fn scenario(world: &World, judge: &Judge, steps: &[Step], rate: f64, patie
     drop(load);
     // What does not catch up is the checker's to say, with the partition and the offset.
     world
-        .until(patience * 2, |world| world.with_tally(|tally| tally.missing().is_empty()) && all_acked(world))
+        .until(patience * 2, |world| {
+            world.with_tally(|tally| tally.missing().is_empty()) && all_acked(world) && is_shared(world)
+        })
         .await;
+    judge.tell(world.now(), Happening::Settled);
+}
+
+/// Whether the coordinator has given everybody who is there a share.
+fn is_shared(world: &World) -> bool {
+    let group = world.cluster().with(|cluster| cluster.group(GROUP));
+    let there = world.services().into_values().flatten().count();
+    group.is_some_and(|group| {
+        let shares = || group.members.values().map(|member| member.assignment.len());
+        let even = shares().max().unwrap_or(0) <= shares().min().unwrap_or(0) + 1;
+        group.state == GroupState::Stable && group.members.len() == there && even
+    })
 }
 
 /// Whether the owner of each partition has acked all of it: what was processed under a lease that had ended comes
@@ -178,7 +206,11 @@ fn tail(log: &[u8], most: usize) -> String {
 }
 
 /// Plays `seeds`, as many at a time as there are processors; tells each verdict as it comes.
-pub fn sweep(seeds: std::ops::Range<u64>, tell: impl Fn(&Verdict) + Sync) -> Vec<Verdict> {
+pub fn sweep(
+    play: impl Fn(u64) -> Verdict + Sync,
+    seeds: std::ops::Range<u64>,
+    tell: impl Fn(&Verdict) + Sync,
+) -> Vec<Verdict> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, failed) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {

@@ -5,12 +5,15 @@
 
 mod bad_records;
 mod cli;
+mod consumer_protocol;
 mod drift;
 mod endpoints;
 mod faults;
 mod fixture;
+mod groups;
 mod http;
 mod members;
+mod mixed;
 mod offsets;
 mod own_actors;
 #[cfg(feature = "librdkafka")]
@@ -39,9 +42,12 @@ fn main() -> ExitCode {
         endpoints::trials(&stage),
         http::trials(&stage),
         own_actors::trials(&stage),
+        groups::trials(&stage),
         offsets::trials(&stage),
         members::trials(&stage),
         triggers::trials(&stage),
+        mixed::trials(&stage),
+        consumer_protocol::trials(&stage),
         proxy::trials(&stage),
         recovery::trials(&stage),
         drift::trials(&stage),

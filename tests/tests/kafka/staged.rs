@@ -20,9 +20,14 @@ use steadfast_tests::within;
 
 use crate::rehearsal::{LIMIT, Opening, Rehearsal, expect_clean, proxied};
 
-/// A trial that plays this scenario.
-fn play(stage: &Stage, name: &str, scenario: impl AsyncFnOnce(&mut Staged<'_>) + Send + 'static) -> Trial {
-    stage.trial(name, |cluster| block_on(scenario(&mut Staged(cluster))))
+/// A trial that plays this scenario on brokers of this version and newer.
+fn play(
+    stage: &Stage,
+    since: (u32, u32),
+    name: &str,
+    scenario: impl AsyncFnOnce(&mut Staged<'_>) + Send + 'static,
+) -> Trial {
+    stage.trial_since(since, name, |cluster| block_on(scenario(&mut Staged(cluster))))
 }
 
 macro_rules! play_each {
@@ -34,6 +39,7 @@ macro_rules! play_each {
             pub(crate) fn trials(stage: &super::Stage) -> Vec<super::Trial> {
                 vec![$(super::play(
                     stage,
+                    super::since(stringify!($room)),
                     concat!(stringify!($room), "::", stringify!($scenario)),
                     async |stage| scenarios::$scenario(stage).await,
                 )),+]
@@ -44,6 +50,12 @@ macro_rules! play_each {
 
 steadfast_tests::recovery_scenarios!(play_each);
 steadfast_tests::moved_members_scenarios!(play_each);
+steadfast_tests::consumer_protocol_scenarios!(play_each);
+
+/// The first version of Kafka that has what this room is about.
+fn since(room: &str) -> (u32, u32) {
+    if room == "consumer_protocol" { (4, 0) } else { (0, 0) }
+}
 
 /// The cluster of all trials.
 pub(crate) struct Staged<'a>(&'a mut Cluster);

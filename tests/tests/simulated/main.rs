@@ -11,6 +11,8 @@ mod content;
 mod coordinators;
 mod coverage;
 mod crashes;
+mod crowds;
+mod damping;
 mod drill;
 mod endpoints;
 mod frames;

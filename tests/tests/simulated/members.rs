@@ -14,8 +14,8 @@ fn plan(seed: u64, strategy: &str, settings: &str) -> Plan {
     Plan { settings, ..Plan::new(seed) }
 }
 
-/// A calm member hears of a round by its next heartbeat: each 3 s.
-const HEARD: Duration = Duration::from_secs(3);
+/// A calm member hears of a round by its next heartbeat.
+const HEARD: Duration = Duration::from_millis(300);
 
 fn comes_and_goes(seed: u64, strategy: &str) -> Story {
     play(plan(seed, strategy, ""), async |world| {

@@ -141,11 +141,12 @@ fn a_commit_that_is_heard_and_not_answered_leaves_its_connection_and_is_made_aga
     let unknown = asked.iter().find(|asked| !asked.answered).unwrap_or_else(|| panic!("{asked:?}"));
     let later = asked.iter().filter(|asked| asked.at > unknown.at);
     assert!(later.clone().all(|asked| asked.connection != unknown.connection), "{asked:?}");
-    // And all that is owned is committed once more, after the request could have arrived at the latest.
+    // And all that is owned is committed once more, after the request could have arrived at the latest: counted from the
+    // last of those that had no answer, and one that found no connection is among them.
     let mended = later.filter(|asked| asked.answered && asked.partitions == 12);
     let mended: Vec<_> = mended.map(|asked| asked.at.since(unknown.at)).collect();
     assert!(
-        mended.iter().any(|after| (30 * SECOND..31 * SECOND).contains(after)),
+        mended.iter().any(|after| (30 * SECOND..33 * SECOND).contains(after)),
         "{mended:?}\n{}",
         story.told()
     );
@@ -190,8 +191,8 @@ fn stopped_together(seed: u64, strategy: &str, after: std::time::Duration) -> St
 #[test]
 fn members_that_are_stopped_together_in_mid_round_commit_what_they_processed() {
     for strategy in ["range", "cooperative-sticky"] {
-        // A calm member hears of the round within 3 s.
-        for after in (0..=3_600).step_by(150).map(ms) {
+        // A calm member hears of the round within 300 ms.
+        for after in (0..=600).step_by(25).map(ms) {
             let story = stopped_together(1006, strategy, after);
             story.lost_nothing();
             assert_eq!(story.report.tally.redelivered(), BTreeMap::new(), "{after:?}\n{}", story.told());

@@ -49,7 +49,7 @@ fn a_topic_that_begins_to_match_is_read_from_its_first_record_within_a_poll() {
             world.cluster().with(|cluster| cluster.create_topic("another", 1)).unwrap();
             world.elapse(15 * SECOND).await;
         });
-        let new = |partition: &Partition| &*partition.topic == format!("{TOPIC}-eu");
+        let new = |partition: &Partition| *partition.topic == *format!("{TOPIC}-eu");
         let (new, old) = (story.slowest_of(new), story.slowest_of(|partition| *partition.topic == *TOPIC));
         assert!(new > Duration::ZERO && new <= FOUND, "{new:?}\n{}", story.told());
         // Its own round is the member's only pause, and as the only member it does not wait for anybody.

@@ -9,14 +9,20 @@ mod clients;
 #[cfg(feature = "librdkafka")]
 mod codecs;
 mod commits;
+mod consumers;
 mod content;
 mod coordinator;
+mod descriptions;
+mod epochs;
 mod fetch;
+#[cfg(feature = "librdkafka")]
+mod foreign_consumers;
 #[cfg(feature = "librdkafka")]
 mod foreigners;
 mod group;
 mod members;
 mod metadata;
+mod migration;
 mod offsets;
 mod produce;
 mod records;
@@ -50,6 +56,8 @@ const SCENES: &[&[Scene]] = &[
     #[cfg(feature = "librdkafka")]
     foreigners::SCENES,
 ];
+/// Both halves with nothing but the cluster, which speaks the consumer protocol: Kafka since 4.0.
+const OF_CONSUMERS: &[&[Scene]] = &[epochs::SCENES, descriptions::SCENES, migration::SCENES];
 /// Both halves with Java programs beside the cluster.
 const WITH_JAVA: &[&[Scene]] = &[
     content::WITH_JAVA,
@@ -62,13 +70,25 @@ const WITH_JAVA: &[&[Scene]] = &[
     foreigners::WITH_JAVA,
 ];
 
+/// The same, where it speaks the consumer protocol.
+const OF_CONSUMERS_WITH_JAVA: &[&[Scene]] = &[
+    #[cfg(feature = "librdkafka")]
+    foreign_consumers::WITH_JAVA,
+];
+
 fn main() -> ExitCode {
     let either = Either::default();
     let alone = SCENES.iter().copied().flatten().flat_map(|scene| either.trials(*scene, Needs::Nothing));
+    let consumers = OF_CONSUMERS.iter().copied().flatten();
+    let consumers = consumers.flat_map(|scene| either.trials_since((4, 0), *scene, Needs::Nothing));
+    let foreign = OF_CONSUMERS_WITH_JAVA.iter().copied().flatten();
+    let foreign = foreign.flat_map(|scene| either.trials_since((4, 0), *scene, Needs::Java));
     let with_java = WITH_JAVA.iter().copied().flatten().flat_map(|scene| either.trials(*scene, Needs::Java));
     let on_kafka = content::ON_KAFKA.iter().map(|scene| either.on_kafka(*scene));
     let trials = alone
+        .chain(consumers)
         .chain(with_java)
+        .chain(foreign)
         .chain(on_kafka)
         .chain(left_out("librdkafka::clients_members_and_codecs"))
         .collect();

@@ -54,6 +54,8 @@ const KAFKA: &[(ApiKey, RangeInclusive<i16>)] = &[
     (ApiKey::DeleteGroups, 0..=2),
     (ApiKey::OffsetDelete, 0..=0),
     (ApiKey::DescribeCluster, 0..=2),
+    (ApiKey::ConsumerGroupHeartbeat, 0..=1),
+    (ApiKey::ConsumerGroupDescribe, 0..=1),
 ];
 /// The newest versions of Kafka 3.9 where they are others. It serves everything from version 0 on (KIP-896).
 const NEWEST_IN_3_9: &[(ApiKey, i16)] = &[
@@ -64,6 +66,9 @@ const NEWEST_IN_3_9: &[(ApiKey, i16)] = &[
     (ApiKey::DescribeGroups, 5),
     (ApiKey::DescribeCluster, 1),
 ];
+
+/// Those that Kafka 3.9 has as a preview only.
+const SINCE_4: &[ApiKey] = &[ApiKey::ConsumerGroupHeartbeat, ApiKey::ConsumerGroupDescribe];
 
 /// Of these versions of an API, those that the brokers announce.
 pub(crate) fn served(brokers: &Brokers, api: ApiKey, versions: &[i16]) -> Vec<i16> {
@@ -88,7 +93,7 @@ fn expected(brokers: &Brokers) -> Vec<(ApiKey, RangeInclusive<i16>)> {
         true => (*api, 0..=of_3_9(*api).unwrap_or(*range.end())),
         false => (*api, range.clone()),
     };
-    KAFKA.iter().map(range).collect()
+    KAFKA.iter().filter(|(api, _)| !(kafka_3 && SINCE_4.contains(api))).map(range).collect()
 }
 
 fn request() -> ApiVersionsRequest {

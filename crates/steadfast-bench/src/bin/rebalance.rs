@@ -12,7 +12,7 @@ use steadfast_bench::ground::{PARTITIONS, RATE};
 use steadfast_bench::machine;
 use steadfast_bench::rebalance::client::Client;
 use steadfast_bench::rebalance::play::{Life, Plan, play};
-use steadfast_bench::rebalance::report;
+use steadfast_bench::rebalance::{promotion, report, slow};
 use steadfast_tests::kafka::{Cluster, missing};
 
 /// Has members join and leave groups on a real three-broker Kafka under load, groups of steadfast and of today's clients
@@ -20,6 +20,9 @@ use steadfast_tests::kafka::{Cluster, missing};
 /// what the membership asks of the coordinator. Fails when steadfast misses a target.
 #[derive(Parser)]
 struct Arguments {
+    /// What happens.
+    #[arg(long, value_enum, default_value_t = Case::Members)]
+    case: Case,
     /// Only this client; may be given several times.
     #[arg(long, value_enum)]
     client: Vec<Client>,
@@ -35,9 +38,23 @@ struct Arguments {
     /// As text with a table in Markdown, or as JSON.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Where the figures are written to, as JSON.
+    /// Where the figures of a text are written to, as JSON.
     #[arg(long, default_value = "target/bench/rebalance.json")]
     json: PathBuf,
+    /// Instead of a measurement: the service with this configuration and slow handlers.
+    #[arg(long, hide = true)]
+    slow_member: Option<PathBuf>,
+    /// For how many milliseconds these work at a record.
+    #[arg(long, hide = true, default_value_t = 0)]
+    work: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Case {
+    /// A fourth member joins three, and one leaves.
+    Members,
+    /// Members come and go in bursts while handlers are slow: Java's before, steadfast's after.
+    Promotion,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,11 +64,26 @@ enum Output {
 }
 
 fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(config) = &arguments.slow_member {
+        return slow::run(config, Duration::from_millis(arguments.work)).unwrap_or_else(|error| {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        });
+    }
     if let Some(reason) = missing() {
         eprintln!("{reason}");
         return ExitCode::FAILURE;
     }
-    conclude(measure(&Arguments::parse()))
+    let measured = match arguments.case {
+        Case::Members => measure(&arguments),
+        Case::Promotion => promote(&arguments),
+    };
+    match (arguments.output, &measured) {
+        (Output::Json, Ok(missed)) if missed.is_empty() => ExitCode::SUCCESS,
+        (Output::Json, Ok(_)) => ExitCode::FAILURE,
+        (Output::Json, Err(_)) | (Output::Text, _) => conclude(measured),
+    }
 }
 
 /// What steadfast missed.
@@ -65,25 +97,47 @@ fn measure(arguments: &Arguments) -> io::Result<Vec<String>> {
     let cluster = Cluster::start(3, &[])?;
     let lives = play_all(&cluster, arguments)?;
     let told: Vec<_> = lives.iter().map(report::json).collect();
-    let whole = json!({"machine": machine, "settings": settings, "lives": told});
-    if arguments.output == Output::Json {
-        println!("{whole:#}");
-    } else {
-        println!();
-        report::markdown(&lives).iter().for_each(|line| println!("{line}"));
-        println!("\n| client | version | set |\n|---|---|---|");
-        for client in report::clients(&lives) {
-            println!("| {} | {} | {} |", client.title(), client.version(), set(client));
+    let missed = report::missed(&lives);
+    let whole = json!({"machine": machine, "settings": settings, "lives": told, "missed": missed});
+    match arguments.output {
+        Output::Json => println!("{whole:#}"),
+        Output::Text => {
+            println!();
+            report::markdown(&lives).iter().for_each(|line| println!("{line}"));
+            keep(&whole, &arguments.json)?;
         }
     }
-    keep(&whole, &arguments.json)?;
-    Ok(report::missed(&lives))
+    Ok(missed)
 }
 
-fn set(client: Client) -> String {
-    let settings: Vec<String> =
-        client.settings().into_iter().map(|(key, value)| format!("`{key}={value}`")).collect();
-    if settings.is_empty() { "nothing".to_owned() } else { settings.join(", ") }
+/// What steadfast missed in the promotion.
+fn promote(arguments: &Arguments) -> io::Result<Vec<String>> {
+    let machine = machine::describe();
+    let settings = format!("{RATE} records/s on {PARTITIONS} partitions, {}", promotion::settings());
+    eprintln!("{machine:#}\n{settings}\n\nApache Kafka starts: about 15 s");
+    let cluster = Cluster::start(3, &[])?;
+    let clients =
+        if arguments.client.is_empty() { promotion::CLIENTS.to_vec() } else { arguments.client.clone() };
+    let mut promotions = Vec::new();
+    for number in 1..=arguments.lives {
+        for client in &clients {
+            let promotion = promotion::play(&cluster, *client, number, arguments.rounds)?;
+            eprintln!("{}", promotion::json(&promotion));
+            promotions.push(promotion);
+        }
+    }
+    let missed = promotion::missed(&promotions);
+    let told: Vec<_> = promotions.iter().map(promotion::json).collect();
+    let whole = json!({"machine": machine, "settings": settings, "promotions": told, "missed": missed});
+    match arguments.output {
+        Output::Json => println!("{whole:#}"),
+        Output::Text => {
+            println!();
+            promotion::markdown(&promotions).iter().for_each(|line| println!("{line}"));
+            keep(&whole, &arguments.json)?;
+        }
+    }
+    Ok(missed)
 }
 
 /// In turns: each client's group once, then each a second time, so that what else the machine does meets all of them.

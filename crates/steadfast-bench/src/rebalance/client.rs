@@ -110,7 +110,7 @@ impl Client {
     /// # Errors
     /// It cannot be made ready, or is not built in.
     pub fn prepare(self, place: &Place) -> io::Result<Box<dyn Member>> {
-        let settings = self.settings();
+        let settings = [self.settings(), place.further.clone()].concat();
         if self.is_librdkafka() {
             return librdkafka(place, settings);
         }

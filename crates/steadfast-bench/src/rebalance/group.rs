@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::client::Client;
-use super::member::{Member, Place};
+use super::member::{Member, Place, Rounds};
 use super::window::{Given, owners};
 use crate::ground::PARTITIONS;
 
@@ -24,12 +24,14 @@ pub struct Group {
     here: BTreeMap<usize, Box<dyn Member>>,
     next: usize,
     given: Vec<Given>,
+    /// What those said of rebalances who are gone.
+    gone: Vec<Rounds>,
 }
 
 impl Group {
     /// An empty one.
     pub fn new(client: Client, place: Place) -> Group {
-        Group { client, place, here: BTreeMap::new(), next: 0, given: Vec::new() }
+        Group { client, place, here: BTreeMap::new(), next: 0, given: Vec::new(), gone: Vec::new() }
     }
 
     /// Somebody who can join.
@@ -82,8 +84,19 @@ impl Group {
     /// It does not end in order.
     pub fn dismiss(&mut self, leaver: Leaver) -> io::Result<()> {
         let number = leaver.number;
+        self.gone.push(leaver.member.rounds());
         self.given.extend(leaver.member.end()?.into_iter().map(|delivered| (number, delivered)));
         Ok(())
+    }
+
+    /// The group's generation and, of all members, the rounds that they went through.
+    pub fn rounds(&self) -> Rounds {
+        let here = self.here.values().map(|member| member.rounds());
+        here.chain(self.gone.iter().copied()).fold(Rounds::default(), |all, one| Rounds {
+            generation: all.generation.max(one.generation),
+            count: all.count + one.count,
+            took_ms: all.took_ms + one.took_ms,
+        })
     }
 
     /// Waits until all partitions have been shared evenly by all who are there, for a while.

@@ -1,6 +1,7 @@
 //! One member of a group, seen from outside.
 
 use std::io;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use steadfast_tests::checker::{Delivered, Mark};
@@ -12,7 +13,7 @@ use steadfast_tests::service::{Service, Workplace, usual_config};
 use crate::scene::binary;
 
 /// How long a member may take to end.
-const END_LIMIT: Duration = Duration::from_secs(15);
+const END_LIMIT: Duration = Duration::from_secs(60);
 /// How long a JVM may take to begin.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -23,6 +24,21 @@ pub struct Place {
     pub bootstrap: String,
     /// Names topic and group.
     pub name: String,
+    /// How many milliseconds a handler works at each record; none: it only prints it.
+    pub work: Option<u64>,
+    /// What is set beside the client's own settings.
+    pub further: Vec<(&'static str, &'static str)>,
+}
+
+/// What a member says of the rebalances that it took part in.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rounds {
+    /// The last generation that it belonged to.
+    pub generation: i64,
+    /// How many rounds it went through.
+    pub count: f64,
+    /// How long all of them took, in milliseconds.
+    pub took_ms: f64,
 }
 
 /// A member that can be told to join and to leave.
@@ -48,29 +64,35 @@ pub trait Member {
     /// It does not end in order.
     fn end(self: Box<Self>) -> io::Result<Vec<Delivered>>;
 
+    /// What it says of rebalances, where it does.
+    fn rounds(&self) -> Rounds {
+        Rounds::default()
+    }
+
     /// What it tells of itself, where it does.
     fn story(&self) -> String {
         String::new()
     }
 }
 
-/// `steadfast run`.
+/// `steadfast run`; where work is asked for, this program as a service with a handler of its own.
 pub(super) struct Steadfast {
     workplace: Workplace,
+    work: Option<u64>,
     service: Option<Service>,
     read: usize,
 }
 
 impl Steadfast {
     pub(super) fn prepare(
-        Place { bootstrap, name }: &Place,
+        Place { bootstrap, name, work, .. }: &Place,
         settings: &[(&str, &str)],
     ) -> io::Result<Steadfast> {
         let workplace = Workplace::new()?;
         let lines: String =
             settings.iter().map(|(key, value)| format!("\"{key}\" = \"{value}\"\n")).collect();
         workplace.configure(&(usual_config(bootstrap, name, name) + &lines))?;
-        Ok(Steadfast { workplace, service: None, read: 0 })
+        Ok(Steadfast { workplace, work: *work, service: None, read: 0 })
     }
 
     fn take(service: &Service, read: &mut usize) -> Vec<Delivered> {
@@ -82,7 +104,14 @@ impl Steadfast {
 
 impl Member for Steadfast {
     fn join(&mut self) -> io::Result<()> {
-        self.service = Some(Service::start(&binary()?, &self.workplace, &[])?);
+        self.service = Some(match self.work {
+            None => Service::start(&binary()?, &self.workplace, &[])?,
+            Some(work) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("--slow-member").arg(self.workplace.config()).arg("--work").arg(work.to_string());
+                Service::launch(command, &self.workplace, Stdio::piped())?
+            }
+        });
         Ok(())
     }
 
@@ -103,6 +132,15 @@ impl Member for Steadfast {
         Ok(Steadfast::take(service, &mut self.read))
     }
 
+    fn rounds(&self) -> Rounds {
+        let events = self.service.iter().flat_map(|service| service.events_named("group.rebalanced"));
+        events.fold(Rounds::default(), |rounds, event| Rounds {
+            generation: event.json["generation"].as_i64().unwrap_or_default().max(rounds.generation),
+            count: rounds.count + 1.0,
+            took_ms: rounds.took_ms + event.json["took_ms"].as_f64().unwrap_or_default(),
+        })
+    }
+
     fn story(&self) -> String {
         self.service.as_ref().map(Service::story).unwrap_or_default()
     }
@@ -116,9 +154,13 @@ pub(super) struct Java {
 }
 
 impl Java {
-    pub(super) fn prepare(Place { bootstrap, name }: &Place, settings: &[(&str, &str)]) -> io::Result<Java> {
+    pub(super) fn prepare(
+        Place { bootstrap, name, work, .. }: &Place,
+        settings: &[(&str, &str)],
+    ) -> io::Result<Java> {
         let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let mut arguments = vec![bootstrap.as_str(), name, name, "--on-command"];
+        let work = format!("--work={}", work.unwrap_or_default());
+        let mut arguments = vec![bootstrap.as_str(), name, name, "--on-command", &work];
         arguments.extend(settings.iter().map(String::as_str));
         let mut program = Program::start("PlainConsumer", &arguments)?;
         program.wait_for(READY_LIMIT, |line| line.json["event"] == "ready")?;
@@ -139,6 +181,16 @@ impl Member for Java {
 
     fn leave(&mut self) -> io::Result<()> {
         self.program.tell("leave")
+    }
+
+    fn rounds(&self) -> Rounds {
+        let lines = self.program.lines();
+        let last = lines.iter().rev().find(|line| line.json["event"] == "assigned");
+        last.map_or(Rounds::default(), |line| Rounds {
+            generation: line.json["generation"].as_i64().unwrap_or_default(),
+            count: line.json["rebalances"].as_f64().unwrap_or_default(),
+            took_ms: line.json["latency_ms"].as_f64().unwrap_or_default(),
+        })
     }
 
     fn end(self: Box<Self>) -> io::Result<Vec<Delivered>> {
@@ -171,7 +223,7 @@ impl Librdkafka {
 #[cfg(feature = "librdkafka")]
 impl Member for Librdkafka {
     fn join(&mut self) -> io::Result<()> {
-        let Place { bootstrap, name } = &self.place;
+        let Place { bootstrap, name, .. } = &self.place;
         self.reader = Some(Reader::start(bootstrap, name, name, &self.settings)?);
         Ok(())
     }

@@ -95,7 +95,8 @@ pub struct Plan {
 pub fn play(cluster: &Cluster, plan: Plan, client: Client, number: usize) -> io::Result<Life> {
     let name = format!("rebalance-{}-{number}", client.name());
     let ground = Ground::begin(cluster, &name)?;
-    let place = Place { bootstrap: ground.proxy.bootstrap().to_string(), name };
+    let bootstrap = ground.proxy.bootstrap().to_string();
+    let place = Place { bootstrap, name, work: None, further: Vec::new() };
     let mut group = Group::new(client, place);
     for _ in 0..MEMBERS {
         let member = group.prepare()?;

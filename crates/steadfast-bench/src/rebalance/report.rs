@@ -57,7 +57,16 @@ pub fn markdown(lives: &[Life]) -> Vec<String> {
     for client in clients(lives) {
         lines.extend([Kind::Join, Kind::Leave].map(|kind| Row::of(lives, client, kind).line()));
     }
+    lines.extend(["", "| client | version | set |", "|---|---|---|"].map(str::to_owned));
+    let said = |client: Client| format!("| {} | {} | {} |", client.title(), client.version(), set(client));
+    lines.extend(clients(lives).into_iter().map(said));
     lines
+}
+
+fn set(client: Client) -> String {
+    let settings: Vec<String> =
+        client.settings().into_iter().map(|(key, value)| format!("`{key}={value}`")).collect();
+    if settings.is_empty() { "nothing".to_owned() } else { settings.join(", ") }
 }
 
 /// What steadfast misses, in words.
@@ -97,8 +106,8 @@ pub fn json(life: &Life) -> Value {
     })
 }
 
-/// The clients of these lives, in their order.
-pub fn clients(lives: &[Life]) -> Vec<Client> {
+/// Of these lives, in their order.
+fn clients(lives: &[Life]) -> Vec<Client> {
     let mut clients: Vec<Client> = lives.iter().map(|life| life.client).collect();
     clients.sort_unstable();
     clients.dedup();

@@ -87,7 +87,7 @@ impl Window<'_> {
     }
 
     /// How long each record waited after its acknowledgement; one that has not come, until now.
-    fn waits(&self) -> Vec<(Mark, Duration)> {
+    pub fn waits(&self) -> Vec<(Mark, Duration)> {
         let mut first: BTreeMap<Mark, SystemTime> = BTreeMap::new();
         for (_, delivered) in self.given {
             first.entry(delivered.mark).or_insert(delivered.at);

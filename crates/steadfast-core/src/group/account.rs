@@ -26,7 +26,7 @@ pub enum Happening {
         reason: Reason,
     },
     /// A round is complete.
-    Settled(Rebalance),
+    Settled(Box<Rebalance>),
     /// These are to be given up, and nothing more of them is delivered.
     Stopped {
         /// Which.
@@ -209,7 +209,7 @@ impl Account {
     pub fn handle(&mut self, happening: Happening, now: Tick, spent: Spent) -> Option<Record> {
         match happening {
             Happening::Began { reason } => return self.began(reason, now, spent),
-            Happening::Settled(rebalance) => self.settled(rebalance, now, spent),
+            Happening::Settled(rebalance) => self.settled(*rebalance, now, spent),
             Happening::Stopped { partitions } => {
                 self.stop(partitions, now);
                 self.with(|open| open.revoking(now));

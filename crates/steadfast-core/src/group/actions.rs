@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::MemberId;
 use super::assign::{Assignments, Assignor, Protocol};
@@ -9,7 +10,7 @@ use super::errors::{Api, ErrorCode, Reaction, Refusal};
 use super::events::{LossReason, RequestId};
 pub use super::round::{Phases, Reason};
 use super::standing::Membership;
-use super::subscription::Subscription;
+use super::subscription::{ById, Subscription};
 pub use super::trigger::Trigger;
 use crate::ids::{GroupGeneration, Partition};
 use crate::tick::Tick;
@@ -35,6 +36,8 @@ pub enum Action {
     Heartbeat(Heartbeat),
     /// Send LeaveGroup.
     Leave(LeaveGroup),
+    /// Send ConsumerGroupHeartbeat. None other is out: what the coordinator makes of one depends on the one before.
+    ConsumerHeartbeat(ConsumerHeartbeat),
     /// Learn how many partitions these topics of other members have, tell us by `PartitionsChanged`, and
     /// from now on whenever it changes.
     CountPartitions {
@@ -153,11 +156,43 @@ pub struct LeaveGroup {
     pub reason: Arc<str>,
 }
 
+/// A ConsumerGroupHeartbeat request (KIP-848). What is none has not changed since the coordinator heard it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerHeartbeat {
+    /// The request.
+    pub request: RequestId,
+    /// When it counts as unanswered.
+    pub deadline: Tick,
+    /// Our id.
+    pub member_id: MemberId,
+    /// The member epoch: 0 to join, -1 to leave, -2 to leave for a while as a static member.
+    pub epoch: GroupGeneration,
+    /// What does not change while we run.
+    pub terms: Option<Terms>,
+    /// The topics that we want.
+    pub topics: Option<BTreeSet<Arc<str>>>,
+    /// The partitions that we own.
+    pub owned: Option<ById>,
+}
+
+/// What a member of the consumer protocol says of itself in each heartbeat that carries everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// How long we may take to give partitions up.
+    pub rebalance_timeout: Duration,
+    /// The rack or zone we run in.
+    pub rack: Option<String>,
+    /// The assignor that the coordinator is to use; none leaves it the choice.
+    pub assignor: Option<Arc<str>>,
+}
+
 /// Why partitions are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LostReason {
     /// The group went on to another generation.
     IllegalGeneration,
+    /// The coordinator does not accept our member epoch any more.
+    FencedEpoch,
     /// The coordinator has forgotten us.
     UnknownMember,
     /// We have not reached the coordinator for the session timeout.

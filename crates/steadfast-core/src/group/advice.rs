@@ -135,10 +135,12 @@ const SLOW: Duration = Duration::from_millis(1200);
 /// So many that are slow in the same way are a pattern.
 const PATTERN: usize = 2;
 
+type Rule = fn(&[&Seen], &Set) -> Option<Advice>;
+
 /// The advice that follows from `all` rebalances, of which the latest is last. In the order of [`Cause`].
 pub fn advise(all: &[Seen], set: &Set) -> Vec<Advice> {
     let recent: Vec<&Seen> = all.iter().filter(|seen| seen.ago <= WINDOW).collect();
-    let rules: [fn(&[&Seen], &Set) -> Option<Advice>; 12] = [
+    let rules: [Rule; 12] = [
         heartbeats,
         network,
         handlers,

@@ -15,6 +15,7 @@ mod steps;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::GroupProtocol;
 use super::actions::{Action, LostReason, Reason};
 use super::assign::{Assignments, Assignor, Candidate, PartitionCounts};
 use super::coordinator::{Line, Sent};
@@ -170,7 +171,7 @@ impl ClassicMember {
 
     /// What commits are made under; none outside of a generation.
     pub fn membership(&self) -> Option<Membership> {
-        self.standing.membership(self.line.coordinator())
+        self.standing.membership(GroupProtocol::Classic, self.line.coordinator())
     }
 
     /// Whether a round is going on, or partitions are being given up.
@@ -193,7 +194,9 @@ impl ClassicMember {
 
             (member!(), Event::CoordinatorFound { coordinator, .. }) => self.found(coordinator),
             (member!(), Event::CoordinatorLost { reason }) => self.coordinator_lost(reason),
-            (member!(), Event::Unanswered { .. }) => self.lose_coordinator(LossReason::Silent),
+            (member!(), Event::Unanswered { .. } | Event::OutcomeUnknown { .. }) => {
+                self.lose_coordinator(LossReason::Silent)
+            }
             (member!(), Event::HeartbeatAccepted { .. }) => self.heard(sent),
             (member!(), Event::Refused { code, .. }) => self.refused(sent, code),
             (member!(), Event::Revoked { partitions }) => self.released(&partitions),
@@ -239,6 +242,8 @@ impl ClassicMember {
             (Draining { .. } | Stable | Releasing { .. }, Event::Leave { reason }) => self.leave(reason),
             (Leaving { .. }, Event::Leave { .. }) => {}
             (member!(), Event::Start | Event::DeadlineReached) => {}
+            // of the other protocol
+            (member!(), Event::ConsumerHeartbeatAccepted { .. } | Event::TopicsNamed { .. }) => {}
         }
     }
 

@@ -112,7 +112,7 @@ impl Line {
         self.last += 1;
         let sent = Sent { request: RequestId(self.last), api, at: now, limit: now + wait };
         match api {
-            Api::Heartbeat => self.beat = Some(sent),
+            Api::Heartbeat | Api::ConsumerGroupHeartbeat => self.beat = Some(sent),
             Api::FindCoordinator
             | Api::JoinGroup
             | Api::SyncGroup
@@ -139,6 +139,11 @@ impl Line {
     pub(super) fn abandon(&mut self) {
         self.main = None;
         self.beat = None;
+    }
+
+    /// Until when nothing is asked.
+    pub(super) fn paused_until(&self) -> Tick {
+        self.not_before
     }
 
     pub(super) fn waits_for_heartbeat(&self) -> bool {

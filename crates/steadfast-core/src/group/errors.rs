@@ -66,7 +66,9 @@ codes! {
     UNKNOWN_TOPIC_ID = 100,
     FENCED_MEMBER_EPOCH = 110,
     UNRELEASED_INSTANCE_ID = 111,
+    UNSUPPORTED_ASSIGNOR = 112,
     STALE_MEMBER_EPOCH = 113,
+    INVALID_REGULAR_EXPRESSION = 128,
     REBOOTSTRAP_REQUIRED = 129,
 }
 
@@ -92,6 +94,8 @@ pub enum Api {
     Heartbeat,
     /// Go.
     LeaveGroup,
+    /// Join, stay, give up and leave under the consumer protocol (KIP-848).
+    ConsumerGroupHeartbeat,
     /// Write what was acked.
     OffsetCommit,
     /// Read what was committed.
@@ -144,6 +148,14 @@ pub enum Cause {
     Full,
     /// The broker does not speak our versions.
     Unsupported,
+    /// The broker does not have the consumer protocol, or has it switched off.
+    NoConsumerProtocol,
+    /// The group is a classic one, and the broker does not convert it.
+    Inconvertible,
+    /// The broker does not have the assignor that was asked for.
+    Assignor,
+    /// The broker cannot read the pattern.
+    Pattern,
 }
 
 impl fmt::Display for Cause {
@@ -158,6 +170,18 @@ impl fmt::Display for Cause {
             }
             Cause::Full => "the group has as many members as group.max.size allows",
             Cause::Unsupported => "the broker does not serve the versions of this client",
+            Cause::NoConsumerProtocol => {
+                "group.protocol = consumer needs Kafka 4.0 with its feature group.version on: \
+                 set group.protocol = classic for this broker"
+            }
+            Cause::Inconvertible => {
+                "the group is a classic one and the broker does not convert it \
+                 (group.consumer.migration.policy): stop its members, or set group.protocol = classic"
+            }
+            Cause::Assignor => {
+                "group.remote.assignor is to name one of the broker's group.consumer.assignors"
+            }
+            Cause::Pattern => "the broker reads patterns in the syntax of RE2, and not this one",
         })
     }
 }
@@ -180,6 +204,8 @@ pub fn react(api: Api, code: ErrorCode) -> Reaction {
         | ErrorCode::ILLEGAL_GENERATION
         | ErrorCode::REBALANCE_IN_PROGRESS
         | ErrorCode::STALE_MEMBER_EPOCH => of_membership(api, code),
+        // only of the consumer protocol's group does it say that the group, and with it our membership, is gone
+        ErrorCode::GROUP_ID_NOT_FOUND if api == Api::ConsumerGroupHeartbeat => Reaction::RejoinAnew,
         ErrorCode::OFFSET_METADATA_TOO_LARGE | ErrorCode::INVALID_COMMIT_OFFSET_SIZE => of_commit(api),
         _ => fatal(api, code).map_or(Reaction::Retry, Reaction::Fatal),
     }
@@ -193,6 +219,7 @@ fn of_coordinator(api: Api) -> Reaction {
         | Api::SyncGroup
         | Api::Heartbeat
         | Api::LeaveGroup
+        | Api::ConsumerGroupHeartbeat
         | Api::OffsetCommit
         | Api::OffsetFetch => Reaction::FindCoordinator,
     }
@@ -221,6 +248,7 @@ fn of_commit(api: Api) -> Reaction {
         | Api::SyncGroup
         | Api::Heartbeat
         | Api::LeaveGroup
+        | Api::ConsumerGroupHeartbeat
         | Api::OffsetFetch => Reaction::Retry,
     }
 }
@@ -237,7 +265,14 @@ fn fatal(api: Api, code: ErrorCode) -> Option<Cause> {
         | ErrorCode::SASL_AUTHENTICATION_FAILED => Some(Cause::Unauthorized),
         ErrorCode::INCONSISTENT_GROUP_PROTOCOL => Some(Cause::Inconsistent),
         ErrorCode::INVALID_GROUP_ID | ErrorCode::INVALID_SESSION_TIMEOUT => Some(Cause::Misconfigured),
-        ErrorCode::GROUP_MAX_SIZE_REACHED if api == Api::JoinGroup => Some(Cause::Full),
+        ErrorCode::GROUP_MAX_SIZE_REACHED if matches!(api, Api::JoinGroup | Api::ConsumerGroupHeartbeat) => {
+            Some(Cause::Full)
+        }
+        ErrorCode::UNSUPPORTED_ASSIGNOR => Some(Cause::Assignor),
+        ErrorCode::INVALID_REGULAR_EXPRESSION => Some(Cause::Pattern),
+        ErrorCode::UNSUPPORTED_VERSION if api == Api::ConsumerGroupHeartbeat => {
+            Some(Cause::NoConsumerProtocol)
+        }
         ErrorCode::UNSUPPORTED_VERSION | ErrorCode::INVALID_REQUEST => Some(Cause::Unsupported),
         _ => None,
     }
@@ -261,20 +296,22 @@ pub struct Refusal {
 mod tests {
     use super::*;
 
-    const APIS: [Api; 7] = [
+    const APIS: [Api; 8] = [
         Api::FindCoordinator,
         Api::JoinGroup,
         Api::SyncGroup,
         Api::Heartbeat,
         Api::LeaveGroup,
+        Api::ConsumerGroupHeartbeat,
         Api::OffsetCommit,
         Api::OffsetFetch,
     ];
-    const WITH_COORDINATOR: [Api; 6] = [
+    const WITH_COORDINATOR: [Api; 7] = [
         Api::JoinGroup,
         Api::SyncGroup,
         Api::Heartbeat,
         Api::LeaveGroup,
+        Api::ConsumerGroupHeartbeat,
         Api::OffsetCommit,
         Api::OffsetFetch,
     ];
@@ -352,6 +389,29 @@ mod tests {
             for api in APIS {
                 assert_eq!(react(api, code), Reaction::Retry, "{api} {code}");
             }
+        }
+    }
+
+    #[test]
+    fn a_member_of_the_consumer_protocol_that_is_unknown_or_fenced_joins_again() {
+        let beat = |code| react(Api::ConsumerGroupHeartbeat, code);
+        assert_eq!(beat(ErrorCode::FENCED_MEMBER_EPOCH), Reaction::RejoinLost);
+        assert_eq!(beat(ErrorCode::UNKNOWN_MEMBER_ID), Reaction::RejoinAnew);
+        assert_eq!(beat(ErrorCode::GROUP_ID_NOT_FOUND), Reaction::RejoinAnew);
+        assert_eq!(react(Api::OffsetCommit, ErrorCode::GROUP_ID_NOT_FOUND), Reaction::Retry);
+    }
+
+    #[test]
+    fn what_the_consumer_protocol_refuses_for_good_says_what_to_change() {
+        let fatal = [
+            (ErrorCode::UNRELEASED_INSTANCE_ID, Cause::Fenced),
+            (ErrorCode::UNSUPPORTED_ASSIGNOR, Cause::Assignor),
+            (ErrorCode::INVALID_REGULAR_EXPRESSION, Cause::Pattern),
+            (ErrorCode::GROUP_MAX_SIZE_REACHED, Cause::Full),
+            (ErrorCode::UNSUPPORTED_VERSION, Cause::NoConsumerProtocol),
+        ];
+        for (code, cause) in fatal {
+            assert_eq!(react(Api::ConsumerGroupHeartbeat, code), Reaction::Fatal(cause));
         }
     }
 

@@ -1,14 +1,15 @@
 //! What a member is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::MemberId;
 use super::assign::{Candidate, PartitionCounts};
 use super::errors::ErrorCode;
-use super::subscription::Assignment;
-use crate::ids::{GroupGeneration, NodeId, Partition};
+use super::subscription::{Assignment, ById};
+use crate::ids::{GroupGeneration, NodeId, Partition, TopicId};
 
 /// Names one request, so that an answer that comes too late is known as such and changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +65,13 @@ pub enum Event {
         /// The request.
         request: RequestId,
     },
+    /// ConsumerGroupHeartbeat succeeded.
+    ConsumerHeartbeatAccepted {
+        /// The request.
+        request: RequestId,
+        /// What the coordinator said.
+        answer: ConsumerAnswer,
+    },
     /// Any request was answered with an error.
     Refused {
         /// The request.
@@ -73,6 +81,11 @@ pub enum Event {
     },
     /// No answer will come: the connection broke or could not be made, or the deadline passed.
     Unanswered {
+        /// The request.
+        request: RequestId,
+    },
+    /// No answer will come, and the coordinator is reached over another connection: it may have taken the request.
+    OutcomeUnknown {
         /// The request.
         request: RequestId,
     },
@@ -101,6 +114,11 @@ pub enum Event {
         /// Topic by topic.
         counts: PartitionCounts,
     },
+    /// The topics of the cluster, by their ids.
+    TopicsNamed {
+        /// All that are known.
+        names: BTreeMap<TopicId, Arc<str>>,
+    },
     /// Give everything up and go.
     Leave {
         /// Why, for the coordinator's log (KIP-800).
@@ -120,6 +138,8 @@ impl Event {
             | Event::Synced { request, .. }
             | Event::HeartbeatAccepted { request }
             | Event::LeaveAccepted { request }
+            | Event::ConsumerHeartbeatAccepted { request, .. }
+            | Event::OutcomeUnknown { request }
             | Event::Refused { request, .. }
             | Event::Unanswered { request } => Some(*request),
             Event::Start
@@ -128,6 +148,7 @@ impl Event {
             | Event::CommitRefused { .. }
             | Event::SubscriptionChanged { .. }
             | Event::PartitionsChanged { .. }
+            | Event::TopicsNamed { .. }
             | Event::Leave { .. }
             | Event::DeadlineReached => None,
         }
@@ -174,4 +195,15 @@ pub struct JoinAnswer {
     pub members: Vec<Candidate>,
     /// As leader: the coordinator has an assignment already (KIP-814), make none.
     pub skip_assignment: bool,
+}
+
+/// ConsumerGroupHeartbeat's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerAnswer {
+    /// The member epoch from now on.
+    pub epoch: GroupGeneration,
+    /// When the coordinator wants the next heartbeat.
+    pub interval: Duration,
+    /// What may be ours from now on; none if that is as it was said last.
+    pub assignment: Option<ById>,
 }

@@ -26,6 +26,8 @@ pub enum Reason {
     PartitionsChanged,
     /// The coordinator went on to another generation without us.
     IllegalGeneration,
+    /// The coordinator does not accept our member epoch any more.
+    FencedEpoch,
     /// The coordinator has forgotten us.
     UnknownMember,
     /// We have not reached the coordinator for the session timeout.
@@ -36,7 +38,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Start,
         Reason::Restarted,
         Reason::RoundBegan,
@@ -45,6 +47,7 @@ impl Reason {
         Reason::MatchesChanged,
         Reason::PartitionsChanged,
         Reason::IllegalGeneration,
+        Reason::FencedEpoch,
         Reason::UnknownMember,
         Reason::SessionExpired,
         Reason::RoundExpired,
@@ -61,6 +64,7 @@ impl Reason {
             Reason::MatchesChanged => "matches_changed",
             Reason::PartitionsChanged => "partitions_changed",
             Reason::IllegalGeneration => "illegal_generation",
+            Reason::FencedEpoch => "fenced_epoch",
             Reason::UnknownMember => "unknown_member",
             Reason::SessionExpired => "session_expired",
             Reason::RoundExpired => "round_expired",
@@ -75,7 +79,10 @@ impl Reason {
     /// Whether the group had dropped us, or we took it to have: what we owned may have been another's meanwhile.
     pub fn is_dropped(self) -> bool {
         match self {
-            Reason::IllegalGeneration | Reason::UnknownMember | Reason::SessionExpired => true,
+            Reason::IllegalGeneration
+            | Reason::FencedEpoch
+            | Reason::UnknownMember
+            | Reason::SessionExpired => true,
             Reason::Start
             | Reason::Restarted
             | Reason::RoundBegan
@@ -99,6 +106,7 @@ impl fmt::Display for Reason {
             Reason::MatchesChanged => "topics began or ceased to match the pattern",
             Reason::PartitionsChanged => "partition counts changed",
             Reason::IllegalGeneration => "the generation has passed",
+            Reason::FencedEpoch => "the coordinator fenced the member epoch",
             Reason::UnknownMember => "the coordinator does not know the member id",
             Reason::SessionExpired => "the session expired",
             Reason::RoundExpired => "the rebalance timed out",

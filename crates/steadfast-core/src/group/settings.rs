@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::GroupProtocol;
 use super::assign::{Assignor, Protocol};
 use super::pace::Pace;
 
@@ -13,6 +14,10 @@ pub struct Settings {
     pub group: Arc<str>,
     /// `group.instance.id`: makes it a static member (KIP-345).
     pub instance: Option<Arc<str>>,
+    /// `group.protocol`.
+    pub group_protocol: GroupProtocol,
+    /// `group.remote.assignor`: what the coordinator is to assign with (the consumer protocol).
+    pub remote_assignor: Option<Arc<str>>,
     /// `client.rack`.
     pub rack: Option<String>,
     /// `session.timeout.ms`: without a heartbeat for so long, the coordinator gives our partitions away.
@@ -59,6 +64,8 @@ impl Settings {
         Settings {
             group: group.into(),
             instance: None,
+            group_protocol: GroupProtocol::Classic,
+            remote_assignor: None,
             rack: None,
             session_timeout: Duration::from_secs(45),
             rebalance_timeout: Duration::from_secs(300),
@@ -123,6 +130,10 @@ mod tests {
         assert_eq!(settings.protocol(), Protocol::Eager);
         settings.assignors = vec![Assignor::CooperativeSticky];
         assert_eq!(settings.protocol(), Protocol::Cooperative);
+        for eager in [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky] {
+            settings.assignors = vec![eager, Assignor::CooperativeSticky];
+            assert_eq!(settings.protocol(), Protocol::Eager, "{eager}, on the way to cooperative");
+        }
         settings.assignors = vec![];
         assert_eq!(settings.protocol(), Protocol::Eager);
     }

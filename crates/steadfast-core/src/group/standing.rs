@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::MemberId;
 use super::assign::PartitionCounts;
 use super::subscription::Held;
 use super::trigger::Roster;
-use crate::ids::{GroupGeneration, NodeId, Partition};
+use super::{GroupProtocol, MemberId};
+use crate::ids::{GroupGeneration, NodeId, Partition, TopicId};
 use crate::tick::Tick;
 
 /// A membership as one value: a machine that is built from it goes on where the last one ended, so that a
 /// crash of the member's actor costs neither a round nor a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {
-    /// The id that the coordinator gave us.
+    /// The id that the coordinator gave us or, under the consumer protocol, that we made.
     pub member_id: Option<MemberId>,
-    /// The generation that we belong to; none if to none (any more).
+    /// The group generation (classic) or member epoch that we belong to; none if to none (any more).
     pub generation: Option<GroupGeneration>,
     /// Whether that generation's assignment has reached us.
     pub settled: bool,
@@ -27,6 +27,8 @@ pub struct Standing {
     pub owned: BTreeSet<Partition>,
     /// Of these, the ones that are being given up.
     pub releasing: BTreeSet<Partition>,
+    /// The ids of the topics that these partitions were given to us under (the consumer protocol).
+    pub topics: BTreeMap<Arc<str>, TopicId>,
     /// What the last round that was completed gave us, whatever has become of it (for `sticky`).
     pub assigned: Held,
     /// How often each partition was lost: who holds it from before the last time holds it no longer.
@@ -43,10 +45,10 @@ pub struct Standing {
 
 impl Standing {
     /// What commits are made under; none outside of a generation.
-    pub fn membership(&self, coordinator: Option<NodeId>) -> Option<Membership> {
+    pub fn membership(&self, protocol: GroupProtocol, coordinator: Option<NodeId>) -> Option<Membership> {
         let member_id = self.member_id.clone()?;
         let generation = self.generation?;
-        Some(Membership { coordinator, member_id, generation, settled: self.settled })
+        Some(Membership { protocol, coordinator, member_id, generation, settled: self.settled })
     }
 
     /// Whether the partition is ours, and was not lost since `losses` of it were counted.
@@ -68,11 +70,13 @@ impl Standing {
 /// What commits are made under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
+    /// Under which protocol.
+    pub protocol: GroupProtocol,
     /// The broker that coordinates the group; none while it is being found.
     pub coordinator: Option<NodeId>,
     /// Who we are.
     pub member_id: MemberId,
-    /// The generation that a commit must name.
+    /// The group generation (classic) or member epoch that a commit must name.
     pub generation: GroupGeneration,
     /// Whether the generation's round is complete. Until then the coordinator answers commits with
     /// REBALANCE_IN_PROGRESS: keep them (librdkafka#4059).

@@ -1,9 +1,9 @@
 //! What members tell each other through the coordinator, decoded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::ids::{GroupGeneration, Partition};
+use crate::ids::{GroupGeneration, Partition, TopicId};
 
 /// What a member wants and holds, as it tells the group's leader in JoinGroup.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +22,9 @@ pub struct Subscription {
     /// Bytes that only its assignor reads, as they came.
     pub user_data: Vec<u8>,
 }
+
+/// Partitions by their topics' ids, as the consumer protocol names them.
+pub type ById = BTreeMap<TopicId, BTreeSet<i32>>;
 
 /// Partitions that were assigned, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

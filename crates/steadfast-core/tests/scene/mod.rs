@@ -112,6 +112,7 @@ impl Scene {
                 self.asked.push("leave");
                 self.leave = Some(leave);
             }
+            Action::ConsumerHeartbeat(beat) => panic!("of the other protocol: {beat:?}"),
             Action::CountPartitions { topics } => self.counted.push(topics),
             Action::Revoke { partitions, .. } => self.revoked.push(partitions),
             Action::Assign { partitions, .. } => self.assigned.push(partitions.into_keys().collect()),

@@ -19,6 +19,7 @@ pub use isolation::Isolation;
 
 pub mod api_versions;
 pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod describe_cluster;
 pub mod describe_groups;
 pub mod error;

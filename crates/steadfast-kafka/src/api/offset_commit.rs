@@ -9,6 +9,7 @@ use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+use steadfast_core::group::GroupProtocol;
 use steadfast_core::ids::{GroupGeneration, LeaderEpoch, Offset, Partition};
 
 use super::{
@@ -19,12 +20,17 @@ use crate::guard::Kind::{Fixed, List, Struct, Text};
 use crate::guard::{Shape, field};
 use crate::versions::VersionRange;
 
+/// The first version in which members of the consumer protocol commit (KIP-848): brokers that have it check the epoch.
+const MEMBER_EPOCHS: i16 = 9;
+
 /// Asks to store offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetCommit {
     /// The group's id.
     pub group: Arc<str>,
-    /// The generation that the member is in.
+    /// Under which protocol it is a member: the consumer protocol needs version 9.
+    pub protocol: GroupProtocol,
+    /// The generation that the member is in, or its member epoch.
     pub generation: GroupGeneration,
     /// The member's id.
     pub member: Arc<str>,
@@ -63,6 +69,10 @@ impl Api for OffsetCommit {
 
     fn throttle(answer: &OffsetCommitAnswer) -> Duration {
         answer.throttle
+    }
+
+    fn versions(&self) -> VersionRange {
+        Self::VERSIONS.starting_at_if(MEMBER_EPOCHS, self.protocol == GroupProtocol::Consumer)
     }
 
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {

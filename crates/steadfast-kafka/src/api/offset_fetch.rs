@@ -10,11 +10,12 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use kafka_protocol::protocol::StrBytes;
-use steadfast_core::ids::{LeaderEpoch, Offset, Partition};
+use steadfast_core::group::MemberId;
+use steadfast_core::ids::{GroupGeneration, LeaderEpoch, Offset, Partition};
 
 use super::offset_commit::CommittedOffset;
 use super::{
-    Api, DecodeError, EncodeError, ErrorCode, by_topic, decoded, encoded, group_id, shared, throttle,
+    Api, DecodeError, EncodeError, ErrorCode, by_topic, decoded, encoded, group_id, shared, text, throttle,
     topic_name,
 };
 use crate::guard::Kind::{Fixed, List, Struct, Text};
@@ -24,12 +25,17 @@ use crate::versions::VersionRange;
 /// The last version with one group in a request and in an answer (KIP-709).
 pub(super) const LAST_ALONE: i16 = 7;
 
+/// The first version that says who asks (KIP-848): who is no member of that epoch (any more) is told so.
+const MEMBER_EPOCHS: i16 = 9;
+
 /// Asks for committed offsets. Offsets of open transactions are waited for (RequireStable, KIP-447): the
 /// partition answers UNSTABLE_OFFSET_COMMIT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetFetch {
     /// The group's id.
     pub group: Arc<str>,
+    /// Who asks, and its member epoch: needs version 9. None asks as anybody may, which is never refused as stale.
+    pub member: Option<(MemberId, GroupGeneration)>,
     /// The partitions.
     pub partitions: BTreeSet<Partition>,
 }
@@ -56,13 +62,17 @@ impl Api for OffsetFetch {
         answer.throttle
     }
 
+    fn versions(&self) -> VersionRange {
+        Self::VERSIONS.starting_at_if(MEMBER_EPOCHS, self.member.is_some())
+    }
+
     fn encode(&self, version: i16, into: &mut BytesMut) -> Result<(), EncodeError> {
         let message = OffsetFetchRequest::default().with_require_stable(true);
         let message = match version {
             ..=LAST_ALONE => {
                 message.with_group_id(group_id(&self.group)).with_topics(Some(self.topics_alone()))
             }
-            _ => message.with_groups(vec![self.one_group()]),
+            _ => message.with_groups(vec![self.one_group(version)]),
         };
         encoded::<Self>(&message, version, into)
     }
@@ -93,12 +103,19 @@ impl OffsetFetch {
         self.asked().into_iter().map(topic).collect()
     }
 
-    fn one_group(&self) -> OffsetFetchRequestGroup {
+    fn one_group(&self, version: i16) -> OffsetFetchRequestGroup {
         let topic = |(name, indexes)| {
             OffsetFetchRequestTopics::default().with_name(topic_name(name)).with_partition_indexes(indexes)
         };
         let topics = self.asked().into_iter().map(topic).collect();
-        OffsetFetchRequestGroup::default().with_group_id(group_id(&self.group)).with_topics(Some(topics))
+        let group =
+            OffsetFetchRequestGroup::default().with_group_id(group_id(&self.group)).with_topics(Some(topics));
+        match &self.member {
+            Some((member, epoch)) if version >= MEMBER_EPOCHS => {
+                group.with_member_id(Some(text(&member.0))).with_member_epoch(epoch.0)
+            }
+            _ => group,
+        }
     }
 }
 

@@ -53,7 +53,7 @@ const fn tested<A: Api>(sample: fn(i16) -> Bytes) -> Tested {
     }
 }
 
-pub(crate) const ALL: [Tested; 20] = {
+pub(crate) const ALL: [Tested; 21] = {
     use steadfast_kafka::api;
     [
         tested::<api::fetch::Fetch>(fetch),
@@ -69,6 +69,7 @@ pub(crate) const ALL: [Tested; 20] = {
         tested::<api::find_coordinator::FindCoordinator>(find_coordinator),
         tested::<api::join_group::JoinGroup>(join_group),
         tested::<api::heartbeat::Heartbeat>(heartbeat),
+        tested::<api::consumer_group_heartbeat::ConsumerGroupHeartbeat>(consumer_group_heartbeat),
         tested::<api::leave_group::LeaveGroup>(leave_group),
         tested::<api::sync_group::SyncGroup>(sync_group),
         tested::<api::api_versions::ApiVersions>(api_versions),
@@ -224,6 +225,19 @@ pub(crate) fn sync_group(version: i16) -> Bytes {
 pub(crate) fn heartbeat(version: i16) -> Bytes {
     let message = HeartbeatResponse::default().with_error_code(27);
     let message = if version >= 1 { message.with_throttle_time_ms(7) } else { message };
+    encoded(&message, version)
+}
+
+pub(crate) fn consumer_group_heartbeat(version: i16) -> Bytes {
+    use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
+    let given =
+        TopicPartitions::default().with_topic_id(Uuid::from_u128(TOPIC_ID)).with_partitions(vec![0, 2]);
+    let message = ConsumerGroupHeartbeatResponse::default()
+        .with_throttle_time_ms(7)
+        .with_member_id(Some(text("member-1")))
+        .with_member_epoch(3)
+        .with_heartbeat_interval_ms(5_000)
+        .with_assignment(Some(Assignment::default().with_topic_partitions(vec![given])));
     encoded(&message, version)
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &DeleteGroupsR
 fn delete(cluster: &mut Cluster, call: &Call, group: &str) -> Result<(), ResponseError> {
     cluster.groups.admit_nameless(call.node, group, cluster.now())?;
     let hosted = cluster.groups.get(group).ok_or(ResponseError::GroupIdNotFound)?;
-    if !hosted.group.is_vacant() {
+    if !hosted.is_vacant() {
         return Err(ResponseError::NonEmptyGroup);
     }
     cluster.groups.delete(group);

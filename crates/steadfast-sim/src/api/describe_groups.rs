@@ -7,6 +7,7 @@ use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, Gr
 use crate::call::{Call, Reply};
 use crate::cluster::Cluster;
 use crate::group::{GroupState, text};
+use crate::groups::{Hosted, Kind};
 
 /// From this version on an unknown group is an error (KIP-1043); before, it is a dead one.
 const GROUP_ID_NOT_FOUND: i16 = 6;
@@ -24,10 +25,13 @@ fn describe(cluster: &Cluster, call: &Call, group: &GroupId) -> DescribedGroup {
     }
     let dead = || answer.with_group_state(text(GroupState::Dead.name()));
     match cluster.groups.get(group.as_str()) {
-        Some(hosted) => hosted.group.describe(),
-        None if call.version < GROUP_ID_NOT_FOUND => dead(),
-        None => dead()
-            .with_error_code(ResponseError::GroupIdNotFound.code())
-            .with_error_message(Some(text(&format!("Group {} not found.", group.as_str())))),
+        Some(Hosted { kind: Kind::Classic(group), .. }) => group.describe(),
+        _ if call.version < GROUP_ID_NOT_FOUND => dead(),
+        other => {
+            let what = if other.is_some() { "is not a classic group" } else { "not found" };
+            dead()
+                .with_error_code(ResponseError::GroupIdNotFound.code())
+                .with_error_message(Some(text(&format!("Group {} {what}.", group.as_str()))))
+        }
     }
 }

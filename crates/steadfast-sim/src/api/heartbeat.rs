@@ -21,6 +21,12 @@ fn heartbeat(cluster: &mut Cluster, call: &Call, request: &HeartbeatRequest) -> 
     }
     let member = request.member_id.as_str();
     let instance = request.group_instance_id.as_ref().map(|id| id.as_str());
-    groups::act(cluster, group, |group, now| group.heartbeat(member, instance, request.generation_id, now))
+    let generation = request.generation_id;
+    groups::act(cluster, group, |group, now| group.heartbeat(member, instance, generation, now))
+        .or_else(|| {
+            groups::act_on_consumers(cluster, group, |group, _, now| {
+                group.heartbeat_embedded(member, instance, generation, now)
+            })
+        })
         .unwrap_or(Err(ResponseError::UnknownMemberId))
 }

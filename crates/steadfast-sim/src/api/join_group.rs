@@ -14,10 +14,25 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &JoinGroupRequ
         return Reply::now(ResponseKind::JoinGroup(answer));
     }
     let group = request.group_id.as_str();
-    cluster.groups.get_or_create(group);
+    cluster.groups.for_classic(group);
     let serial = cluster.groups.next_serial();
-    groups::act(cluster, group, |group, now| group.join(call, request, serial, now));
-    groups::reply(cluster, call)
+    match groups::act(cluster, group, |group, now| group.join(call, request, serial, now)) {
+        Some(()) => groups::reply(cluster, call),
+        None => join_consumers(cluster, call, request, serial),
+    }
+}
+
+/// Into a group of the consumer protocol that has members.
+fn join_consumers(cluster: &mut Cluster, call: &Call, request: &JoinGroupRequest, serial: u64) -> Reply {
+    let group = request.group_id.as_str();
+    let joined = groups::act_on_consumers(cluster, group, |group, topics, now| {
+        group.join_embedded(call, request, topics, serial, now)
+    });
+    let refused = || Err((ResponseError::UnknownMemberId, request.member_id.as_str().into()));
+    let answer = joined
+        .unwrap_or_else(refused)
+        .unwrap_or_else(|(error, member)| refusal(call.version, &member, error));
+    Reply::now(ResponseKind::JoinGroup(answer))
 }
 
 fn admit(cluster: &Cluster, call: &Call, request: &JoinGroupRequest) -> Result<(), ResponseError> {

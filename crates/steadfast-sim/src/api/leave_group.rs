@@ -35,12 +35,20 @@ fn leave(
     let group = request.group_id.as_str();
     cluster.groups.admit(call.node, group, cluster.now())?;
     let answers = groups::act(cluster, group, |group, now| group.leave(leavers, now));
+    let answers = answers.or_else(|| {
+        let left = groups::act_on_consumers(cluster, group, |group, _, _| group.leave_embedded(leavers))?;
+        Some(leavers.iter().zip(left).map(|(leaver, left)| answer(leaver, left)).collect())
+    });
     Ok(answers.unwrap_or_else(|| leavers.iter().map(unknown).collect()))
 }
 
-fn unknown(leaver: &MemberIdentity) -> MemberResponse {
+fn answer(leaver: &MemberIdentity, left: Result<(), ResponseError>) -> MemberResponse {
     MemberResponse::default()
         .with_member_id(leaver.member_id.clone())
         .with_group_instance_id(leaver.group_instance_id.clone())
-        .with_error_code(ResponseError::UnknownMemberId.code())
+        .with_error_code(left.err().map_or(0, |error| error.code()))
+}
+
+fn unknown(leaver: &MemberIdentity) -> MemberResponse {
+    answer(leaver, Err(ResponseError::UnknownMemberId))
 }

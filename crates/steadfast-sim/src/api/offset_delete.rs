@@ -10,7 +10,7 @@ use steadfast_core::ids::Partition;
 
 use crate::call::{Call, Reply};
 use crate::cluster::Cluster;
-use crate::groups::{self, Hosted};
+use crate::groups;
 
 pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &OffsetDeleteRequest) -> Reply {
     let group = request.group_id.as_str();
@@ -28,7 +28,7 @@ fn admit(cluster: &Cluster, call: &Call, group: &str) -> Result<(), ResponseErro
     cluster.groups.admit(call.node, group, cluster.now())?;
     let hosted = cluster.groups.get(group).ok_or(ResponseError::GroupIdNotFound)?;
     // Of consumers the coordinator knows what they read, so that it can refuse by topic.
-    if hosted.group.is_vacant() || hosted.group.is_of_consumers() {
+    if hosted.is_vacant() || hosted.is_of_consumers() {
         return Ok(());
     }
     Err(ResponseError::NonEmptyGroup)
@@ -50,10 +50,10 @@ fn delete_one(cluster: &mut Cluster, group: &str, partition: &Partition) -> Resu
     if !groups::partition_exists(cluster, partition) {
         return Err(ResponseError::UnknownTopicOrPartition);
     }
-    let Some(Hosted { group, offsets }) = cluster.groups.get_mut(group) else { return Ok(()) };
-    if group.reads(&partition.topic) {
+    let Some(hosted) = cluster.groups.get_mut(group) else { return Ok(()) };
+    if hosted.reads(&partition.topic) {
         return Err(ResponseError::GroupSubscribedToTopic);
     }
-    offsets.delete(partition);
+    hosted.offsets.delete(partition);
     Ok(())
 }

@@ -43,11 +43,12 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &OffsetFetchRe
 fn batch(cluster: &Cluster, call: &Call, request: &OffsetFetchRequest) -> OffsetFetchResponse {
     let groups = request.groups.iter().map(|asked| {
         let group = Group { cluster, name: asked.group_id.as_str(), stable: request.require_stable };
+        let member = asked.member_id.as_deref();
         let topics = asked.topics.as_ref().map(|topics| {
             topics.iter().map(|topic| (topic.name.0.clone(), topic.partition_indexes.clone())).collect()
         });
         let answer = OffsetFetchResponseGroup::default().with_group_id(asked.group_id.clone());
-        match group.admit(call) {
+        match group.admit(call).and_then(|()| group.admit_member(member, asked.member_epoch)) {
             Ok(()) => answer.with_topics(group.found(topics).into_iter().map(batched_topic).collect()),
             Err(error) => answer.with_error_code(error.code()),
         }
@@ -80,6 +81,12 @@ struct Group<'a> {
 impl Group<'_> {
     fn admit(&self, call: &Call) -> Result<(), ResponseError> {
         self.cluster.groups.admit_nameless(call.node, self.name, self.cluster.now())
+    }
+
+    /// From version 9 on members say who they are (KIP-848).
+    fn admit_member(&self, member: Option<&str>, epoch: i32) -> Result<(), ResponseError> {
+        let hosted = self.cluster.groups.get(self.name);
+        hosted.map_or(Ok(()), |hosted| hosted.admit_fetch(member, epoch))
     }
 
     /// What is asked for, or all that there is. A group that does not exist has committed nothing.

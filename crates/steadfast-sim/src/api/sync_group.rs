@@ -21,7 +21,15 @@ pub(crate) fn handle(cluster: &mut Cluster, call: &Call, request: &SyncGroupRequ
     }
     match groups::act(cluster, group, |group, now| group.sync(call, request, now)) {
         Some(()) => groups::reply(cluster, call),
-        None => refuse(ResponseError::UnknownMemberId),
+        None => {
+            let synced = groups::act_on_consumers(cluster, group, |group, topics, now| {
+                group.sync_embedded(request, topics, now)
+            });
+            match synced.unwrap_or(Err(ResponseError::UnknownMemberId)) {
+                Ok(answer) => Reply::now(ResponseKind::SyncGroup(answer)),
+                Err(error) => refuse(error),
+            }
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) struct Commit<'a> {
 impl Checker {
     pub(super) fn committed(&mut self, commit: &Commit<'_>, at: Tick) -> Result<(), Broken> {
         let Commit { service, generation, partition, offset, .. } = *commit;
-        let live = self.group.generation;
+        let live = self.group.epoch(service).or(self.group.generation);
         ensure(live.is_none_or(|live| live == generation), Invariant::CommitInGeneration, || {
             format!("{} commits {partition} in generation {generation} of {live:?}", name(service))
         })?;

@@ -181,7 +181,7 @@ impl Fetched {
 
 impl Open {
     fn heartbeats_are_apart(&self, connection: ConnectionId) -> Result<(), Broken> {
-        let beats = self.carried.contains(&Api::HEARTBEAT);
+        let beats = self.carried.iter().any(|api| api.is_heartbeat());
         let other = self.carried.iter().find(|api| **api == Api::FETCH || api.is_parked());
         let apart = !beats || other.is_none();
         ensure(apart, Invariant::HeartbeatApart, || {

@@ -34,8 +34,15 @@ impl Api {
     pub const JOIN_GROUP: Api = Api(11);
     /// Heartbeat.
     pub const HEARTBEAT: Api = Api(12);
+    /// ConsumerGroupHeartbeat.
+    pub const CONSUMER_GROUP_HEARTBEAT: Api = Api(68);
     /// SyncGroup.
     pub const SYNC_GROUP: Api = Api(14);
+
+    /// Whether a member shows with it that it lives.
+    pub(super) fn is_heartbeat(self) -> bool {
+        self == Api::HEARTBEAT || self == Api::CONSUMER_GROUP_HEARTBEAT
+    }
 
     /// Whether the coordinator holds the answer back while a round goes on.
     pub(super) fn is_parked(self) -> bool {
@@ -76,6 +83,8 @@ pub enum Happening {
     Injected(String),
     /// A fault ends.
     Healed(String),
+    /// Nothing is broken, and time enough has passed for everything to be done that is due.
+    Settled,
 }
 
 /// What happens to a partition's log.
@@ -129,6 +138,17 @@ pub enum BrokerSide {
         service: Service,
         /// The partitions that the member has from now on.
         partitions: BTreeSet<Partition>,
+    },
+    /// A member of the consumer protocol has come to an epoch, or has other partitions.
+    Reconciled {
+        /// Whose it is.
+        service: Service,
+        /// The member epoch: commits are to name it.
+        epoch: GroupGeneration,
+        /// The partitions that the member has from now on.
+        assigned: BTreeSet<Partition>,
+        /// Those that it had and has not given up yet.
+        revoking: BTreeSet<Partition>,
     },
     /// The coordinator has removed a member.
     Removed {

@@ -18,7 +18,7 @@ use crate::notice::{Notice, Removal};
 /// How long a new member may be parked: it cannot heartbeat, and a dead connection shows nowhere else.
 const NEW_MEMBER_TIMEOUT: Duration = Duration::from_secs(300);
 /// From this version on a dynamic member joins only with an id that it was given (KIP-394).
-const MEMBER_ID_REQUIRED: i16 = 4;
+pub(crate) const MEMBER_ID_REQUIRED: i16 = 4;
 /// From this version on the leader can be told to keep the assignment (KIP-814).
 const SKIP_ASSIGNMENT: i16 = 9;
 /// From this version on the protocol's name may be null.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use steadfast_core::ids::{GroupGeneration, Partition};
 
-use super::{CONSUMER, Group, GroupState, blob, text};
+use super::{Group, GroupState, blob, text};
 
 /// A group, for tests and checkers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,11 +84,6 @@ impl Group {
     /// Whether it has no members.
     pub(crate) fn is_vacant(&self) -> bool {
         self.state == GroupState::Empty
-    }
-
-    /// Whether its members are consumers.
-    pub(crate) fn is_of_consumers(&self) -> bool {
-        self.protocol_type() == CONSUMER
     }
 
     /// Whether its members read this topic; true also where their subscriptions cannot be read.

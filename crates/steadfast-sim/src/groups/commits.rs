@@ -4,7 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{OffsetCommitRequest, TxnOffsetCommitRequest};
 use steadfast_core::ids::{GroupGeneration, Partition};
 
-use super::act;
+use super::Committer;
 use crate::call::Call;
 use crate::cluster::Cluster;
 use crate::notice::Notice;
@@ -70,11 +70,11 @@ fn admit(cluster: &mut Cluster, call: &Call, request: &OffsetCommitRequest) -> R
         }
         cluster.groups.get_or_create(group);
     }
+    let now = cluster.now();
     let instance = request.group_instance_id.as_ref().map(|id| id.as_str());
-    act(cluster, group, |group, now| {
-        group.admit_commit(request.member_id.as_str(), instance, generation, now)
-    })
-    .unwrap_or(Err(ResponseError::UnknownMemberId))
+    let by = Committer { member: request.member_id.as_str(), instance, generation };
+    let hosted = cluster.groups.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
+    hosted.admit_commit(call.version, by, now)
 }
 
 /// Whether this member may commit offsets to the group in a transaction (KIP-447).
@@ -93,8 +93,8 @@ pub(crate) fn admit_in_transaction(
     }
     let (member, generation) = (request.member_id.as_str(), request.generation_id);
     let instance = request.group_instance_id.as_ref().map(|id| id.as_str());
-    act(cluster, group, |group, _| group.admit_transactional_commit(member, instance, generation))
-        .unwrap_or(Err(ResponseError::UnknownMemberId))
+    let hosted = cluster.groups.get(group).ok_or(ResponseError::UnknownMemberId)?;
+    hosted.admit_transactional_commit(Committer { member, instance, generation })
 }
 
 fn commit_one(

@@ -55,6 +55,8 @@ pub(super) fn harmless(key: ApiKey, version: i16, body: &Bytes) -> bool {
         DeleteGroups => DeleteGroupsRequest,
         OffsetDelete => OffsetDeleteRequest,
         DescribeCluster => DescribeClusterRequest,
+        ConsumerGroupHeartbeat => ConsumerGroupHeartbeatRequest,
+        ConsumerGroupDescribe => ConsumerGroupDescribeRequest,
     }
 }
 

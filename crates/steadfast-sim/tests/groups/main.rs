@@ -3,6 +3,7 @@
 mod administration;
 mod chaos;
 mod commits;
+mod consumers;
 mod coordinators;
 mod fixture;
 mod joining;

@@ -10,11 +10,13 @@ pub use crate::exit::Exit;
 pub use output::Output;
 
 pub mod check;
+pub mod client;
 pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod drill;
 pub mod endpoints;
+pub mod groups;
 pub mod history;
 pub mod man;
 mod output;
@@ -50,6 +52,9 @@ pub enum Command {
     Config(config::ConfigCommandArgs),
     /// Tell what became of endpoints, consumers and the group: a story in Markdown, ready for a postmortem.
     History(history::HistoryArgs),
+    /// Show groups of any client: who is in them, how far behind they are; say where one shall begin.
+    #[command(subcommand)]
+    Groups(groups::GroupsCommand),
     /// Show the partitions that stand still, and let them go on.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -200,6 +205,7 @@ pub fn main() -> Exit {
         Command::Drill(args) => drill::drill(args),
         Command::Config(args) => config::config(args),
         Command::History(args) => history::history(args),
+        Command::Groups(command) => groups::groups(command),
         Command::Quarantine(command) => quarantine::quarantine(command),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Probe(args) => probe::probe(args),
@@ -211,8 +217,8 @@ pub fn main() -> Exit {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    fine
-  1    a check, a probe or endpoints found something, a demo did not keep its place, or a
-       drill failed
+  1    a check, a probe, endpoints or groups found something, a demo did not keep its place,
+       or a drill failed
   64   wrong usage
   69   the cluster could not be reached
   70   internal error
@@ -297,6 +303,26 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_asked_by_file_or_by_address_and_a_reset_goes_one_way() {
+        let of = |line| match parse(line).unwrap().command {
+            Command::Groups(command) => command,
+            other => panic!("{other:?}"),
+        };
+        let groups::GroupsCommand::Lag(lag) = of("steadfast groups lag g -b k:1 -X client.id=a --watch")
+        else {
+            panic!("not lag")
+        };
+        assert_eq!(
+            (lag.client.settings, lag.how.watch),
+            (vec!["client.id=a".to_owned()], Some(Duration::from_secs(2)))
+        );
+        assert_eq!(lag.window, Duration::from_secs(12));
+        let line = "steadfast groups reset g --config s.toml --topic t:0,1 --topic u --shift-by -5 --execute";
+        let groups::GroupsCommand::Reset(reset) = of(line) else { panic!("not reset") };
+        assert_eq!((reset.topic.len(), reset.shift_by, reset.execute), (2, Some(-5), true));
+    }
+
+    #[test]
     fn demo_needs_no_arguments_and_takes_all_of_its_contract() {
         let demo = |line| match parse(line).unwrap().command {
             Command::Demo(args) => args,
@@ -334,6 +360,16 @@ mod tests {
             "steadfast endpoints --config s.toml --baseline a --save b",
             "steadfast endpoints --config s.toml --save a --accept-cluster b",
             "steadfast endpoints --config s.toml --accept-cluster ",
+            "steadfast groups",
+            "steadfast groups list",
+            "steadfast groups lag -b k:1",
+            "steadfast groups lag g -b k:1 --watch 1ms",
+            "steadfast groups list -b k:1 --count 2",
+            "steadfast groups reset g -b k:1 --to-latest",
+            "steadfast groups reset g -b k:1 --topic t",
+            "steadfast groups reset g -b k:1 --topic t --all-topics --to-latest",
+            "steadfast groups reset g -b k:1 --topic t --to-latest --to-offset 3",
+            "steadfast groups reset g -b k:1 --topic t --to-datetime yesterday",
             "steadfast probe",
             "steadfast probe live --address localhost",
             "steadfast completions",

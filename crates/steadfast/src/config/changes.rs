@@ -155,11 +155,16 @@ impl Settings {
         self.put("kafka.group.id", &kafka.group_id);
         self.put("kafka.client.id", &kafka.client_id);
         self.put_if("kafka.group.instance.id", kafka.group_instance_id.as_ref());
-        self.put("kafka.session.timeout.ms", durations::to_text(kafka.session_timeout));
+        self.put("kafka.group.protocol", kafka.group_protocol);
+        self.put_if("kafka.group.remote.assignor", kafka.group_remote_assignor);
         self.put_if("kafka.heartbeat.interval.ms", kafka.heartbeat_interval.map(durations::to_text));
         self.put("kafka.max.poll.interval.ms", durations::to_text(kafka.max_poll_interval));
         self.put("kafka.max.poll.records", kafka.max_poll_records);
-        self.put("kafka.partition.assignment.strategy", list(&kafka.partition_assignment_strategy));
+        // Under the consumer protocol the brokers say these, and a configuration that does too is refused.
+        if kafka.group_protocol == super::GroupProtocol::Classic {
+            self.put("kafka.session.timeout.ms", durations::to_text(kafka.session_timeout));
+            self.put("kafka.partition.assignment.strategy", list(&kafka.partition_assignment_strategy));
+        }
         self.put("kafka.auto.offset.reset", kafka.auto_offset_reset);
         self.put("kafka.isolation.level", kafka.isolation_level);
         self.put("kafka.fetch.min.bytes", size(kafka.fetch_min_bytes));

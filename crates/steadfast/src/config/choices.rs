@@ -57,6 +57,33 @@ choice!(
     }
 );
 choice!(
+    /// How members of a group come to their partitions.
+    GroupProtocol {
+        /// Members meet in rounds, and one of them assigns.
+        Classic = "classic",
+        /// The coordinator assigns (KIP-848).
+        Consumer = "consumer",
+    }
+);
+impl From<GroupProtocol> for steadfast_core::group::GroupProtocol {
+    fn from(protocol: GroupProtocol) -> Self {
+        match protocol {
+            GroupProtocol::Classic => Self::Classic,
+            GroupProtocol::Consumer => Self::Consumer,
+        }
+    }
+}
+
+choice!(
+    /// What the coordinator assigns with.
+    RemoteAssignor {
+        /// As balanced as possible, moving as little as possible.
+        Uniform = "uniform",
+        /// Ranges per topic.
+        Range = "range",
+    }
+);
+choice!(
     /// Where a partition begins for which the group never committed an offset.
     AutoOffsetReset {
         /// At the oldest record.

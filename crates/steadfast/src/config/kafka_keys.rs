@@ -64,8 +64,6 @@ const NOT_TAKEN: &[(&str, Reason)] = &[
     ("default.api.timeout.ms", Ours("kafka.request.timeout.ms")),
     ("enable.metrics.push", NotYet),
     ("exclude.internal.topics", NotNeeded("internal topics match no pattern; by name they are consumed")),
-    ("group.protocol", NotNeeded("this version speaks the classic protocol only")),
-    ("group.remote.assignor", NotNeeded("this version speaks the classic protocol only")),
     ("interceptor.classes", CLASS),
     ("key.deserializer", BYTES),
     ("metadata.max.age.ms", Ours("drift.poll_interval")),

@@ -35,8 +35,8 @@ mod tests;
 
 pub use changes::Changes;
 pub use choices::{
-    Assignor, AutoOffsetReset, IsolationLevel, LeaveOnStop, LogFormat, LogLevel, OnStall, OutOfRange,
-    SaslMechanism, SecurityProtocol, SinkType, Tolerance,
+    Assignor, AutoOffsetReset, GroupProtocol, IsolationLevel, LeaveOnStop, LogFormat, LogLevel, OnStall,
+    OutOfRange, RemoteAssignor, SaslMechanism, SecurityProtocol, SinkType, Tolerance,
 };
 pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};

@@ -158,7 +158,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A list of assignors.
+    /// One of a few words, none if it is not set.
+    pub(super) fn choice_if_set<T: Choice>(&mut self, path: &'static str) -> Option<Option<T>> {
+        self.if_set(path, Reader::choice)
+    }
+
+    /// Assignors in order of preference.
     pub(super) fn assignors(&mut self, path: &'static str) -> Option<Vec<Assignor>> {
         self.read(path, |setting| {
             let of = |name: &String| Assignor::of_name(name).ok_or_else(|| no_choice(name));

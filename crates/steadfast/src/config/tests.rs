@@ -384,12 +384,30 @@ fn changes_are_grouped_by_when_they_take_effect() {
 
 #[test]
 fn the_settings_in_force_make_the_same_configuration_again() {
-    let config =
-        with("sink = { type = \"file\", path = \"/r\" }\nkafka.heartbeat.interval.ms = 1234").unwrap();
-    let settings = config.settings();
-    let sets: Vec<String> = settings.iter().map(|(key, text)| format!("{key}={text}")).collect();
-    let again = Config::from_text("s.toml".as_ref(), "", std::iter::empty(), &sets);
-    assert_eq!(again, Ok(config));
+    for lines in ["kafka.heartbeat.interval.ms = 1234", "kafka.group.protocol = \"consumer\""] {
+        let config = with(&format!("sink = {{ type = \"file\", path = \"/r\" }}\n{lines}")).unwrap();
+        let settings = config.settings();
+        let sets: Vec<String> = settings.iter().map(|(key, text)| format!("{key}={text}")).collect();
+        let again = Config::from_text("s.toml".as_ref(), "", std::iter::empty(), &sets);
+        assert_eq!(again, Ok(config));
+    }
+}
+
+#[test]
+fn each_group_protocol_refuses_the_settings_of_the_other() {
+    let consumer = "kafka.group.protocol = \"consumer\"\n";
+    for setting in [
+        "session.timeout.ms = 45000",
+        "heartbeat.interval.ms = 3000",
+        "partition.assignment.strategy = \"range\"",
+    ] {
+        let told = told(with(&format!("{consumer}kafka.{setting}")));
+        assert!(told.contains("is set with `kafka.group.protocol"), "{told}");
+    }
+    assert!(told(with("kafka.group.remote.assignor = \"uniform\"")).contains("is set without"));
+    let config = with(&format!("{consumer}kafka.group.remote.assignor = \"range\"")).unwrap();
+    assert_eq!(config.kafka.group_remote_assignor, Some(RemoteAssignor::Range));
+    assert!(told(with("kafka.group.protocol = \"eager\"")).contains("classic, consumer"));
 }
 
 #[test]

@@ -244,6 +244,7 @@ impl Checkpointer {
         };
         api::offset_commit::OffsetCommit {
             group: Arc::clone(&self.seat.group),
+            protocol: membership.protocol,
             generation: membership.generation,
             member: Arc::clone(&membership.member_id.0),
             instance: self.seat.instance.clone(),

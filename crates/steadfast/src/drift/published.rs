@@ -77,6 +77,13 @@ impl Cluster {
         self.leaders.topic_id(topic).unwrap_or(TopicId::UNKNOWN)
     }
 
+    /// The known topics by their ids.
+    pub fn topic_names(&self) -> BTreeMap<TopicId, Arc<str>> {
+        let named = |topic: &Arc<str>| Some((self.leaders.topic_id(topic)?, Arc::clone(topic)));
+        let known = |(id, _): &(TopicId, Arc<str>)| *id != TopicId::UNKNOWN;
+        self.leaders.topics().filter_map(named).filter(known).collect()
+    }
+
     /// Who leads the partition.
     pub fn leader(&self, partition: &Partition) -> Option<(NodeId, LeaderEpoch)> {
         self.leaders.leader(partition)

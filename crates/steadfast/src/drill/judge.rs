@@ -292,6 +292,12 @@ impl Case {
         Some(service)
     }
 
+    /// The same for a member that makes its id itself.
+    fn member_of(&mut self, client: &Arc<str>, member: Arc<str>) -> Option<Service> {
+        let service = self.lives.get(client).map(|life| life.service).or_else(|| self.only())?;
+        Some(*self.members.entry(member).or_insert(service))
+    }
+
     fn notice(&mut self, at: Tick, notice: Notice) {
         let event = match notice {
             Notice::Committed { member, generation, partition, offset, before, .. } => {
@@ -309,6 +315,11 @@ impl Case {
             Notice::AssignmentGiven { member, partitions, .. } => {
                 let Some(service) = self.member(&member) else { return };
                 BrokerSide::Assigned { service, partitions }
+            }
+            Notice::Reconciled { member, client, epoch, assigned, revoking, .. } => {
+                let Some(service) = self.member_of(&client, member) else { return };
+                let epoch = GroupGeneration(epoch);
+                BrokerSide::Reconciled { service, epoch, assigned, revoking }
             }
             Notice::MemberRemoved { member, reason, .. } => {
                 let Some(service) = self.member(&member) else { return };

@@ -93,6 +93,11 @@ impl Dice {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 
+    /// Sixteen of them.
+    pub fn bytes(&self) -> [u8; 16] {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+
     /// A wait from half to one and a half times `usual`, so that many instances do not ask in step.
     pub fn jittered(&self, usual: Duration) -> Duration {
         usual.mul_f64(0.5 + self.fraction())

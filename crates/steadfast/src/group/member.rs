@@ -3,6 +3,7 @@
 //! JoinGroup and SyncGroup have a connection of their own, since the coordinator holds their answers back and is
 //! deaf on that connection meanwhile; heartbeats and the leave go through another.
 
+mod consumer;
 mod requests;
 mod search;
 mod seat;
@@ -12,11 +13,12 @@ use std::sync::{Arc, PoisonError};
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, StreamHandler};
 use steadfast_core::endpoints::race::Evidence;
+use steadfast_core::group::MemberId;
 use steadfast_core::group::account::Happening;
 use steadfast_core::group::actions::Action;
-use steadfast_core::group::classic::ClassicMember;
 use steadfast_core::group::events::{Event, LossReason};
-use steadfast_core::ids::NodeId;
+use steadfast_core::group::member::Machine;
+use steadfast_core::ids::{NodeId, TopicId};
 
 use super::line::{Coordinator, Line};
 use crate::drift::published::Cluster;
@@ -29,7 +31,7 @@ pub(crate) use seat::Seat;
 /// The actor.
 pub(crate) struct Member {
     seat: Arc<Seat>,
-    machine: ClassicMember,
+    machine: Machine,
     /// For JoinGroup and SyncGroup.
     rounds: Line,
     /// For Heartbeat and LeaveGroup.
@@ -40,6 +42,7 @@ pub(crate) struct Member {
     /// Where the coordinator was when it was last asked.
     coordinator: Option<Coordinator>,
     counted: BTreeMap<Arc<str>, i32>,
+    named: BTreeMap<TopicId, Arc<str>>,
     seeds: usize,
     /// Whether the machine was started.
     started: bool,
@@ -50,7 +53,7 @@ impl Member {
     pub(crate) fn new(seat: Arc<Seat>) -> Member {
         let standing = seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // What to subscribe to it is told before it is started.
-        let machine = ClassicMember::new(seat.settings.clone(), BTreeSet::new(), standing);
+        let machine = Machine::new(seat.settings.clone(), BTreeSet::new(), standing, fresh_id(&seat));
         let (rounds, beats) = seat.lines();
         Member {
             seat,
@@ -61,6 +64,7 @@ impl Member {
             found: None,
             coordinator: None,
             counted: BTreeMap::new(),
+            named: BTreeMap::new(),
             seeds: 0,
             started: false,
         }
@@ -96,6 +100,7 @@ impl Member {
             Action::AskAgain => self.rounds.ask_again(),
             Action::Heartbeat(heartbeat) => self.heartbeat(heartbeat, ctx),
             Action::Leave(leave) => self.leave(leave, ctx),
+            Action::ConsumerHeartbeat(heartbeat) => self.consumer_heartbeat(heartbeat, ctx),
             Action::CountPartitions { topics } => drop(self.seat.poller.send(CountTopics(topics))),
             Action::Revoke { partitions, deadline } => self.own(Ownership::Revoked { partitions, deadline }),
             Action::Assign { partitions, generation } => {
@@ -120,7 +125,7 @@ impl Member {
                     led: rebalance.leader,
                     took_ms: took.as_secs_f64() * 1e3,
                 });
-                self.seat.accounts.note(Happening::Settled(rebalance));
+                self.seat.accounts.note(Happening::Settled(Box::new(rebalance)));
             }
             Action::CoordinatorLost { reason } => {
                 self.seat.accounts.note(Happening::CoordinatorLost);
@@ -163,12 +168,12 @@ impl Member {
 
     /// The published cluster changed: partition counts, or the coordinator's address.
     fn observe(&mut self, ctx: &mut Context<Self>) {
-        let (counts, moved) = {
+        let (counts, names, moved) = {
             let cluster = self.seat.cluster.borrow();
             let moved = self.coordinator.as_ref().is_some_and(|coordinator| {
                 cluster.address(coordinator.node).is_some_and(|address| *address != coordinator.address)
             });
-            (cluster.partition_counts(), moved)
+            (cluster.partition_counts(), cluster.topic_names(), moved)
         };
         if moved {
             self.tell(Event::CoordinatorLost { reason: LossReason::EndpointMoved }, ctx);
@@ -177,7 +182,19 @@ impl Member {
             self.counted = counts.clone();
             self.tell(Event::PartitionsChanged { counts }, ctx);
         }
+        if names != self.named {
+            self.named = names.clone();
+            self.tell(Event::TopicsNamed { names }, ctx);
+        }
     }
+}
+
+/// The id of a member that makes its own (KIP-848): a random UUID, written as Kafka writes them.
+fn fresh_id(seat: &Seat) -> MemberId {
+    const MARKS: u128 = 0xf << 76 | 0x3 << 62;
+    const RANDOM: u128 = 0x4 << 76 | 0x2 << 62; // version 4 (RFC 9562)
+    let id = TopicId(u128::from_be_bytes(seat.env.dice.bytes()) & !MARKS | RANDOM);
+    MemberId(id.to_string().into())
 }
 
 impl Actor for Member {

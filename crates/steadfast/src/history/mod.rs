@@ -14,6 +14,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::events::Rebalance;
 use crate::ledger;
 use entry::Entry;
 use episode::Episode;
@@ -61,6 +62,15 @@ impl History {
                 None => self.unreadable += 1,
             }
         }
+    }
+
+    /// The rebalances that are over, each with the time of its end.
+    pub(crate) fn rebalances(&self) -> Vec<(DateTime<Utc>, Rebalance)> {
+        let over = self.entries.iter().filter(|entry| entry.is("group.rebalance.completed"));
+        let read = |entry: &Entry| {
+            Some((entry.at, serde_json::from_value(Value::Object(entry.fields.clone())).ok()?))
+        };
+        over.filter_map(read).collect()
     }
 
     /// In Markdown.

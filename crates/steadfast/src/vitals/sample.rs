@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use steadfast_core::cluster::{Leader, Rules, Topic};
 use steadfast_core::endpoints::view::{Address, View};
+use steadfast_core::group::GroupProtocol;
 use steadfast_core::group::MemberId;
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::ids::{
@@ -129,7 +130,13 @@ impl Sample {
         standing.settled = true;
         drop(standing);
         let coordinator = Some(NodeId(1));
-        self.membership.send_replace(Some(Membership { coordinator, member_id, generation, settled: true }));
+        self.membership.send_replace(Some(Membership {
+            protocol: GroupProtocol::Classic,
+            coordinator,
+            member_id,
+            generation,
+            settled: true,
+        }));
         self.vitals.settled(true, self.now());
     }
 

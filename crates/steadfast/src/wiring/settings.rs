@@ -35,6 +35,8 @@ pub(super) fn member_settings(config: &Config, luck: f64) -> MemberSettings {
     };
     let mut settings = MemberSettings::new(kafka.group_id.as_str());
     settings.instance = kafka.group_instance_id.as_deref().map(Arc::from);
+    settings.group_protocol = kafka.group_protocol.into();
+    settings.remote_assignor = kafka.group_remote_assignor.map(|assignor| Arc::from(assignor.word()));
     settings.session_timeout = kafka.session_timeout;
     settings.rebalance_timeout = kafka.max_poll_interval;
     settings.pace = kafka.heartbeat_interval.map_or(Pace::ADAPTIVE, Pace::Every);

@@ -59,7 +59,7 @@ impl Scene {
             assigned,
             releasing,
         };
-        self.then(wait, Happening::Settled(rebalance))
+        self.then(wait, Happening::Settled(Box::new(rebalance)))
     }
 
     fn fetch(&mut self, wait: u64, index: i32) -> Option<Record> {

@@ -3,17 +3,20 @@
 //! Claims: the highest generation wins, equal generations annul all claimants (KAFKA-14016), since both may
 //! hold the partition.
 //!
-//! Members are served by heaps of (load, member) per set of topics that the same members want, so the cost
+//! Members are served in the order of their loads, per set of topics that the same members want, so the cost
 //! grows with partitions and not with members times partitions. Where members want different topics, loads
-//! are evened out by single moves until none helps.
+//! are evened out by single moves until none helps, then by chains of them. What nobody held before moves
+//! first, since that costs nobody anything; of what somebody holds, one partition at most goes into a chain.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Assignments, Candidate, PartitionCounts, assignments, in_order, wanted};
 use crate::group::subscription::Subscription;
 use crate::ids::{GroupGeneration, Partition};
+
+mod chains;
 
 /// Passes over all pools before the balance is taken as it is. Every move lowers the sum of squared loads,
 /// so passes end by themselves; real groups need two or three.
@@ -38,10 +41,9 @@ impl<'a> Balance<'a> {
         let mut shares = Shares { load: vec![0; members.len()] };
         shares.keep(&mut pools, &claims);
         shares.deal(&mut pools);
-        for _pass in 0..MOST_PASSES {
-            if !shares.even_out(&mut pools) {
-                break;
-            }
+        for moving in [Moving::Free, Moving::Any] {
+            shares.even_out(&mut pools, &claims, moving);
+            chains::even_out(&mut shares, &mut pools, &claims, moving);
         }
         Balance { members, pools, claims }
     }
@@ -57,15 +59,34 @@ impl<'a> Balance<'a> {
     }
 
     fn given(&self, may_go_to: impl Fn(Slot, usize) -> bool) -> Assignments {
-        let mut lists: Vec<Vec<Partition>> = vec![Vec::new(); self.members.len()];
+        let mut owners = vec![None; self.pools.slots];
         for pool in &self.pools.pools {
-            for (slots, member) in pool.held.iter().zip(&pool.members) {
-                let given = slots.iter().filter(|slot| may_go_to(**slot, *member));
-                lists[*member].extend(given.map(|slot| self.pools.partition(*slot)));
+            for (held, member) in pool.held.iter().zip(&pool.members) {
+                for slot in held.kept.iter().chain(&held.free).filter(|slot| may_go_to(**slot, *member)) {
+                    owners[*slot] = Some(*member);
+                }
+            }
+        }
+        let mut lists: Vec<Vec<Partition>> = vec![Vec::new(); self.members.len()];
+        for place in 0..self.pools.topics.len() {
+            let slots = self.pools.slots_of(place);
+            for (index, owner) in (0..).zip(&owners[slots]) {
+                if let Some(owner) = owner {
+                    lists[*owner].push(Partition::new(self.pools.topics[place].0.clone(), index));
+                }
             }
         }
         assignments(&self.members, lists)
     }
+}
+
+/// What may be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moving {
+    /// What its holder did not hold before.
+    Free,
+    /// Everything.
+    Any,
 }
 
 /// A partition's place in the row of all wanted partitions, topics in order.
@@ -75,7 +96,6 @@ type Slot = usize;
 struct Pools<'a> {
     /// The topics in order, with the first slot of each.
     topics: Vec<(&'a Arc<str>, Slot)>,
-    places: BTreeMap<&'a str, usize>,
     slots: usize,
     /// Which pool each topic belongs to.
     pool_of_topic: Vec<usize>,
@@ -86,10 +106,42 @@ struct Pools<'a> {
 struct Pool {
     /// The members, by their place; a member's index here is its seat.
     members: Vec<usize>,
-    /// What each seat holds, kept partitions first.
-    held: Vec<Vec<Slot>>,
-    /// What nobody holds yet.
+    /// What each seat has by now.
+    held: Vec<Slots>,
+    /// What nobody has yet.
+    open: Vec<Slot>,
+}
+
+/// What a seat has.
+#[derive(Default, Clone)]
+struct Slots {
+    /// It had these before.
+    kept: Vec<Slot>,
+    /// These it did not have: they may as well go elsewhere.
     free: Vec<Slot>,
+}
+
+impl Slots {
+    fn may_give(&self, moving: Moving) -> bool {
+        !self.free.is_empty() || (moving == Moving::Any && !self.kept.is_empty())
+    }
+
+    fn take(&mut self, moving: Moving) -> Option<Slot> {
+        let kept = |slots: &mut Slots| (moving == Moving::Any).then(|| slots.kept.pop()).flatten();
+        self.free.pop().or_else(|| kept(self))
+    }
+}
+
+impl Pool {
+    /// Lets a seat give one of what it has to another.
+    fn pass(&mut self, from: usize, to: usize, claims: &Claims, moving: Moving) -> bool {
+        let Some(slot) = self.held[from].take(moving) else { return false };
+        match claims.owner(slot) == Some(self.members[to]) {
+            true => self.held[to].kept.push(slot),
+            false => self.held[to].free.push(slot),
+        }
+        true
+    }
 }
 
 impl<'a> Pools<'a> {
@@ -102,7 +154,6 @@ impl<'a> Pools<'a> {
             topics.push((topic, slots));
             slots += usize::try_from(wanted.count).unwrap_or(0);
         }
-        let places = topics.iter().enumerate().map(|(place, (topic, _))| (&***topic, place)).collect();
         let mut pool_of_topic = vec![0; topics.len()];
         // those that few members want are dealt first: the others have more ways to even things out
         let mut sorted: Vec<_> = by_members.into_iter().collect();
@@ -112,28 +163,30 @@ impl<'a> Pools<'a> {
             for topic in of_pool {
                 pool_of_topic[topic] = pools.len();
             }
-            pools.push(Pool { held: vec![Vec::new(); by.len()], members: by, free: Vec::new() });
+            pools.push(Pool { held: vec![Slots::default(); by.len()], members: by, open: Vec::new() });
         }
-        Pools { topics, places, slots, pool_of_topic, pools }
+        Pools { topics, slots, pool_of_topic, pools }
     }
 
-    /// The slot of `partition`, if somebody wants it and it exists.
-    fn slot(&self, partition: &Partition) -> Option<Slot> {
-        let place = *self.places.get(&*partition.topic)?;
-        let first = self.topics[place].1;
+    /// The slots of the topic at this place.
+    fn slots_of(&self, place: usize) -> Range<Slot> {
         let end = self.topics.get(place + 1).map_or(self.slots, |(_, next)| *next);
-        let slot = first.checked_add(usize::try_from(partition.index).ok()?)?;
-        (slot < end).then_some(slot)
+        self.topics[place].1..end
     }
 
-    fn partition(&self, slot: Slot) -> Partition {
-        let (topic, first) = self.topics[self.topic(slot)];
-        // a slot lies within its topic's count, which is an i32
-        Partition::new(topic.clone(), i32::try_from(slot - first).unwrap_or(i32::MAX))
-    }
-
-    fn topic(&self, slot: Slot) -> usize {
-        self.topics.partition_point(|(_, first)| *first <= slot).saturating_sub(1)
+    /// The slots of those of `partitions` that exist and that somebody wants.
+    fn slots(&self, partitions: &'a BTreeSet<Partition>) -> impl Iterator<Item = Slot> {
+        // both are in the order of topics
+        let mut place = 0;
+        partitions.iter().filter_map(move |partition| {
+            while self.topics.get(place).is_some_and(|(topic, _)| ***topic < *partition.topic) {
+                place += 1;
+            }
+            self.topics.get(place).filter(|(topic, _)| ***topic == *partition.topic)?;
+            let slots = self.slots_of(place);
+            let slot = slots.start.checked_add(usize::try_from(partition.index).ok()?)?;
+            slots.contains(&slot).then_some(slot)
+        })
     }
 
     fn pool_of(&mut self, topic: usize) -> &mut Pool {
@@ -157,7 +210,7 @@ impl Claims {
         for (member, candidate) in members.iter().enumerate() {
             let (owned, generation) = held(&candidate.subscription);
             let generation = generation.map_or(-1, |generation| generation.0);
-            for slot in owned.iter().filter_map(|partition| pools.slot(partition)) {
+            for slot in pools.slots(owned) {
                 claims[slot] = match claims[slot] {
                     Claim::One { generation: other, .. } | Claim::Several { generation: other }
                         if other > generation =>
@@ -205,73 +258,84 @@ impl Shares {
     /// Leaves each partition where it is, if its owner still wants it.
     fn keep(&mut self, pools: &mut Pools<'_>, claims: &Claims) {
         for topic in 0..pools.topics.len() {
-            let first = pools.topics[topic].1;
-            let end = pools.topics.get(topic + 1).map_or(pools.slots, |(_, next)| *next);
+            let slots = pools.slots_of(topic);
             let pool = pools.pool_of(topic);
-            for slot in first..end {
+            for slot in slots {
                 let seat = claims.owner(slot).and_then(|owner| pool.members.binary_search(&owner).ok());
                 match seat {
                     Some(seat) => {
-                        pool.held[seat].push(slot);
+                        pool.held[seat].kept.push(slot);
                         self.load[pool.members[seat]] += 1;
                     }
-                    None => pool.free.push(slot),
+                    None => pool.open.push(slot),
                 }
             }
         }
     }
 
-    /// Gives what nobody holds to whoever has least.
+    /// Gives what nobody holds to whoever has least, the first of several.
     fn deal(&mut self, pools: &mut Pools<'_>) {
         for pool in &mut pools.pools {
-            let mut least: BinaryHeap<Reverse<(usize, usize)>> = pool
-                .members
-                .iter()
-                .enumerate()
-                .map(|(seat, member)| Reverse((self.load[*member], seat)))
-                .collect();
-            for slot in std::mem::take(&mut pool.free) {
-                if let Some(Reverse((load, seat))) = least.pop() {
-                    pool.held[seat].push(slot);
-                    self.load[pool.members[seat]] = load + 1;
-                    least.push(Reverse((load + 1, seat)));
+            let mut open = std::mem::take(&mut pool.open).into_iter().peekable();
+            let mut waiting: Vec<(usize, usize)> =
+                pool.members.iter().enumerate().map(|(seat, member)| (self.load[*member], seat)).collect();
+            waiting.sort_unstable_by(|one, other| other.cmp(one));
+            // those that have least by now, all of them equally much
+            let mut least: Vec<usize> = Vec::new();
+            let mut level = waiting.last().map_or(0, |(load, _)| *load);
+            while open.peek().is_some() && !pool.members.is_empty() {
+                let before = least.len();
+                while let Some((_, seat)) = waiting.pop_if(|(load, _)| *load == level) {
+                    least.push(seat);
                 }
+                if least.len() > before {
+                    least.sort_unstable();
+                }
+                for (seat, slot) in least.iter().zip(open.by_ref()) {
+                    pool.held[*seat].free.push(slot);
+                    self.load[pool.members[*seat]] += 1;
+                }
+                level += 1;
             }
         }
     }
 
-    /// Moves partitions, pool by pool, from whoever has most to whoever has least; whether any was moved.
-    fn even_out(&mut self, pools: &mut Pools<'_>) -> bool {
-        let mut moved = false;
-        for pool in &mut pools.pools {
-            moved |= self.even_out_pool(pool);
+    /// Moves partitions, pool by pool, from whoever has most to whoever has least.
+    fn even_out(&mut self, pools: &mut Pools<'_>, claims: &Claims, moving: Moving) {
+        for _pass in 0..MOST_PASSES {
+            let mut moved = false;
+            for pool in &mut pools.pools {
+                moved |= self.even_out_pool(pool, claims, moving);
+            }
+            if !moved {
+                return;
+            }
         }
-        moved
     }
 
-    fn even_out_pool(&mut self, pool: &mut Pool) -> bool {
+    fn even_out_pool(&mut self, pool: &mut Pool, claims: &Claims, moving: Moving) -> bool {
         let seats = || pool.members.iter().enumerate().map(|(seat, member)| (self.load[*member], seat));
+        let (low, high) = (seats().min().unwrap_or_default().0, seats().max().unwrap_or_default().0);
+        if high < low + 2 {
+            return false;
+        }
         let mut least: BTreeSet<(usize, usize)> = seats().collect();
         let mut givers: BTreeSet<(usize, usize)> =
-            seats().filter(|(_, seat)| !pool.held[*seat].is_empty()).collect();
+            seats().filter(|(_, seat)| pool.held[*seat].may_give(moving)).collect();
         let mut moved = false;
         while let (Some(&(low, to)), Some(&(high, from))) = (least.first(), givers.last())
             && high >= low + 2
-            && let Some(slot) = pool.held[from].pop()
+            && pool.pass(from, to, claims, moving)
         {
-            pool.held[to].push(slot);
-            least.remove(&(low, to));
-            least.remove(&(high, from));
-            givers.remove(&(low, to));
-            givers.remove(&(high, from));
-            least.insert((low + 1, to));
-            least.insert((high - 1, from));
-            givers.insert((low + 1, to));
-            if !pool.held[from].is_empty() {
-                givers.insert((high - 1, from));
+            for (seat, before, after) in [(to, low, low + 1), (from, high, high - 1)] {
+                least.remove(&(before, seat));
+                givers.remove(&(before, seat));
+                least.insert((after, seat));
+                if pool.held[seat].may_give(moving) {
+                    givers.insert((after, seat));
+                }
+                self.load[pool.members[seat]] = after;
             }
-            self.load[pool.members[to]] += 1;
-            self.load[pool.members[from]] -= 1;
             moved = true;
         }
         moved

@@ -18,6 +18,10 @@ use crate::ids::Partition;
 /// How many partitions each topic has. A topic that does not exist is absent, or has none.
 pub type PartitionCounts = BTreeMap<Arc<str>, i32>;
 
+/// The racks in which each partition has replicas: by topic, in the order of its partitions. Topics and
+/// partitions of which nothing is known may be absent.
+pub type PartitionRacks = BTreeMap<Arc<str>, Vec<BTreeSet<Arc<str>>>>;
+
 /// What each member is to read. Every member has an entry, if only an empty one.
 pub type Assignments = BTreeMap<MemberId, BTreeSet<Partition>>;
 
@@ -89,8 +93,19 @@ impl Assignor {
     /// The order of `members` has no influence. The racks of members have none either, as in Java as long
     /// as nothing is known of the partitions' racks.
     pub fn assign(self, members: &[Candidate], counts: &PartitionCounts) -> Assignments {
+        self.assign_near(members, counts, &PartitionRacks::new())
+    }
+
+    /// The same where the racks of partitions are known: then `range` gives partitions, as far as the balance
+    /// allows it, to members in a rack that has a replica (KIP-881).
+    pub fn assign_near(
+        self,
+        members: &[Candidate],
+        counts: &PartitionCounts,
+        racks: &PartitionRacks,
+    ) -> Assignments {
         match self {
-            Assignor::Range => range::assign(members, counts),
+            Assignor::Range => range::assign(members, counts, racks),
             Assignor::RoundRobin => roundrobin::assign(members, counts),
             Assignor::Sticky => sticky::assign(members, counts),
             Assignor::CooperativeSticky => cooperative_sticky::assign(members, counts),
@@ -125,15 +140,21 @@ fn assignments(members: &[&Candidate], lists: Vec<Vec<Partition>>) -> Assignment
 /// The topics that somebody wants and that exist, with the members (by their place in `members`) that want
 /// each.
 fn wanted<'a>(members: &[&'a Candidate], counts: &PartitionCounts) -> BTreeMap<&'a Arc<str>, Wanted> {
-    let mut topics: BTreeMap<&Arc<str>, Wanted> = BTreeMap::new();
+    // few members want what no other wants: each wish is looked at once
+    let mut wishes: BTreeMap<&BTreeSet<Arc<str>>, Vec<usize>> = BTreeMap::new();
     for (place, member) in members.iter().enumerate() {
-        for topic in &member.subscription.topics {
+        wishes.entry(&member.subscription.topics).or_default().push(place);
+    }
+    let mut topics: BTreeMap<&Arc<str>, Wanted> = BTreeMap::new();
+    for (wish, by) in wishes {
+        for topic in wish {
             let count = counts.get(topic).copied().unwrap_or(0);
             if count > 0 {
-                topics.entry(topic).or_insert(Wanted { count, by: Vec::new() }).by.push(place);
+                topics.entry(topic).or_insert(Wanted { count, by: Vec::new() }).by.extend(&by);
             }
         }
     }
+    topics.values_mut().for_each(|wanted| wanted.by.sort_unstable());
     topics
 }
 

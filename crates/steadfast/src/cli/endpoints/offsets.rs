@@ -104,7 +104,7 @@ async fn committed(
     partitions: BTreeSet<Partition>,
 ) -> OfTopic {
     let group = Arc::from(here.config.kafka.group_id.as_str());
-    let answer = match coordinator.call(OffsetFetch { group, partitions }, LIMIT).await {
+    let answer = match coordinator.call(OffsetFetch { group, member: None, partitions }, LIMIT).await {
         Ok(answer) if answer.error == ErrorCode::NONE => answer,
         Ok(answer) => return OfTopic::unknown(topic, &answer.error.to_string()),
         Err(error) => return OfTopic::unknown(topic, &error.to_string()),

@@ -1,6 +1,6 @@
 //! `[kafka]`: Kafka's own settings, by their Java names.
 
-use super::super::choices::{AutoOffsetReset, IsolationLevel};
+use super::super::choices::{AutoOffsetReset, GroupProtocol, IsolationLevel, RemoteAssignor};
 use super::Applies::{AsDrift, AtOnce, AtStart};
 use super::Fallback::{Is, Required, Unset};
 use super::{FRAME, INSTANT, Key, Kind, MOMENT, SECOND, key_of};
@@ -27,6 +27,21 @@ pub(super) const KEYS: &[Key] = &[
         Unset("a dynamic member"),
         AtStart,
         "Makes this a static member (KIP-345): a restart within the session timeout causes no rebalance.",
+    ),
+    key_of(
+        "kafka.group.protocol",
+        Kind::OneOf(GroupProtocol::WORDS),
+        Is("classic"),
+        AtStart,
+        "`classic`: the members share the partitions out. `consumer`: the coordinator does (KIP-848, Kafka 4.0 and \
+         newer); it then says how often to heartbeat and how long a session is.",
+    ),
+    key_of(
+        "kafka.group.remote.assignor",
+        Kind::OneOf(RemoteAssignor::WORDS),
+        Unset("chosen by the coordinator"),
+        AtStart,
+        "What the coordinator assigns with; only with `kafka.group.protocol = \"consumer\"`.",
     ),
     key_of(
         "kafka.session.timeout.ms",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use steadfast_core::endpoints::view::Address;
 
-use super::super::choices::{Assignor, AutoOffsetReset, IsolationLevel};
+use super::super::choices::{Assignor, AutoOffsetReset, GroupProtocol, IsolationLevel, RemoteAssignor};
 use super::super::read::Reader;
 use super::security::{SecuritySettings, security};
 
@@ -19,6 +19,10 @@ pub struct Kafka {
     pub client_id: String,
     /// Set for a static member (KIP-345).
     pub group_instance_id: Option<String>,
+    /// Who shares the partitions out.
+    pub group_protocol: GroupProtocol,
+    /// Of the consumer protocol; none leaves the coordinator the choice.
+    pub group_remote_assignor: Option<RemoteAssignor>,
     /// At least a second.
     pub session_timeout: Duration,
     /// At most a third of the session timeout; none when steadfast chooses.
@@ -52,6 +56,8 @@ pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
     let group_id = from.text("kafka.group.id");
     let client_id = from.text("kafka.client.id");
     let group_instance_id = from.name_if_set("kafka.group.instance.id");
+    let group_protocol = from.choice("kafka.group.protocol");
+    let group_remote_assignor = from.choice_if_set("kafka.group.remote.assignor");
     let session_timeout = from.duration("kafka.session.timeout.ms");
     let heartbeat_interval = from.duration_if_set("kafka.heartbeat.interval.ms");
     let max_poll_interval = from.duration("kafka.max.poll.interval.ms");
@@ -70,6 +76,8 @@ pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
         group_id: group_id?,
         client_id: client_id?,
         group_instance_id: group_instance_id?,
+        group_protocol: group_protocol?,
+        group_remote_assignor: group_remote_assignor?,
         session_timeout: session_timeout?,
         heartbeat_interval: heartbeat_interval?,
         max_poll_interval: max_poll_interval?,
@@ -85,6 +93,7 @@ pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
         security: security?,
     };
     check_kafka(from, &kafka);
+    check_protocol(from, &kafka);
     Some(kafka)
 }
 
@@ -109,3 +118,28 @@ fn check_kafka(from: &mut Reader<'_>, kafka: &Kafka) {
         "make it shorter: an idle partition's fetches would all time out",
     );
 }
+
+/// What the classic protocol alone, or the consumer protocol alone, leaves to the client: as Java has it.
+fn check_protocol(from: &mut Reader<'_>, kafka: &Kafka) {
+    match kafka.group_protocol {
+        GroupProtocol::Classic => from.require(
+            kafka.group_remote_assignor.is_none(),
+            "kafka.group.remote.assignor",
+            "`kafka.group.remote.assignor` is set without `kafka.group.protocol = \"consumer\"`",
+            "leave it out, or set the protocol",
+        ),
+        GroupProtocol::Consumer => {
+            for key in OF_THE_CLASSIC_PROTOCOL {
+                from.require(
+                    from.set_at(key).is_none(),
+                    key,
+                    format!("`{key}` is set with `kafka.group.protocol = \"consumer\"`"),
+                    "leave it out: under the consumer protocol the brokers say so (group.consumer.*)",
+                );
+            }
+        }
+    }
+}
+
+const OF_THE_CLASSIC_PROTOCOL: [&str; 3] =
+    ["kafka.session.timeout.ms", "kafka.heartbeat.interval.ms", "kafka.partition.assignment.strategy"];

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use steadfast_core::group::account::Certainty;
-use steadfast_core::ids::{AssignmentEpoch, Offset, Partition};
+use steadfast_core::group::standing::Membership;
+use steadfast_core::group::{GroupProtocol, MemberId};
+use steadfast_core::ids::{AssignmentEpoch, GroupGeneration, Offset, Partition};
 use steadfast_core::progress::{Commit, Start, State};
 use steadfast_kafka::api;
 
@@ -26,6 +28,7 @@ impl Checkpointer {
         let (line, limit) = (self.line.clone(), self.seat.request_timeout.min(COMMIT_PATIENCE));
         let request = api::offset_fetch::OffsetFetch {
             group: Arc::clone(&self.seat.group),
+            member: membership.and_then(asker),
             partitions: unplaced.keys().cloned().collect(),
         };
         let call = async move {
@@ -104,6 +107,14 @@ impl Checkpointer {
                 handed_again: handed_again_below.0 - offset.0,
             });
         }
+    }
+}
+
+/// Members of the consumer protocol say who asks: whose epoch has passed is not told what was committed before.
+fn asker(membership: Membership) -> Option<(MemberId, GroupGeneration)> {
+    match membership.protocol {
+        GroupProtocol::Classic => None,
+        GroupProtocol::Consumer => Some((membership.member_id, membership.generation)),
     }
 }
 

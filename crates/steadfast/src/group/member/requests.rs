@@ -49,7 +49,7 @@ impl Member {
         ctx.spawn(done);
     }
 
-    fn failed(&mut self, request: RequestId, error: &LineError, ctx: &mut Context<Self>) {
+    pub(super) fn failed(&mut self, request: RequestId, error: &LineError, ctx: &mut Context<Self>) {
         self.suspect(error.evidence(), &error.to_string());
         self.tell(Event::Unanswered { request }, ctx);
     }
