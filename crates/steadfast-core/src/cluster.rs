@@ -217,6 +217,14 @@ impl Cluster {
         self.topics.keys()
     }
 
+    /// The topics that do not exist, of those that were asked about.
+    pub fn missing(&self) -> impl Iterator<Item = &Arc<str>> {
+        let missing = |(name, error): &(&Arc<str>, &TopicError)| {
+            **error == TopicError::Unknown && !self.topics.contains_key(*name)
+        };
+        self.errors.iter().filter(missing).map(|(name, _)| name)
+    }
+
     /// The partitions of `topic`, if it exists.
     pub fn partitions(&self, topic: &str) -> Option<impl Iterator<Item = i32>> {
         self.topics.get(topic).map(|known| known.partitions.keys().copied())

@@ -16,4 +16,5 @@ pub mod progress;
 pub mod ramp;
 pub mod retry;
 pub mod stall;
+pub mod standstill;
 pub mod tick;

@@ -237,6 +237,8 @@ impl Group {
             Action::Fatal(refusal) => panic!("{refusal}"),
             Action::CountPartitions { .. } | Action::Publish(_) => return,
             Action::Rebalancing { .. } | Action::Rebalanced(_) => return,
+            // Nothing is lost on the way here: what was asked is answered.
+            Action::AskAgain => return,
             Action::CoordinatorLost { .. } | Action::Noted { .. } | Action::Left => return,
         };
         self.post(who, life, Arrival::AtCoordinator(request), 30);

@@ -1,5 +1,7 @@
 //! The classic member machine, scene by scene: what the coordinator and the service say, and what it does.
 
+mod parked;
+mod resubscribed;
 mod scene;
 
 use std::time::Duration;
@@ -285,18 +287,6 @@ fn only_the_leader_joins_when_partitions_are_added() {
     leader.synced(&[0, 1, 2, 3]);
     leader.tell(more());
     assert_eq!(leader.join().reason, Reason::PartitionsChanged);
-}
-
-#[test]
-fn a_subscription_that_changes_in_mid_round_is_joined_with_after_it() {
-    let mut scene = cooperative();
-    scene.tell(Event::Start);
-    scene.found();
-    scene.tell(Event::SubscriptionChanged { topics: ["t".into(), "u".into()].into() });
-    scene.joined(1, "other", &[]);
-    scene.synced(&[0]);
-    assert_eq!(scene.join().reason, Reason::SubscriptionChanged);
-    assert_eq!(scene.join().subscription.topics.len(), 2);
 }
 
 #[test]

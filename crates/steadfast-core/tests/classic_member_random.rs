@@ -142,7 +142,7 @@ impl World {
             }
             Happening::Topics { both } => {
                 let topics = if both { ["t".into(), "u".into()].into() } else { ["t".into()].into() };
-                self.tell(Event::SubscriptionChanged { topics });
+                self.tell(Event::SubscriptionChanged { topics, pattern: None });
             }
             Happening::Counts { t, u } => {
                 let u = u.map(|count| ("u".into(), count));
@@ -233,6 +233,8 @@ impl World {
             Action::FindCoordinator { request, deadline } => {
                 self.sent(Api::FindCoordinator, request, deadline)
             }
+            // A connection's business: the request that it is about is out as before.
+            Action::AskAgain => {}
             Action::Join(join) => {
                 let eager = self.settings.assignors.contains(&Assignor::Range);
                 assert!(

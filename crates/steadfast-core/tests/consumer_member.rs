@@ -116,7 +116,11 @@ impl Scene {
                 Action::Fatal(refusal) => self.fatal = Some(refusal),
                 Action::Left => self.left = true,
                 Action::CoordinatorLost { .. } | Action::Noted { .. } | Action::Rebalancing { .. } => {}
-                Action::Join(_) | Action::Sync(_) | Action::Heartbeat(_) | Action::Leave(_) => {
+                Action::Join(_)
+                | Action::Sync(_)
+                | Action::AskAgain
+                | Action::Heartbeat(_)
+                | Action::Leave(_) => {
                     panic!("of the other protocol: {action:?}")
                 }
             }
@@ -337,7 +341,7 @@ fn it_goes_quickly_around_changes_and_then_as_the_coordinator_wants() {
 fn other_topics_are_said_at_once() {
     let mut scene = Scene::stable(Settings::new("g"), &[0]);
     let topics: BTreeSet<Arc<str>> = ["t".into(), "u".into()].into();
-    scene.tell(Event::SubscriptionChanged { topics: topics.clone() });
+    scene.tell(Event::SubscriptionChanged { topics: topics.clone(), pattern: None });
     assert_eq!(scene.last().topics, Some(topics));
     assert_eq!(scene.last().owned, None);
 }

@@ -146,7 +146,7 @@ impl World {
             }
             Happening::Topics { both } => {
                 let topics = if both { ["t".into(), "u".into()].into() } else { ["t".into()].into() };
-                self.tell(Event::SubscriptionChanged { topics });
+                self.tell(Event::SubscriptionChanged { topics, pattern: None });
             }
             Happening::Named { t, u } => {
                 let u = u.map(|id| (TopicId(id), "u".into()));
@@ -259,7 +259,11 @@ impl World {
             Action::Left | Action::Fatal(_) => self.over = true,
             Action::CountPartitions { .. } | Action::Rebalanced(_) | Action::Rebalancing { .. } => {}
             Action::CoordinatorLost { .. } | Action::Noted { .. } => {}
-            Action::Join(_) | Action::Sync(_) | Action::Heartbeat(_) | Action::Leave(_) => {
+            Action::Join(_)
+            | Action::Sync(_)
+            | Action::AskAgain
+            | Action::Heartbeat(_)
+            | Action::Leave(_) => {
                 panic!("of the other protocol: {action:?}")
             }
         }

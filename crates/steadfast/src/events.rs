@@ -34,7 +34,7 @@ pub enum Event {
         /// `kafka.client.id`: the name under which brokers know it.
         #[serde(rename = "messaging.client.id")]
         client: String,
-        /// The topics that it consumes.
+        /// The topics that it consumes, or the pattern that their names match.
         topics: Vec<String>,
         /// Where it begins to look for the cluster.
         bootstrap: Vec<Address>,

@@ -50,7 +50,7 @@ pub enum Observed {
         /// Its view.
         observation: Observation<NodeId>,
         /// What it says of our topics; none if it was not asked.
-        topics: Option<Topics>,
+        topics: Option<Listing>,
         /// What this fresh connection leaves behind, if the witness's name leads elsewhere than it did.
         resolved: Option<Resolved>,
     },
@@ -82,6 +82,18 @@ pub enum Observed {
         /// What is missing.
         missing: Vec<String>,
     },
+}
+
+/// What a witness says of topics.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// Of those that were asked for. Where all were asked for: of those that match, that the leader of the group needs
+    /// to know of, or that were known and are not there any more.
+    pub topics: Topics,
+    /// The pattern, if all topics were asked for because of one.
+    pub pattern: Option<Arc<str>>,
+    /// Those of them that Kafka itself keeps: they match no pattern.
+    pub internal: BTreeSet<Arc<str>>,
 }
 
 /// Who leads a partition, as another broker says.
@@ -264,6 +276,8 @@ pub struct Leave {
 pub enum End {
     /// The group refuses us for good.
     Refused(String),
+    /// A handler stands still, and the group is to be left for it.
+    Stalled(String),
     /// The member has left the group.
     Left,
 }

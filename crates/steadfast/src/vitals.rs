@@ -31,6 +31,7 @@ use steadfast_watch as watch;
 use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
+use crate::drift::subscribed::Subscribed;
 use crate::group::accounts::Accounts;
 use crate::locked::locked;
 
@@ -53,6 +54,7 @@ pub(crate) struct Sources {
     pub(crate) started_with: Arc<Config>,
     pub(crate) config: watch::Receiver<Arc<Config>>,
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
+    pub(crate) subscribed: watch::Receiver<Subscribed>,
     pub(crate) membership: watch::Receiver<Option<Membership>>,
     pub(crate) standing: Arc<Mutex<Standing>>,
     pub(crate) table: Arc<ProgressTable>,

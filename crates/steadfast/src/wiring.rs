@@ -15,13 +15,9 @@ use steadfast_core::endpoints::backoff::Backoff;
 use steadfast_core::endpoints::budget::Budget;
 use steadfast_core::endpoints::respawn::{Respawn, Settings as RespawnSettings};
 use steadfast_core::endpoints::view::Address;
-use steadfast_core::group::assign::Assignor;
-use steadfast_core::group::pace::Pace;
-use steadfast_core::group::settings::{LeaveOnStop, Settings as MemberSettings};
 use steadfast_core::group::standing::{Membership, Standing};
 use steadfast_core::retry::Rule;
 use steadfast_kafka::api::Isolation;
-use steadfast_kafka::fetch::leader::Settings as FetchSettings;
 use steadfast_kafka::fetch::memory::Memory;
 use steadfast_supervision::{
     AnyChildSpec, ChildSpec, Intensity, Route, Slot, Supervisor as Root, SupervisorHandle, Worker,
@@ -30,7 +26,7 @@ use steadfast_watch as watch;
 use tokio::sync::mpsc;
 
 use crate::config::watcher::{self, ConfigWatcher, Reload, Source};
-use crate::config::{self, Config, IsolationLevel};
+use crate::config::{Config, IsolationLevel};
 use crate::consume::bad_records::{self, BadRecords};
 use crate::consume::checkpointer::{self, Checkpointer};
 use crate::consume::consumer;
@@ -44,6 +40,7 @@ use crate::drift::last_known_good::LastKnownGood;
 use crate::drift::metadata_poller::{self, MetadataPoller};
 use crate::drift::published::Cluster;
 use crate::drift::slot::ConsumerSlot;
+use crate::drift::subscribed;
 use crate::drift::supervisor::{self, Supervisor};
 use crate::env::Env;
 use crate::events::Event;
@@ -55,9 +52,11 @@ use crate::post::Post;
 use crate::vitals::{self, Vitals};
 
 pub use control::Control;
+use settings::{consumed, fetch_settings, member_settings};
 use told::Told;
 
 mod control;
+mod settings;
 mod told;
 
 /// What the service is to run.
@@ -134,6 +133,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
     let pin = config.drift.cluster_id.clone().or(stored.as_ref().and_then(|good| good.cluster.clone()));
     let leader_rules = LeaderRules { settle: config.drift.settle, ..LeaderRules::default() };
     let (cluster, cluster_view) = watch::channel(Arc::new(Cluster::unknown(pin, leader_rules)));
+    let (subscribed, subscribed_view) = subscribed::at_start(&config.topics);
     let (membership, membership_view) = watch::channel(None);
     let config_view = configured.subscribe();
     let (end, ends) = mpsc::unbounded_channel();
@@ -152,6 +152,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         started_with: Arc::clone(&config),
         config: config_view.clone(),
         cluster: cluster_view.clone(),
+        subscribed: subscribed_view.clone(),
         membership: membership_view.clone(),
         standing: Arc::clone(&standing),
         table: Arc::clone(&table),
@@ -187,6 +188,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         reset: config.kafka.auto_offset_reset,
         out_of_range: config.offsets.out_of_range,
         stall_timeout: config.fetch.stall_timeout,
+        most_records: config.kafka.max_poll_records,
         drain: config.respawn.drain,
     });
     let supervisor_seat = Arc::new(supervisor::Seat {
@@ -212,6 +214,8 @@ pub(crate) async fn start(plan: Plan) -> Running {
         supervisor: of_handlers.clone(),
         start: handlers,
         cluster: cluster_view.clone(),
+        stall: (config.kafka.max_poll_interval, config.handler.on_stall),
+        end: end.clone(),
         lives: AtomicU64::new(0),
         events: events.clone(),
     });
@@ -249,7 +253,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         env: env.clone(),
         dialler: dialler.clone(),
         settings: member_settings(&config, env.dice.fraction()),
-        topics: config.topics.iter().cloned().collect(),
+        subscribed: subscribed_view,
         standing: Arc::clone(&standing),
         cluster: cluster_view.clone(),
         membership,
@@ -265,6 +269,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         env: env.clone(),
         config: config_view.clone(),
         cluster,
+        subscribed,
         supervisor: drifted,
         poller: settled,
         vitals: vitals.clone(),
@@ -275,7 +280,6 @@ pub(crate) async fn start(plan: Plan) -> Running {
         dialler,
         peers,
         fed: fed_view,
-        topics: config.topics.clone(),
         config: config_view,
         cluster: cluster_view.clone(),
         last_known_good: addresses(stored),
@@ -361,7 +365,7 @@ pub(crate) async fn start(plan: Plan) -> Running {
         version: env!("CARGO_PKG_VERSION"),
         group: config.kafka.group_id.clone(),
         client: config.kafka.client_id.clone(),
-        topics: config.topics.iter().map(ToString::to_string).collect(),
+        topics: consumed(&config),
         bootstrap: config.kafka.bootstrap_servers.clone(),
     });
     for spec in children {
@@ -459,43 +463,4 @@ pub(crate) fn isolation(config: &Config) -> Isolation {
         IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
         IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
     }
-}
-
-fn fetch_settings(config: &Config) -> FetchSettings {
-    let kafka = &config.kafka;
-    FetchSettings {
-        isolation: isolation(config),
-        max_wait: kafka.fetch_max_wait,
-        min_bytes: kafka.fetch_min_bytes,
-        max_bytes: kafka.fetch_max_bytes,
-        partition_max_bytes: kafka.max_partition_fetch_bytes,
-        request_timeout: kafka.request_timeout,
-        decompressed_limit: DECOMPRESSED_LIMIT,
-    }
-}
-
-fn member_settings(config: &Config, luck: f64) -> MemberSettings {
-    let kafka = &config.kafka;
-    let assignor = |assignor: &config::Assignor| match assignor {
-        config::Assignor::Range => Assignor::Range,
-        config::Assignor::RoundRobin => Assignor::RoundRobin,
-        config::Assignor::Sticky => Assignor::Sticky,
-        config::Assignor::CooperativeSticky => Assignor::CooperativeSticky,
-    };
-    let mut settings = MemberSettings::new(kafka.group_id.as_str());
-    settings.instance = kafka.group_instance_id.as_deref().map(Arc::from);
-    settings.group_protocol = kafka.group_protocol.into();
-    settings.remote_assignor = kafka.group_remote_assignor.map(|assignor| Arc::from(assignor.word()));
-    settings.session_timeout = kafka.session_timeout;
-    settings.rebalance_timeout = kafka.max_poll_interval;
-    settings.pace = kafka.heartbeat_interval.map_or(Pace::ADAPTIVE, Pace::Every);
-    settings.assignors = kafka.partition_assignment_strategy.iter().map(assignor).collect();
-    settings.drain_limit = config.checkpoint.drain;
-    settings.leave_on_stop = match config.group.leave_on_stop {
-        config::LeaveOnStop::Auto => LeaveOnStop::Auto,
-        config::LeaveOnStop::Always => LeaveOnStop::Always,
-        config::LeaveOnStop::Never => LeaveOnStop::Never,
-    };
-    settings.seed = luck.to_bits();
-    settings
 }

@@ -65,7 +65,7 @@ fn the_readme_s_library_example_is_that_of_the_library() {
 fn the_readme_s_configuration_is_one() {
     let text = format!("{}\n[state]\ndir = \"/tmp\"\n", example(&read("README.md"), "toml"));
     let config = Config::from_toml_str(&text).unwrap();
-    assert_eq!(config.topics, ["orders".into()]);
+    assert_eq!(config.topics.names(), ["orders".into()]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod rehearsal;
 mod secured;
 mod sinks;
 mod staged;
+mod triggers;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         groups::trials(&stage),
         offsets::trials(&stage),
         members::trials(&stage),
+        triggers::trials(&stage),
         mixed::trials(&stage),
         consumer_protocol::trials(&stage),
         proxy::trials(&stage),

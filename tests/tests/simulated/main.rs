@@ -28,6 +28,8 @@ mod rebalances;
 mod rehearsals;
 mod silence;
 mod sources;
+mod stalled;
 mod storms;
+mod subscriptions;
 mod views;
 mod world;

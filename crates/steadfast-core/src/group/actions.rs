@@ -30,6 +30,8 @@ pub enum Action {
     Join(JoinGroup),
     /// Send SyncGroup.
     Sync(SyncGroup),
+    /// Ask the JoinGroup or SyncGroup that is out again, over a fresh connection; the answer to either is the answer.
+    AskAgain,
     /// Send Heartbeat.
     Heartbeat(Heartbeat),
     /// Send LeaveGroup.

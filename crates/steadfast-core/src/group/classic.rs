@@ -8,6 +8,7 @@
 //! the actions out. Actions say what changes; who begins anew takes `standing().owned` for what is.
 
 mod leaving;
+mod parked;
 mod requests;
 mod steps;
 
@@ -26,6 +27,7 @@ use super::settings::Settings;
 use super::standing::{Membership, Standing};
 use crate::tick::Tick;
 use leaving::Farewell;
+use parked::Parked;
 
 /// Where a member stands. The line to the coordinator is another matter: it is lost and found in any state.
 ///
@@ -85,8 +87,13 @@ pub struct ClassicMember {
     state: State,
     standing: Standing,
     topics: BTreeSet<Arc<str>>,
+    /// The pattern that these match, if they were not named.
+    pattern: Option<Arc<str>>,
+    /// Why these are others than before.
+    resubscribed: Reason,
     counts: PartitionCounts,
     line: Line,
+    parked: Parked,
     round: Option<Round>,
     farewell: Option<Farewell>,
     next_beat: Tick,
@@ -105,8 +112,11 @@ impl ClassicMember {
             state: State::Idle,
             standing,
             topics,
+            pattern: None,
+            resubscribed: Reason::SubscriptionChanged,
             counts: PartitionCounts::new(),
             line,
+            parked: Parked::default(),
             round: None,
             farewell: None,
             next_beat: Tick::ZERO,
@@ -121,6 +131,9 @@ impl ClassicMember {
         self.now = self.now.max(now);
         let before = self.membership();
         let sent = event.request().map(|request| self.line.answered(request));
+        if let Some(Some(sent)) = sent {
+            self.probed(sent);
+        }
         match sent {
             Some(None) => {} // an answer that does not matter any more
             Some(sent @ Some(_)) => self.apply(event, sent),
@@ -129,6 +142,7 @@ impl ClassicMember {
         self.expire();
         self.follow();
         self.send();
+        self.ask_again();
         let mut actions = std::mem::take(&mut self.actions);
         let membership = self.membership();
         if membership != before {
@@ -170,7 +184,9 @@ impl ClassicMember {
         use State::*;
         match (&self.state, event) {
             (Idle, Event::Start) => self.start(),
-            (Idle | member!(), Event::SubscriptionChanged { topics }) => self.topics = topics,
+            (Idle | member!(), Event::SubscriptionChanged { topics, pattern }) => {
+                self.resubscribe(topics, pattern)
+            }
             (Idle | member!(), Event::PartitionsChanged { counts }) => self.counts.extend(counts),
             (Idle, Event::Leave { .. }) => self.end(Action::Left),
             // nothing was asked and nothing is held: whatever comes is of the past
@@ -257,7 +273,8 @@ impl ClassicMember {
             // while a JoinGroup is out its answer decides; of a heartbeat's refusals only this one means that
             // the coordinator counts our session anew
             (Joining, Reaction::Rejoin) if probe => self.heard(Some(sent)),
-            (Joining, Reaction::RejoinLost | Reaction::RejoinAnew) if probe => {}
+            (Joining, Reaction::RejoinLost) if probe => self.round_went_on(),
+            (Joining, Reaction::RejoinAnew) if probe => {}
             (Joining, Reaction::Rejoin) => self.line.pause_longer(self.now),
             (member!(), Reaction::RejoinLost) => {
                 self.lose_membership(LostReason::IllegalGeneration, Reason::IllegalGeneration);

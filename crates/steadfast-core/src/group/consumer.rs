@@ -91,6 +91,8 @@ pub struct ConsumerMember {
     standing: Standing,
     member_id: MemberId,
     topics: BTreeSet<Arc<str>>,
+    /// The pattern that these match, if they were not named.
+    pattern: Option<Arc<str>>,
     names: BTreeMap<TopicId, Arc<str>>,
     /// When the cluster may be asked again which topics there are.
     names_again: Tick,
@@ -130,6 +132,7 @@ impl ConsumerMember {
             standing: Standing { member_id: Some(member_id.clone()), ..standing },
             member_id,
             topics,
+            pattern: None,
             names: BTreeMap::new(),
             names_again: Tick::ZERO,
             assignment: None,
@@ -192,7 +195,9 @@ impl ConsumerMember {
         use State::*;
         match (self.state, event) {
             (Idle, Event::Start) => self.start(),
-            (Idle | member!(), Event::SubscriptionChanged { topics }) => self.subscribe(topics),
+            (Idle | member!(), Event::SubscriptionChanged { topics, pattern }) => {
+                self.subscribe(topics, pattern);
+            }
             (Idle | member!(), Event::TopicsNamed { names }) => self.names = names,
             (Idle, Event::Leave { .. }) => self.end(Action::Left),
             // nothing was asked and nothing is held: whatever comes is of the past
@@ -285,11 +290,16 @@ impl ConsumerMember {
         code == ErrorCode::UNRELEASED_INSTANCE_ID && self.settings.instance.is_some()
     }
 
-    fn subscribe(&mut self, topics: BTreeSet<Arc<str>>) {
+    fn subscribe(&mut self, topics: BTreeSet<Arc<str>>, pattern: Option<Arc<str>>) {
         if topics != self.topics && self.standing.generation.is_some() {
-            self.sign_of_change(Reason::SubscriptionChanged);
+            let same_pattern = pattern.is_some() && pattern == self.pattern;
+            self.sign_of_change(if same_pattern {
+                Reason::MatchesChanged
+            } else {
+                Reason::SubscriptionChanged
+            });
         }
-        self.topics = topics;
+        (self.topics, self.pattern) = (topics, pattern);
     }
 
     /// Something is about to change, or has: heartbeats follow each other quickly for a while.

@@ -150,6 +150,16 @@ impl Line {
         self.beat.is_some()
     }
 
+    /// Whether a request other than a heartbeat is out.
+    pub(super) fn waits_for_main(&self) -> bool {
+        self.main.is_some()
+    }
+
+    /// How often in a row something went wrong.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Whether the next request other than a heartbeat may go out.
     pub(super) fn free(&self, now: Tick) -> bool {
         self.main.is_none() && self.not_before <= now

@@ -105,6 +105,9 @@ pub enum Event {
     SubscriptionChanged {
         /// All of them.
         topics: BTreeSet<Arc<str>>,
+        /// The pattern that these match by now, if they were not named: brokers that resolve patterns take it as it
+        /// is, and topics that change under the same pattern are ones that began or ceased to match.
+        pattern: Option<Arc<str>>,
     },
     /// These topics have so many partitions (0: it does not exist). What is not mentioned is unchanged.
     PartitionsChanged {

@@ -20,6 +20,8 @@ pub enum Reason {
     Released,
     /// We want other topics.
     SubscriptionChanged,
+    /// Topics began or ceased to match the pattern that we subscribe by.
+    MatchesChanged,
     /// Topics have other partition counts; only the leader joins for it.
     PartitionsChanged,
     /// The coordinator went on to another generation without us.
@@ -36,12 +38,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Start,
         Reason::Restarted,
         Reason::RoundBegan,
         Reason::Released,
         Reason::SubscriptionChanged,
+        Reason::MatchesChanged,
         Reason::PartitionsChanged,
         Reason::IllegalGeneration,
         Reason::FencedEpoch,
@@ -58,6 +61,7 @@ impl Reason {
             Reason::RoundBegan => "round_began",
             Reason::Released => "released",
             Reason::SubscriptionChanged => "subscription_changed",
+            Reason::MatchesChanged => "matches_changed",
             Reason::PartitionsChanged => "partitions_changed",
             Reason::IllegalGeneration => "illegal_generation",
             Reason::FencedEpoch => "fenced_epoch",
@@ -84,6 +88,7 @@ impl Reason {
             | Reason::RoundBegan
             | Reason::Released
             | Reason::SubscriptionChanged
+            | Reason::MatchesChanged
             | Reason::PartitionsChanged
             | Reason::RoundExpired => false,
         }
@@ -98,6 +103,7 @@ impl fmt::Display for Reason {
             Reason::RoundBegan => "the group is rebalancing",
             Reason::Released => "revoked partitions were released",
             Reason::SubscriptionChanged => "the subscription changed",
+            Reason::MatchesChanged => "topics began or ceased to match the pattern",
             Reason::PartitionsChanged => "partition counts changed",
             Reason::IllegalGeneration => "the generation has passed",
             Reason::FencedEpoch => "the coordinator fenced the member epoch",

@@ -103,6 +103,7 @@ impl Scene {
                 self.asked.push("sync");
                 self.sync = Some(sync);
             }
+            Action::AskAgain => self.asked.push("again"),
             Action::Heartbeat(beat) => {
                 self.asked.push("heartbeat");
                 self.beat = Some(beat);

@@ -223,12 +223,17 @@ async fn brokers(config: &Config, connection: &Connection, rows: &mut Vec<Row>) 
 }
 
 async fn topics(config: &Config, connection: &Connection, rows: &mut Vec<Row>) {
-    let question = Metadata { topics: Some(config.topics.clone()) };
+    let question = Metadata { topics: config.topics.question() };
     let answer = match connection.call(question, LIMIT).await {
         Ok(answer) => answer,
         Err(error) => return rows.push(failed("topics", error.to_string(), "try again")),
     };
-    for topic in answer.topics {
+    let meant: Vec<_> = answer.topics.into_iter().filter(|topic| config.topics.take(topic)).collect();
+    if let (Some(pattern), true) = (config.topics.pattern(), meant.is_empty()) {
+        let advice = "the whole name has to match: write `orders-.*`, not `^orders-`";
+        rows.push(failed("topics", format!("no topic's name matches `{pattern}`"), advice));
+    }
+    for topic in meant {
         let check = format!("topic {}", topic.name);
         rows.push(match topic.error {
             ErrorCode::NONE => {

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use super::reference::{Applies, KEYS, Key};
+use super::topics::Topics;
 use super::valid::{Config, DeadLetters, Errors, SecuritySettings, Sink};
 use super::{durations, sizes};
 
@@ -70,7 +71,10 @@ impl Config {
         let Config { topics, kafka, drift, respawn, checkpoint, fetch, log, .. } = self;
         let overrides = self.endpoint_overrides.iter().map(|(from, to)| format!("{from}={to}"));
         let mut settings = Settings::default();
-        settings.put("topics", topics.join(","));
+        match topics {
+            Topics::Named(names) => settings.put("topics", names.join(",")),
+            Topics::Matching(pattern) => settings.put("topics_pattern", pattern),
+        }
         settings.put("endpoints.override", overrides.collect::<Vec<_>>().join(","));
         settings.put("drift.threshold", f64::from(drift.threshold));
         settings.put("drift.settle", durations::to_text(drift.settle));
@@ -86,6 +90,7 @@ impl Config {
         settings.put("fetch.buffer_bytes", sizes::to_text(fetch.buffer_bytes));
         settings.put("fetch.stall_timeout", durations::to_text(fetch.stall_timeout));
         settings.put("group.leave_on_stop", self.group.leave_on_stop);
+        settings.put("handler.on_stall", self.handler.on_stall);
         settings.put("offsets.out_of_range", self.offsets.out_of_range);
         settings.put("http.listen", self.http.listen.map_or("off".to_owned(), |at| at.to_string()));
         settings.put("state.dir", self.state.dir.display());
@@ -154,6 +159,7 @@ impl Settings {
         self.put_if("kafka.group.remote.assignor", kafka.group_remote_assignor);
         self.put_if("kafka.heartbeat.interval.ms", kafka.heartbeat_interval.map(durations::to_text));
         self.put("kafka.max.poll.interval.ms", durations::to_text(kafka.max_poll_interval));
+        self.put("kafka.max.poll.records", kafka.max_poll_records);
         // Under the consumer protocol the brokers say these, and a configuration that does too is refused.
         if kafka.group_protocol == super::GroupProtocol::Classic {
             self.put("kafka.session.timeout.ms", durations::to_text(kafka.session_timeout));

@@ -102,6 +102,15 @@ choice!(
     }
 );
 choice!(
+    /// What a handler costs that stands still over what it holds.
+    OnStall {
+        /// Its partition: owned, not fetched, reported; the others go on.
+        Quarantine = "quarantine",
+        /// The membership: what others can do is theirs, and the process ends.
+        Leave = "leave",
+    }
+);
+choice!(
     /// How connections are secured.
     SecurityProtocol {
         /// Not at all.

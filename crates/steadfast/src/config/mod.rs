@@ -26,6 +26,7 @@ mod read;
 mod secrets;
 mod shown;
 mod sizes;
+mod topics;
 mod valid;
 pub mod watcher;
 
@@ -34,13 +35,14 @@ mod tests;
 
 pub use changes::Changes;
 pub use choices::{
-    Assignor, AutoOffsetReset, GroupProtocol, IsolationLevel, LeaveOnStop, LogFormat, LogLevel, OutOfRange,
-    RemoteAssignor, SaslMechanism, SecurityProtocol, SinkType, Tolerance,
+    Assignor, AutoOffsetReset, GroupProtocol, IsolationLevel, LeaveOnStop, LogFormat, LogLevel, OnStall,
+    OutOfRange, RemoteAssignor, SaslMechanism, SecurityProtocol, SinkType, Tolerance,
 };
 pub(crate) use files::read as read_file;
 pub use problem::{ConfigError, Place, Problem};
 pub use shown::Shown;
+pub use topics::{TopicPattern, Topics};
 pub use valid::{
-    Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Elsewhere, Errors, Fetch, FileSink, Group, Http,
-    Kafka, KafkaSink, Log, Offsets, Respawn, SecuritySettings, Sink, State,
+    Checkpoint, Config, DeadLetterTopic, DeadLetters, Drift, Elsewhere, Errors, Fetch, FileSink, Group,
+    Handling, Http, Kafka, KafkaSink, Log, Offsets, Respawn, SecuritySettings, Sink, State,
 };

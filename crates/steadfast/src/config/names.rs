@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn settings_of_later_versions_are_unknown_to_this_one() {
-        for later in ["topics_pattern", "http.password", "quarantine.window"] {
+        for later in ["topics_patterns.first", "http.password", "quarantine.window"] {
             assert!(told(later).starts_with("unknown key"), "{later}");
         }
     }
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn javas_settings_that_are_not_taken_say_so() {
         assert_eq!(
-            told("kafka.max.poll.records"),
-            "`kafka.max.poll.records` is not supported: set `fetch.buffer_bytes` instead"
+            told("kafka.metadata.max.age.ms"),
+            "`kafka.metadata.max.age.ms` is not supported: set `drift.poll_interval` instead"
         );
         let told = known_variable("STEADFAST_KAFKA_SASL_KERBEROS_SERVICE_NAME").unwrap_err().to_string();
         assert!(told.contains("not supported"), "{told}");

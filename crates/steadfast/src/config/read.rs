@@ -16,6 +16,7 @@ use super::names;
 use super::problem::{Place, Problem};
 use super::raw::{Raw, Setting};
 use super::reference::{Fallback, Kind};
+use super::topics::{TopicPattern, Topics};
 use super::{durations, secrets, sizes};
 
 /// Choices that Kafka, or a later steadfast, knows.
@@ -89,6 +90,23 @@ impl<'a> Reader<'a> {
             distinct(&names)?;
             Ok(names.into_iter().map(Arc::from).collect())
         })
+    }
+
+    /// What to consume: one of two keys says it.
+    pub(super) fn topics(&mut self) -> Option<Topics> {
+        match (self.set_at("topics"), self.set_at("topics_pattern")) {
+            (_, None) => self.names("topics").map(Topics::Named),
+            (None, Some(_)) => self.pattern("topics_pattern").map(Topics::Matching),
+            (Some(_), Some(_)) => {
+                let what = "`topics_pattern` is set, and so is `topics`";
+                self.refuse("topics_pattern", what, "leave one of them out");
+                None
+            }
+        }
+    }
+
+    fn pattern(&mut self, path: &'static str) -> Option<TopicPattern> {
+        self.read(path, |setting| TopicPattern::new(&text(setting)?).map_err(Wrong::Because))
     }
 
     /// A list of addresses.
@@ -299,6 +317,7 @@ fn refused(path: &str, setting: &Setting, wrong: Wrong) -> Problem {
 fn example(kind: Kind, setting: &Setting) -> String {
     let bare = match kind {
         Kind::Names => "orders,payments",
+        Kind::Pattern => "orders-.*",
         Kind::Addresses => "kafka-1:9092,kafka-2:9092",
         Kind::Words => "get-token,--quiet",
         Kind::Secret => "${file:/run/secrets/kafka}",

@@ -43,6 +43,8 @@ pub enum Kind {
     Name,
     /// Topic names, none twice.
     Names,
+    /// A regular expression over topic names.
+    Pattern,
     /// A list of `host:port`.
     Addresses,
     /// An IP address with a port, or `off`.
@@ -82,6 +84,7 @@ impl fmt::Display for Kind {
             Kind::Text => f.write_str("a text that is not empty"),
             Kind::Name => f.write_str("a name of letters, digits, `.`, `_` and `-`, at most 249 of them"),
             Kind::Names => f.write_str("a list of topic names"),
+            Kind::Pattern => f.write_str("a regular expression in RE2's syntax"),
             Kind::Addresses => f.write_str("a list of host:port"),
             Kind::Listen => f.write_str("an IP address with a port, or off"),
             Kind::AddressMap => f.write_str("a table of host:port to host:port"),

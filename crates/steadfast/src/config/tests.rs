@@ -98,7 +98,7 @@ fn the_whole_configuration_may_come_from_the_environment() {
         &[],
     )
     .unwrap();
-    assert_eq!(config.topics, ["a".into(), "b".into()]);
+    assert_eq!(config.topics.names(), ["a".into(), "b".into()]);
     assert_eq!(config.kafka.bootstrap_servers, [address("k1:9092"), address("[::1]:9093")]);
     assert_eq!(config.endpoint_overrides[&address("z:3")], address("w:4"));
     assert_eq!((config.respawn.budget, f64::from(config.drift.threshold)), (7, 0.25));
@@ -434,7 +434,7 @@ fn the_documented_example_is_a_configuration() {
     let documented = include_str!("../../../../docs/configuration.md");
     let (_, from) = documented.split_once("```toml\n").unwrap();
     let (example, _) = from.split_once("```").unwrap();
-    assert_eq!(load(example, &[], &[]).unwrap().topics, ["orders".into()]);
+    assert_eq!(load(example, &[], &[]).unwrap().topics.names(), ["orders".into()]);
 }
 
 #[test]

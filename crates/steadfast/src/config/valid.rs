@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_core::endpoints::drift::Threshold;
 use steadfast_core::endpoints::view::{Address, View};
 use steadfast_core::ids::{ClusterId, NodeId};
 
-use super::choices::{LeaveOnStop, LogFormat, LogLevel, OutOfRange};
+use super::choices::{LeaveOnStop, LogFormat, LogLevel, OnStall, OutOfRange};
 use super::problem::{ConfigError, Problem};
 use super::raw::Raw;
 use super::read::Reader;
+use super::topics::Topics;
 
 pub use errors::{DeadLetterTopic, DeadLetters, Errors};
 pub use kafka::Kafka;
@@ -29,8 +29,8 @@ mod sink;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The topics to consume: at least one, legal names, none twice.
-    pub topics: Vec<Arc<str>>,
+    /// What to consume.
+    pub topics: Topics,
     /// Kafka's own settings.
     pub kafka: Kafka,
     /// `[endpoints.override]`: what a broker advertises, and where it is reached instead.
@@ -43,6 +43,8 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// How records are fetched.
     pub fetch: Fetch,
+    /// What handlers may cost.
+    pub handler: Handling,
     /// What happens to positions that are not in the log.
     pub offsets: Offsets,
     /// How the group is treated.
@@ -103,6 +105,13 @@ pub struct Fetch {
     pub buffer_bytes: u64,
     /// Above `kafka.fetch.max.wait.ms`.
     pub stall_timeout: Duration,
+}
+
+/// `[handler]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handling {
+    /// What one costs that stands still for `kafka.max.poll.interval.ms`.
+    pub on_stall: OnStall,
 }
 
 /// `[offsets]`.
@@ -176,11 +185,12 @@ impl Config {
 // Each section reads all its settings before it gives up on one: every problem is told at once.
 
 fn config(from: &mut Reader<'_>) -> Option<Config> {
-    let topics = from.names("topics");
+    let topics = from.topics();
     let kafka = kafka::kafka(from);
     let endpoint_overrides = from.address_map("endpoints.override");
     let (drift, respawn, checkpoint) = (drift(from), respawn(from), checkpoint(from));
     let fetch = fetch(from);
+    let handler = from.choice("handler.on_stall").map(|on_stall| Handling { on_stall });
     let offsets = from.choice("offsets.out_of_range").map(|out_of_range| Offsets { out_of_range });
     let group = from.choice("group.leave_on_stop").map(|leave_on_stop| Group { leave_on_stop });
     let sink = sink::sink(from);
@@ -209,6 +219,7 @@ fn config(from: &mut Reader<'_>) -> Option<Config> {
         respawn: respawn?,
         checkpoint: checkpoint?,
         fetch: fetch?,
+        handler: handler?,
         offsets: offsets?,
         group: group?,
         sink: sink?,

@@ -61,6 +61,8 @@ pub(crate) struct Seat {
     pub(crate) reset: AutoOffsetReset,
     pub(crate) out_of_range: OutOfRange,
     pub(crate) stall_timeout: Duration,
+    /// `max.poll.records`: the most that a handler is given at once.
+    pub(crate) most_records: usize,
     /// How long the end of an incarnation may take.
     pub(crate) drain: Duration,
 }

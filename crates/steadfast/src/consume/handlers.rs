@@ -14,14 +14,18 @@ use steadfast_supervision::{
     SupervisorHandle,
 };
 use steadfast_watch as watch;
+use tokio::sync::mpsc;
 
+use crate::config::OnStall;
 use crate::consume::batch::Batch;
 use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::Event;
-use crate::messages::{Crash, OwnershipChanged, Release};
+use crate::messages::{Crash, End, OwnershipChanged, Release};
 use crate::observers::Events;
+
+mod stalled;
 
 /// Where each partition's batches go. Shared by wiring, the fetch loops and the keeper of the handlers.
 #[derive(Clone, Default)]
@@ -128,6 +132,9 @@ pub(crate) struct Seat {
     pub(crate) supervisor: SupervisorHandle,
     pub(crate) start: StartHandler,
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
+    /// `kafka.max.poll.interval.ms`, and what follows.
+    pub(crate) stall: (Duration, OnStall),
+    pub(crate) end: mpsc::UnboundedSender<End>,
     /// Counts the lives of all handlers.
     pub(crate) lives: AtomicU64,
     pub(crate) events: Events,
@@ -270,6 +277,7 @@ impl Actor for Handlers {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.reconcile(ctx);
+        self.watch(ctx);
     }
 }
 

@@ -26,6 +26,10 @@ use crate::events::Event;
 use crate::messages::LoopNote;
 use crate::observers::Events;
 
+use pieces::{Piece, pieces};
+
+mod pieces;
+
 /// The intake of one leader's loop in one incarnation of the consumer.
 pub(crate) struct LoopIntake {
     node: NodeId,
@@ -37,6 +41,8 @@ pub(crate) struct LoopIntake {
     events: Events,
     reset: AutoOffsetReset,
     share: u64,
+    /// `max.poll.records`.
+    most_records: usize,
     /// For which assignments the leader was asked where to begin.
     asked: Mutex<BTreeMap<Partition, AssignmentEpoch>>,
     /// The partitions whose first accepted fetch was told already.
@@ -63,6 +69,7 @@ impl LoopIntake {
             events: seat.events.clone(),
             reset: seat.reset,
             share,
+            most_records: seat.most_records,
             asked: Mutex::default(),
             accepted: Mutex::default(),
         }
@@ -101,18 +108,19 @@ impl Intake for LoopIntake {
             return;
         }
         self.count(&partition, span, &grant, &parts);
-        let held = parts.iter().map(|part| part.plain().len() as u64).sum();
-        let delivery = batch::Delivery {
-            partition: partition.clone(),
-            leader,
-            span,
-            parts,
-            skip: grant.skip,
-            lease: grant.lease,
-            held,
+        let held: u64 = parts.iter().map(|part| part.plain().len() as u64).sum();
+        let pieces = pieces(span, parts, self.most_records);
+        let share = held / (pieces.len() as u64).max(1);
+        // All are made before one is sent: none of them is free before the others are held.
+        let batch = |Piece { span, parts }| {
+            let (partition, skip, lease) = (partition.clone(), grant.skip.clone(), grant.lease);
+            let delivery = batch::Delivery { partition, leader, span, parts, skip, lease, held: share };
+            Batch::new(delivery, Arc::clone(&self.table), self.events.clone())
         };
-        let batch = Batch::new(delivery, Arc::clone(&self.table), self.events.clone());
-        self.handlers.send(&partition, batch);
+        let batches: Vec<Batch> = pieces.into_iter().map(batch).collect();
+        for batch in batches {
+            self.handlers.send(&partition, batch);
+        }
     }
 
     fn undeliverable(&self, partition: &Partition, grant: &Grant) {

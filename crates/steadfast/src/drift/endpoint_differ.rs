@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
-use steadfast_core::cluster::Topics;
 use steadfast_core::endpoints::agreement::{Agreement, FailedWitness, Rules, Verdict};
 use steadfast_core::endpoints::confirmed::confirmed;
 use steadfast_core::endpoints::drift::Drift;
@@ -20,13 +19,18 @@ use steadfast_watch as watch;
 use crate::config::Config;
 use crate::drift::last_known_good::LastKnownGood;
 use crate::drift::published::Cluster;
+use crate::drift::subscribed::Subscribed;
 use crate::env::Env;
 use crate::events::{Event, Failure};
-use crate::messages::{Crash, Drifted, InUse, Observed, Resolved, Settled};
+use crate::messages::{Crash, Drifted, InUse, Listing, Observed, Resolved, Settled};
 use crate::observers::Events;
 use crate::vitals::{Part, Vitals};
+use crate::watching::changes;
+
+use subscription::Resolving;
 
 mod missed;
+mod subscription;
 mod topics;
 
 /// What a differ is given by wiring.
@@ -35,6 +39,8 @@ pub(crate) struct Seat {
     pub(crate) config: watch::Receiver<Arc<Config>>,
     /// What is published survives a crash of the actor.
     pub(crate) cluster: watch::Sender<Arc<Cluster>>,
+    /// What is subscribed by now; it survives a crash of the actor.
+    pub(crate) subscribed: watch::Sender<Subscribed>,
     pub(crate) supervisor: Route<Drifted>,
     pub(crate) poller: Route<Settled>,
     pub(crate) vitals: Vitals,
@@ -49,7 +55,7 @@ pub(crate) struct EndpointDiffer {
     /// Whether the supervisor has said so; until then it is what was published last.
     confirmed: bool,
     /// What witnesses said of topics who are no verified brokers of the agreed view, or not yet.
-    unheard: BTreeMap<Address, Topics>,
+    unheard: BTreeMap<Address, Listing>,
     /// The discovery that began last.
     discovery: u64,
     suspected_at: Tick,
@@ -74,6 +80,8 @@ pub(crate) struct EndpointDiffer {
     telling: Option<SpawnHandle>,
     /// Endpoints whose names lead elsewhere than connections to them: until the broker there is verified.
     resolved: BTreeMap<Address, Resolved>,
+    /// What is subscribed.
+    resolving: Resolving,
 }
 
 /// For so long only what a broker leads shows that it is there again to whose address another one had answered.
@@ -112,13 +120,14 @@ impl EndpointDiffer {
             looking: None,
             telling: None,
             resolved: BTreeMap::new(),
+            resolving: Resolving::default(),
         }
     }
 
     fn answered(
         &mut self,
         observation: Observation<NodeId>,
-        topics: Option<Topics>,
+        topics: Option<Listing>,
         resolved: Option<Resolved>,
         now: Tick,
     ) {
@@ -162,6 +171,7 @@ impl EndpointDiffer {
             }
             Verdict::Settling { .. } | Verdict::Undecided { .. } => self.note_reach(),
         }
+        self.resolve(ctx);
         self.look(ctx);
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
@@ -361,6 +371,10 @@ impl Actor for EndpointDiffer {
 
     /// The one before may have ended between publishing a view and telling it.
     fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.add_stream(changes(self.seat.config.clone()));
+        // The configuration may have changed while nobody watched.
+        self.topics_changed();
+        self.resolve(ctx);
         if let Some(view) = self.in_use.clone() {
             self.tell_drift(Drifted { view, timeline: Timeline::at(self.seat.env.now()) }, ctx);
         }

@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture};
-use steadfast_core::cluster::Topics;
 use steadfast_core::endpoints::backoff::{Backoff, Jitter};
 use steadfast_core::endpoints::race::{Action, Crowd, Doubts, Event, Evidence, Limits, Race, Rate, Source};
 use steadfast_core::endpoints::view::{Address, Observation, View};
 use steadfast_core::ids::NodeId;
 use steadfast_kafka::api::ErrorCode;
-use steadfast_kafka::api::metadata::MetadataAnswer;
+use steadfast_kafka::api::metadata::{MetadataAnswer, TopicMetadata};
 use steadfast_supervision::Route;
 use steadfast_watch as watch;
 
@@ -25,14 +24,14 @@ use crate::drift::fed::Fed;
 use crate::drift::published::Cluster;
 use crate::env::Env;
 use crate::events::Event as Told;
-use crate::messages::{ConfigChanged, CountTopics, Crash, Observed, Resolved, Settled, Suspect};
+use crate::messages::{ConfigChanged, CountTopics, Crash, Listing, Observed, Resolved, Settled, Suspect};
 use crate::observers::Events;
 use crate::vitals::Vitals;
 use crate::watching::{Changed, changes};
 
 use names::{Names, is_name, resolve};
 use poll::Polls;
-use question::{Answered, Question, topics_of};
+use question::{Answered, Question, Wanted};
 
 mod names;
 mod poll;
@@ -47,8 +46,6 @@ pub(crate) struct Seat {
     /// What the connections that stand are connected to.
     pub(crate) peers: Peers,
     pub(crate) config: watch::Receiver<Arc<Config>>,
-    /// The topics that are consumed: they change at start only.
-    pub(crate) topics: Vec<Arc<str>>,
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
     /// The endpoints that worked last, as they were stored.
     pub(crate) last_known_good: BTreeSet<Address>,
@@ -116,10 +113,9 @@ impl MetadataPoller {
         Arc::clone(&self.seat.config.borrow())
     }
 
-    fn topics(&self) -> Vec<Arc<str>> {
-        let counted = self.seat.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted: BTreeSet<Arc<str>> = self.seat.topics.iter().chain(&*counted).cloned().collect();
-        wanted.into_iter().collect()
+    fn wanted(&self) -> Wanted {
+        let counted = self.seat.counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Wanted { topics: self.config().topics.clone(), counted }
     }
 
     fn tell(&mut self, event: Event<NodeId>, ctx: &mut Context<Self>) {
@@ -170,16 +166,23 @@ impl MetadataPoller {
     /// One question to one witness on a fresh connection.
     fn ask(&mut self, address: Address, source: Source, ctx: &mut Context<Self>) {
         let name = self.bootstrap.get(&address).filter(|_| source == Source::Bootstrap).cloned();
-        let (dialler, to, topics) = (self.seat.dialler.clone(), address.clone(), self.topics());
+        let (dialler, to, wanted) = (self.seat.dialler.clone(), address.clone(), self.wanted());
+        let topics = wanted.question();
         let question = self.seat.env.placement.io.spawn(Question { dialler, to, name, topics }.ask());
         let done = question.into_actor(self).map(move |answer, poller, ctx| {
             let answer = answer.unwrap_or_else(|error| Err(error.to_string()));
-            poller.answered(address, answer, ctx);
+            poller.answered(address, &wanted, answer, ctx);
         });
         ctx.spawn(done);
     }
 
-    fn answered(&mut self, address: Address, answer: Result<Answered, String>, ctx: &mut Context<Self>) {
+    fn answered(
+        &mut self,
+        address: Address,
+        wanted: &Wanted,
+        answer: Result<Answered, String>,
+        ctx: &mut Context<Self>,
+    ) {
         let jitter = self.jitter();
         match answer {
             Ok((answer, _)) if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED => {
@@ -188,7 +191,7 @@ impl MetadataPoller {
             Ok((answer, peer)) => {
                 let left = self.names.left_behind(&address, peer);
                 let observation = self.observation(address, &answer);
-                let topics = Some(topics_of(&answer.topics));
+                let topics = Some(self.listing(wanted, &answer.topics));
                 self.observed(observation.clone(), topics, left);
                 self.tell(Event::Answered { observation, jitter }, ctx);
             }
@@ -204,10 +207,19 @@ impl MetadataPoller {
         self.tell(Event::Failed { address, reason, jitter }, ctx);
     }
 
-    fn observed(&self, observation: Observation<NodeId>, topics: Option<Topics>, resolved: Option<Resolved>) {
+    fn observed(
+        &self,
+        observation: Observation<NodeId>,
+        topics: Option<Listing>,
+        resolved: Option<Resolved>,
+    ) {
         self.note_answer(&observation.view);
         let discovery = self.discovery;
         drop(self.seat.differ.send(Observed::Answered { discovery, observation, topics, resolved }));
+    }
+
+    fn listing(&self, wanted: &Wanted, topics: &[TopicMetadata]) -> Listing {
+        wanted.listing(topics, &self.seat.cluster.borrow().leaders)
     }
 
     /// What is no answer about our cluster is no sign of life.

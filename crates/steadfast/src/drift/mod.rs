@@ -6,4 +6,5 @@ pub(crate) mod last_known_good;
 pub mod metadata_poller;
 pub mod published;
 pub(crate) mod slot;
+pub(crate) mod subscribed;
 pub mod supervisor;

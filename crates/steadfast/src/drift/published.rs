@@ -89,12 +89,13 @@ impl Cluster {
         self.leaders.leader(partition)
     }
 
-    /// How many partitions each known topic has.
+    /// How many partitions each known topic has: none where the newest answer says that there is no such topic.
     pub fn partition_counts(&self) -> BTreeMap<Arc<str>, i32> {
         let count = |topic: &Arc<str>| {
             let count = self.leaders.partition_count(topic).unwrap_or(0);
             (Arc::clone(topic), i32::try_from(count).unwrap_or(i32::MAX))
         };
-        self.leaders.topics().map(count).collect()
+        let missing = self.leaders.missing().map(|topic| (Arc::clone(topic), 0));
+        missing.chain(self.leaders.topics().map(count)).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! A handler that tells the journal what reaches it, and misbehaves as it is asked to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct Conduct {
     pub panicking: f64,
     /// The records over which the handler stumbles, by partition and offset.
     pub poison: BTreeMap<(i32, i64), Stumble>,
+    /// The partitions whose handlers keep what they are given, and never answer.
+    pub hanging: BTreeSet<i32>,
     /// While it is on, where the records are to go is away.
     pub away: Switch,
 }
@@ -52,6 +54,7 @@ impl Default for Conduct {
             dropping: 0.0,
             panicking: 0.0,
             poison: BTreeMap::new(),
+            hanging: BTreeSet::new(),
             away: Switch::default(),
         }
     }
@@ -63,12 +66,14 @@ pub struct Witness {
     conduct: Arc<Conduct>,
     dice: Dice,
     journal: Journal,
+    /// What it keeps.
+    kept: Vec<Batch>,
 }
 
 impl Witness {
     /// A handler of the service of this name.
     pub fn new(service: Arc<str>, conduct: Arc<Conduct>, dice: Dice, journal: Journal) -> Witness {
-        Witness { service, conduct, dice, journal }
+        Witness { service, conduct, dice, journal, kept: Vec::new() }
     }
 
     fn delivered(&self, batch: &Batch) -> Delivered {
@@ -141,6 +146,9 @@ impl Handler<Batch> for Witness {
     fn handle(&mut self, batch: Batch, ctx: &mut Context<Self>) {
         let delivered = self.delivered(&batch);
         self.journal.note(What::Delivered(delivered.clone()));
+        if self.conduct.hanging.contains(&batch.partition().index) {
+            return self.kept.push(batch);
+        }
         let (wait, answer) = self.roll();
         let answer = self.must(&delivered).unwrap_or(answer);
         if wait.is_zero() {

@@ -68,6 +68,8 @@ impl Plan {
 pub struct Manner {
     /// TOML that is added to its configuration, after the plan's.
     pub settings: String,
+    /// The line of TOML that says what it consumes; none: [`TOPIC`].
+    pub topics: Option<String>,
     /// Where it looks for the cluster; none: at the stable address.
     pub bootstrap: Option<String>,
     /// Where its configuration is written to and read again from; none: it has no file.

@@ -313,10 +313,11 @@ impl World {
     fn config(&self, number: usize, manner: &Manner) -> String {
         let stable = || self.0.cluster.bootstrap().to_string();
         let bootstrap = manner.bootstrap.clone().unwrap_or_else(stable);
+        let topics = manner.topics.clone().unwrap_or_else(|| format!("topics = [\"{TOPIC}\"]"));
         let settings = format!("{}\n{}", self.0.plan.settings, manner.settings);
         let group = if self.0.plan.apart { format!("{GROUP}-{number}") } else { GROUP.to_owned() };
         format!(
-            "topics = [\"{TOPIC}\"]\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
+            "{topics}\n\n[state]\ndir = \"/nowhere\"\n\n[kafka]\n\"bootstrap.servers\" = \"{bootstrap}\"\n\
              \"group.id\" = \"{group}\"\n\"client.id\" = \"{}\"\n{settings}",
             inhabitant::name(number),
         )

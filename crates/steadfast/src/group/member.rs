@@ -8,7 +8,7 @@ mod requests;
 mod search;
 mod seat;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, StreamHandler};
@@ -22,8 +22,10 @@ use steadfast_core::ids::{NodeId, TopicId};
 
 use super::line::{Coordinator, Line};
 use crate::drift::published::Cluster;
+use crate::drift::subscribed::Subscribed;
 use crate::events::Event as Told;
 use crate::messages::{CountTopics, Crash, End, Leave, Ownership, Released, Suspect};
+use crate::watching::{Changed, changes};
 pub(crate) use seat::Seat;
 
 /// The actor.
@@ -42,13 +44,16 @@ pub(crate) struct Member {
     counted: BTreeMap<Arc<str>, i32>,
     named: BTreeMap<TopicId, Arc<str>>,
     seeds: usize,
+    /// Whether the machine was started.
+    started: bool,
 }
 
 impl Member {
     /// A member that goes on from the standing in its seat.
     pub(crate) fn new(seat: Arc<Seat>) -> Member {
         let standing = seat.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let machine = Machine::new(seat.settings.clone(), seat.topics.clone(), standing, fresh_id(&seat));
+        // What to subscribe to it is told before it is started.
+        let machine = Machine::new(seat.settings.clone(), BTreeSet::new(), standing, fresh_id(&seat));
         let (rounds, beats) = seat.lines();
         Member {
             seat,
@@ -61,6 +66,7 @@ impl Member {
             counted: BTreeMap::new(),
             named: BTreeMap::new(),
             seeds: 0,
+            started: false,
         }
     }
 
@@ -91,6 +97,7 @@ impl Member {
             Action::FindCoordinator { request, deadline } => self.find(request, deadline, ctx),
             Action::Join(join) => self.join(join, ctx),
             Action::Sync(sync) => self.sync(sync, ctx),
+            Action::AskAgain => self.rounds.ask_again(),
             Action::Heartbeat(heartbeat) => self.heartbeat(heartbeat, ctx),
             Action::Leave(leave) => self.leave(leave, ctx),
             Action::ConsumerHeartbeat(heartbeat) => self.consumer_heartbeat(heartbeat, ctx),
@@ -149,6 +156,16 @@ impl Member {
         drop(self.seat.suspect.send(Suspect { reason: reason.to_owned(), evidence, node, address }));
     }
 
+    /// Takes over what to subscribe to. As long as that is not known, there is nothing to join for.
+    fn subscribe(&mut self, ctx: &mut Context<Self>) {
+        let Some(subscription) = self.seat.subscribed.borrow().clone() else { return };
+        let (topics, pattern) = (subscription.topics.clone(), subscription.pattern.clone());
+        self.tell(Event::SubscriptionChanged { topics, pattern }, ctx);
+        if !std::mem::replace(&mut self.started, true) {
+            self.tell(Event::Start, ctx);
+        }
+    }
+
     /// The published cluster changed: partition counts, or the coordinator's address.
     fn observe(&mut self, ctx: &mut Context<Self>) {
         let (counts, names, moved) = {
@@ -184,16 +201,25 @@ impl Actor for Member {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let changes = crate::watching::changes(self.seat.cluster.clone());
-        ctx.add_stream(changes);
+        ctx.add_stream(changes(self.seat.cluster.clone()));
+        ctx.add_stream(changes(self.seat.subscribed.clone()));
         // The partition counts are to be known before the first round.
         self.observe(ctx);
-        self.tell(Event::Start, ctx);
+        self.subscribe(ctx);
     }
 }
 
-impl StreamHandler<crate::watching::Changed<Arc<Cluster>>> for Member {
-    fn handle(&mut self, _: crate::watching::Changed<Arc<Cluster>>, ctx: &mut Context<Self>) {
+impl StreamHandler<Changed<Subscribed>> for Member {
+    fn handle(&mut self, _: Changed<Subscribed>, ctx: &mut Context<Self>) {
+        self.subscribe(ctx);
+    }
+
+    /// The end of what is published is the end of the service, not of the membership.
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl StreamHandler<Changed<Arc<Cluster>>> for Member {
+    fn handle(&mut self, _: Changed<Arc<Cluster>>, ctx: &mut Context<Self>) {
         self.observe(ctx);
     }
 

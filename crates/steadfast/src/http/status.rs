@@ -1,6 +1,6 @@
 //! /status: how each actor stands, by what it last published. docs/http.md has the schema with an example.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -45,7 +45,9 @@ struct Service {
 #[derive(Debug, Serialize)]
 struct ConfigWatcher {
     up: bool,
-    topics: Vec<Arc<str>>,
+    topics: BTreeSet<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topics_pattern: Option<Arc<str>>,
     rejected: Option<String>,
 }
 
@@ -189,9 +191,11 @@ impl Scrape<'_> {
     }
 
     fn config_watcher(&self) -> ConfigWatcher {
+        let subscribed = self.site.vitals.sources().subscribed.borrow().clone().unwrap_or_default();
         ConfigWatcher {
             up: self.is_up("config_watcher"),
-            topics: self.site.config.topics.clone(),
+            topics: subscribed.topics.clone(),
+            topics_pattern: subscribed.pattern.clone(),
             rejected: self.counts.rejected.clone(),
         }
     }

@@ -46,6 +46,8 @@ pub(super) enum Reason {
     /// No broker takes our credentials.
     Denied(String),
     Refused(String),
+    /// A handler stands still, and `handler.on_stall` says to leave for it.
+    Stalled(String),
     Failed(String),
 }
 
@@ -68,6 +70,7 @@ impl Life {
         let end = async {
             match ends.recv().await {
                 Some(End::Refused(reason)) => Reason::Refused(reason),
+                Some(End::Stalled(reason)) => Reason::Stalled(reason),
                 Some(End::Left) => Reason::Failed("the member left the group unasked".to_owned()),
                 // The member is gone with its supervisor, who says why.
                 None => std::future::pending().await,
@@ -89,12 +92,12 @@ impl Life {
             Reason::Signal | Reason::Asked | Reason::UntilEnd => Exit::Fine,
             Reason::NoCluster => Exit::Unreachable,
             Reason::Refused(_) | Reason::Denied(_) => Exit::Denied,
-            Reason::Failed(_) | Reason::Quarantined(_) => Exit::Internal,
+            Reason::Failed(_) | Reason::Quarantined(_) | Reason::Stalled(_) => Exit::Internal,
         };
         let earlier = self.running.table.counts.unfinished.load(Ordering::Relaxed);
-        if exit == Exit::Fine || matches!(reason, Reason::Quarantined(_)) {
+        if exit == Exit::Fine || matches!(reason, Reason::Quarantined(_) | Reason::Stalled(_)) {
             let reload = self.running.reload.clone();
-            let leaving = leave(&mut self.running);
+            let leaving = leave(&mut self.running, reason.to_the_group());
             tokio::select! {
                 biased;
                 second = self.orders.second(&reload) => return second,
@@ -134,17 +137,30 @@ async fn stop_actors(running: &Running) {
 }
 
 /// Leaves the group: everything is drained, committed and given up first. Says whether that was done in time.
-async fn leave(running: &mut Running) -> bool {
+async fn leave(running: &mut Running, why: Arc<str>) -> bool {
     let until = Instant::now() + running.drain + LEAVE_GRACE;
     while Instant::now() < until {
         // A member that is just being begun anew is asked again; one that was asked already does not mind.
-        drop(running.member.send(Leave { reason: Arc::from("the service is stopping") }));
+        drop(running.member.send(Leave { reason: Arc::clone(&why) }));
         let again = until.min(Instant::now() + LEAVE_AGAIN);
         if let Ok(end) = timeout_at(again, running.ends.recv()).await {
-            return matches!(end, Some(End::Left));
+            match end {
+                Some(End::Stalled(_)) => continue,
+                end => return matches!(end, Some(End::Left)),
+            }
         }
     }
     false
+}
+
+impl Reason {
+    /// What the coordinator is told (KIP-800).
+    fn to_the_group(&self) -> Arc<str> {
+        match self {
+            Reason::Stalled(reason) => Arc::from(reason.as_str()),
+            _ => Arc::from("the service is stopping"),
+        }
+    }
 }
 
 impl std::fmt::Display for Reason {
@@ -156,7 +172,7 @@ impl std::fmt::Display for Reason {
             Reason::Quarantined(partition) => write!(f, "{partition} is quarantined before its end"),
             Reason::NoCluster => f.write_str("no cluster was found within --start-timeout"),
             Reason::Denied(reason) => write!(f, "refused by {reason}"),
-            Reason::Refused(reason) | Reason::Failed(reason) => f.write_str(reason),
+            Reason::Refused(reason) | Reason::Stalled(reason) | Reason::Failed(reason) => f.write_str(reason),
         }
     }
 }

@@ -23,6 +23,7 @@ use super::{Reading, Sources, Vitals};
 use crate::config::Config;
 use crate::consume::progress::ProgressTable;
 use crate::drift::published::Cluster;
+use crate::drift::subscribed;
 
 /// What actors write to, and a clock that is set by hand.
 pub(crate) struct Sample {
@@ -53,6 +54,7 @@ impl Sample {
         let table = Arc::new(ProgressTable::new(now, Rule::default(), || 1.0));
         let memory = Memory::new(usize::try_from(started_with.fetch.buffer_bytes).unwrap());
         let sources = Sources {
+            subscribed: subscribed::at_start(&started_with.topics).1,
             started_with,
             config: config_view,
             cluster: cluster_view,

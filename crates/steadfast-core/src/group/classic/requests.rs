@@ -1,7 +1,5 @@
 //! What goes out, and when the next thing is due.
 
-use std::time::Duration;
-
 use super::{ClassicMember, State};
 use crate::group::actions::{Action, Heartbeat, JoinGroup, LeaveGroup, SyncGroup};
 use crate::group::errors::Api;
@@ -73,6 +71,7 @@ impl ClassicMember {
     fn send_join(&mut self) {
         let Some(reason) = self.round.as_ref().map(|round| round.latest) else { return };
         let sent = self.line.send(Api::JoinGroup, self.now, self.settings.parked());
+        self.park();
         self.standing.joined_with = self.topics.clone();
         self.actions.push(Action::Join(JoinGroup {
             request: sent.request,
@@ -106,6 +105,7 @@ impl ClassicMember {
             assignor: *assignor,
             assignments: assignments.clone(),
         }));
+        self.park();
     }
 
     fn send_leave(&mut self) {
@@ -118,8 +118,8 @@ impl ClassicMember {
     }
 
     fn send_heartbeat(&mut self) {
-        self.next_beat = self.settings.pace.next(self.signs, self.now);
-        let sent = self.line.send(Api::Heartbeat, self.now, self.settings.answer_limit);
+        self.next_beat = self.beat_after();
+        let sent = self.line.send(Api::Heartbeat, self.now, self.probe_limit());
         self.actions.push(Action::Heartbeat(Heartbeat {
             request: sent.request,
             deadline: sent.limit,
@@ -128,16 +128,12 @@ impl ClassicMember {
         }));
     }
 
-    pub(super) fn interval(&self) -> Duration {
-        self.settings.pace.interval(self.signs, self.now)
-    }
-
     /// What is due in every state between start and end.
     pub(super) fn deadlines(&self) -> impl Iterator<Item = Tick> {
         let line = self.line.next_deadline(self.wants_to_ask());
         let beat = self.wants_to_beat().then_some(self.next_beat);
         let session = self.standing.generation.map(|_| self.session_end());
         let farewell = self.farewell.as_ref().map(|farewell| farewell.limit);
-        [line, beat, session, farewell].into_iter().flatten()
+        [line, beat, session, farewell, self.asks_again_at()].into_iter().flatten()
     }
 }

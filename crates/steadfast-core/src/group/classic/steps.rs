@@ -210,10 +210,16 @@ impl ClassicMember {
         }
     }
 
+    pub(super) fn resubscribe(&mut self, topics: BTreeSet<Arc<str>>, pattern: Option<Arc<str>>) {
+        let same_pattern = pattern.is_some() && pattern == self.pattern;
+        self.resubscribed = if same_pattern { Reason::MatchesChanged } else { Reason::SubscriptionChanged };
+        (self.topics, self.pattern) = (topics, pattern);
+    }
+
     /// Why the assignment that we have does not fit any more.
     fn outdated(&self) -> Option<Reason> {
         if self.standing.joined_with != self.topics {
-            return Some(Reason::SubscriptionChanged);
+            return Some(self.resubscribed);
         }
         self.recounted().then_some(Reason::PartitionsChanged)
     }

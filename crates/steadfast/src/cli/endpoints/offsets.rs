@@ -50,20 +50,23 @@ pub(super) async fn starts(here: &Here, broker: (NodeId, Address), pin: &Cluster
     let topics = &here.config.topics;
     let unknown = |problem: &str| {
         let of_topic = |topic: &Arc<str>| OfTopic::unknown(topic, problem);
-        topics.iter().map(of_topic).collect()
+        match topics.pattern() {
+            Some(pattern) => vec![of_topic(pattern.text())],
+            None => topics.names().iter().map(of_topic).collect(),
+        }
     };
     let (node, address) = broker;
     let connection = match here.dialler.open(address, Some(node), Some(pin.clone())).await {
         Ok(connection) => connection,
         Err(error) => return unknown(&error.to_string()),
     };
-    let found = match connection.call(Metadata { topics: Some(topics.clone()) }, LIMIT).await {
+    let found = match connection.call(Metadata { topics: topics.question() }, LIMIT).await {
         Ok(answer) => answer.topics,
         Err(error) => return unknown(&error.to_string()),
     };
     let coordinator = coordinator(here, &connection, pin).await;
     let mut starts = Vec::new();
-    for topic in found {
+    for topic in found.into_iter().filter(|topic| topics.take(topic)) {
         starts.push(match (&coordinator, topic.error) {
             (_, error) if error != ErrorCode::NONE => OfTopic::unknown(&topic.name, &error.to_string()),
             (Err(problem), _) => OfTopic::unknown(&topic.name, problem),

@@ -156,7 +156,7 @@ const SPRING: &[Row] = &[
     ("isolation-level", Ok(("kafka.isolation.level", How::Underscored))),
     ("fetch-max-wait", Ok(("kafka.fetch.max.wait.ms", How::Duration))),
     ("fetch-min-size", Ok(("kafka.fetch.min.bytes", How::DataSize))),
-    ("max-poll-records", Err("set `fetch.buffer_bytes` instead")),
+    ("max-poll-records", Ok(("kafka.max.poll.records", How::Same))),
     ("key-deserializer", Err("records are passed on as bytes")),
     ("value-deserializer", Err("records are passed on as bytes")),
     ("security.protocol", Ok(("kafka.security.protocol", How::Upper))),
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn what_goes_nowhere_has_a_reason() {
         for (client, name, part) in [
-            (Client::Java, "max.poll.records", "fetch.buffer_bytes"),
+            (Client::Java, "metadata.max.age.ms", "drift.poll_interval"),
             (Client::Java, "linger.ms", "producer"),
             (Client::Java, "key.deserializer", "bytes"),
             (Client::Java, "bootstrap.severs", "known"),

@@ -55,14 +55,24 @@ pub(super) const KEYS: &[Key] = &[
         MOMENT,
         Unset("chosen by steadfast"),
         AtStart,
-        "Time between heartbeats: at most a third of the session timeout.",
+        "Time between heartbeats: at most a third of the session timeout. Unset, they come every 300ms, and every 150ms for \
+         10s after any sign of a rebalance; set, that often whatever happens.",
     ),
     key_of(
         "kafka.max.poll.interval.ms",
         SECOND,
         Is("5m"),
         AtStart,
-        "How long the group waits for this member in a rebalance.",
+        "How long the group waits for this member in a rebalance; and how long a handler may hold records without \
+         acking any before it counts as standing still, see `handler.on_stall`.",
+    ),
+    key_of(
+        "kafka.max.poll.records",
+        Kind::Integer(1, i32::MAX as i64),
+        Is("500"),
+        AtStart,
+        "The most records in one batch that a handler is given, and acks. How much is fetched at once is another \
+         matter.",
     ),
     key_of(
         "kafka.partition.assignment.strategy",

@@ -2,13 +2,28 @@
 
 use std::time::Duration;
 
-use super::super::choices::{LeaveOnStop, LogFormat, LogLevel, OutOfRange, SinkType, Tolerance};
+use super::super::choices::{LeaveOnStop, LogFormat, LogLevel, OnStall, OutOfRange, SinkType, Tolerance};
 use super::Applies::{AsDrift, AtOnce, AtStart};
 use super::Fallback::{Found, Is, Required, Unset};
 use super::{INSTANT, Key, Kind, MOMENT, SECOND, key_of};
 
-pub(super) const TOPICS: &[Key] =
-    &[key_of("topics", Kind::Names, Required, AtStart, "The topics to consume.")];
+pub(super) const TOPICS: &[Key] = &[
+    key_of(
+        "topics",
+        Kind::Names,
+        Required,
+        AtOnce,
+        "The topics to consume; or `topics_pattern` is set instead. Changing them in the file costs the group one rebalance.",
+    ),
+    key_of(
+        "topics_pattern",
+        Kind::Pattern,
+        Unset("the topics are named"),
+        AtOnce,
+        "Instead of `topics`: consume every topic whose whole name matches, also those that are created later. \
+         Internal topics match nothing.",
+    ),
+];
 
 pub(super) const KEYS: &[Key] = &[
     key_of(
@@ -112,6 +127,14 @@ pub(super) const KEYS: &[Key] = &[
         AtStart,
         "Whether the group is left at a stop, so that others take over at once: `auto` says no for a static member, which \
          is taken to come back within its session, and yes for others.",
+    ),
+    key_of(
+        "handler.on_stall",
+        Kind::OneOf(OnStall::WORDS),
+        Is("quarantine"),
+        AtStart,
+        "When a handler has acked nothing of what it holds for `kafka.max.poll.interval.ms`: `quarantine` its \
+         partition, and the others go on; `leave` the group, as Java's consumer does, and end with exit code 70.",
     ),
     key_of(
         "offsets.out_of_range",

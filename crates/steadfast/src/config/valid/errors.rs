@@ -1,12 +1,12 @@
 //! `[errors]`: what becomes of bad records.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::choices::Tolerance;
 use super::super::problem::Problem;
 use super::super::read::Reader;
+use super::super::topics::Topics;
 
 /// `[errors]`: what becomes of records that cannot be processed.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,12 +103,12 @@ fn refuse(from: &mut Reader<'_>, keys: &[&str], what: &str, advice: &str) {
     }
 }
 
-pub(super) fn check_loop(from: &mut Reader<'_>, topics: &[Arc<str>], errors: &Errors) {
+pub(super) fn check_loop(from: &mut Reader<'_>, topics: &Topics, errors: &Errors) {
     let Some(DeadLetters::Topic(letters)) = &errors.dead_letters else { return };
     from.require(
-        !topics.iter().any(|topic| **topic == *letters.name),
+        !topics.include(&letters.name),
         TOPIC,
-        format!("`{TOPIC}` {:?} is one of `topics`", letters.name),
+        format!("`{TOPIC}` {:?} is one of `{}`", letters.name, topics.key()),
         "use another topic: every bad record would come back for ever",
     );
 }

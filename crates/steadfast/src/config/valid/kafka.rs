@@ -29,6 +29,8 @@ pub struct Kafka {
     pub heartbeat_interval: Option<Duration>,
     /// The rebalance timeout.
     pub max_poll_interval: Duration,
+    /// The most records of one batch that a handler is given, at least 1.
+    pub max_poll_records: usize,
     /// In order of preference, at least one.
     pub partition_assignment_strategy: Vec<Assignor>,
     /// Where to begin without a committed offset.
@@ -59,6 +61,7 @@ pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
     let session_timeout = from.duration("kafka.session.timeout.ms");
     let heartbeat_interval = from.duration_if_set("kafka.heartbeat.interval.ms");
     let max_poll_interval = from.duration("kafka.max.poll.interval.ms");
+    let max_poll_records = from.integer("kafka.max.poll.records");
     let partition_assignment_strategy = from.assignors("kafka.partition.assignment.strategy");
     let auto_offset_reset = from.choice("kafka.auto.offset.reset");
     let isolation_level = from.choice("kafka.isolation.level");
@@ -78,6 +81,7 @@ pub(super) fn kafka(from: &mut Reader<'_>) -> Option<Kafka> {
         session_timeout: session_timeout?,
         heartbeat_interval: heartbeat_interval?,
         max_poll_interval: max_poll_interval?,
+        max_poll_records: max_poll_records?,
         partition_assignment_strategy: partition_assignment_strategy?,
         auto_offset_reset: auto_offset_reset?,
         isolation_level: isolation_level?,
@@ -98,7 +102,8 @@ fn check_kafka(from: &mut Reader<'_>, kafka: &Kafka) {
         kafka.heartbeat_interval.is_none_or(|interval| interval <= kafka.session_timeout / 3),
         "kafka.heartbeat.interval.ms",
         "`kafka.heartbeat.interval.ms` is over a third of `kafka.session.timeout.ms`",
-        "make it shorter or leave it out: two lost heartbeats must not cost the membership",
+        "make it shorter or leave it out, or raise `kafka.session.timeout.ms`: two lost heartbeats must not cost the \
+         membership. Raise the session where the network jitters or the process pauses; crashes are then noticed later",
     );
     from.require(
         kafka.fetch_min_bytes <= kafka.fetch_max_bytes,

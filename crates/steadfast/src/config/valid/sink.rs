@@ -1,7 +1,6 @@
 //! `[sink]`: where records go.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use steadfast_core::endpoints::view::Address;
 
@@ -10,6 +9,7 @@ use super::super::choices::SinkType;
 use super::super::problem::Problem;
 use super::super::read::Reader;
 use super::super::reference::KEYS;
+use super::super::topics::Topics;
 use super::Kafka;
 use super::security::{SecuritySettings, security};
 
@@ -132,15 +132,15 @@ const SINK_KEYS: &[(&str, SinkType)] = &[
     ("sink.bootstrap_servers", SinkType::Kafka),
 ];
 
-pub(super) fn check_loop(from: &mut Reader<'_>, topics: &[Arc<str>], kafka: &Kafka, sink: &KafkaSink) {
+pub(super) fn check_loop(from: &mut Reader<'_>, topics: &Topics, kafka: &Kafka, sink: &KafkaSink) {
     let is_ours = |server: &Address| kafka.bootstrap_servers.contains(server);
     let same_cluster =
         sink.elsewhere.as_ref().is_none_or(|elsewhere| elsewhere.bootstrap_servers.iter().any(is_ours));
-    let consumed = topics.iter().any(|topic| **topic == *sink.topic);
+    let consumed = topics.include(&sink.topic);
     from.require(
         !(same_cluster && consumed),
         "sink.topic",
-        format!("`sink.topic` {:?} is one of `topics`", sink.topic),
+        format!("`sink.topic` {:?} is one of `{}`", sink.topic, topics.key()),
         "write to another topic: every record would come back for ever",
     );
 }

@@ -117,6 +117,17 @@ impl ProgressTable {
         cell.signs.working.last().filter(|_| busy)
     }
 
+    /// The partitions that are delivered to, and whose handlers hold something: since when each has acked nothing of it.
+    pub(crate) fn busy(&self) -> Vec<(Partition, Tick)> {
+        let busy = |(partition, cell): (Partition, std::sync::Arc<Cell>)| {
+            let running = locked(&cell.progress).state() == State::Running;
+            let holds = cell.outstanding.load(Ordering::Relaxed) > 0;
+            let since = cell.signs.working.last().filter(|_| running && holds)?;
+            Some((partition, since))
+        };
+        self.cells().into_iter().filter_map(busy).collect()
+    }
+
     /// How the owned partitions stand, in order.
     pub(crate) fn standings(&self) -> Vec<Standing> {
         let standing = |(partition, cell): (Partition, std::sync::Arc<Cell>)| cell.standing(partition);

@@ -2,24 +2,31 @@
 
 use std::sync::Arc;
 
-use steadfast_core::cluster::{Changes, Topics};
+use steadfast_core::cluster::Changes;
 use steadfast_core::endpoints::view::Address;
 use steadfast_core::tick::Tick;
 
 use super::EndpointDiffer;
 use crate::drift::published::Cluster;
 use crate::events::{Event, Place};
-use crate::messages::Elected;
+use crate::messages::{Elected, Listing};
 
 impl EndpointDiffer {
-    pub(super) fn observe(&mut self, witness: &Address, topics: &Topics, now: Tick) {
+    pub(super) fn observe(&mut self, witness: &Address, listing: &Listing, now: Tick) {
+        self.listed(listing);
         let mut cluster = Cluster::clone(&self.seat.cluster.borrow());
-        let changes = cluster.leaders.observe(witness, topics, now);
+        let missing = cluster.leaders.missing().count();
+        let changes = cluster.leaders.observe(witness, &listing.topics, now);
+        // The leader of the group waits to hear of a topic, also that there is none.
+        let news = !changes.is_empty() || cluster.leaders.missing().count() != missing;
         // Also what changes nothing is remembered: who said what, and when.
         self.seat.cluster.send_if_modified(|published| {
             *published = Arc::new(cluster);
-            !changes.is_empty()
+            news
         });
+        if !changes.appeared.is_empty() || !changes.gone.is_empty() {
+            self.topics_changed();
+        }
         self.tell_changes(&changes);
     }
 

@@ -14,7 +14,7 @@ use steadfast_kafka::api::ErrorCode;
 use steadfast_kafka::api::metadata::{Metadata, MetadataAnswer, TopicMetadata};
 use steadfast_kafka::connection::{ConnectError, Connection};
 
-use super::question::{ANSWER_LIMIT, topics_of};
+use super::question::{ANSWER_LIMIT, Wanted};
 use super::{MetadataPoller, OTHER_VIEW, REBOOTSTRAP};
 use crate::config::SecuritySettings;
 use crate::drift::published::Cluster;
@@ -128,14 +128,15 @@ impl MetadataPoller {
         let standing =
             standing.filter(|standing| standing.is_of(&cluster, node) && standing.security == security);
         let (dialler, pin) = (self.seat.dialler.clone(), cluster.pin.clone());
-        let (to, question) = (address.clone(), Metadata { topics: Some(self.topics()) });
+        let (to, wanted) = (address.clone(), self.wanted());
+        let question = Metadata { topics: wanted.question() };
         let opened = async move { dialler.open(to, Some(node), pin).await };
         let question = self.seat.env.placement.io.spawn(asked(standing, opened, question));
         let done = question.into_actor(self).map(move |outcome, poller, ctx| {
             match outcome.unwrap_or_else(|error| Err((Evidence::Broken, error.to_string()))) {
                 Ok((connection, answer)) => {
                     poller.stand(node, Standing { connection, security, resolution });
-                    poller.polled(node, address, &answer, ctx);
+                    poller.polled(node, address, &wanted, &answer, ctx);
                 }
                 Err((evidence, reason)) => {
                     poller.seat.vitals.metadata_failed();
@@ -156,7 +157,14 @@ impl MetadataPoller {
     }
 
     /// What a poll heard of leaders is news at once; another view than the one in use is a reason to ask all.
-    fn polled(&mut self, node: NodeId, address: Address, answer: &MetadataAnswer, ctx: &mut Context<Self>) {
+    fn polled(
+        &mut self,
+        node: NodeId,
+        address: Address,
+        wanted: &Wanted,
+        answer: &MetadataAnswer,
+        ctx: &mut Context<Self>,
+    ) {
         // Who asks for a new bootstrap has nothing else to say.
         if answer.error == ErrorCode::REBOOTSTRAP_REQUIRED {
             return self.suspect_broker(node, address, REBOOTSTRAP, ctx);
@@ -168,7 +176,8 @@ impl MetadataPoller {
         } else {
             answer.topics.iter().any(|topic| is_another(topic, &cluster)).then_some(OTHER_TOPIC)
         };
-        self.observed(observation, Some(topics_of(&answer.topics)), None);
+        let topics = self.listing(wanted, &answer.topics);
+        self.observed(observation, Some(topics), None);
         if let Some(doubt) = doubt {
             self.suspect_broker(node, address, doubt, ctx);
         }

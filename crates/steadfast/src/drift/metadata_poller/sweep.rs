@@ -33,7 +33,7 @@ impl MetadataPoller {
             view.endpoints.iter().map(|(node, at)| (*node, at.address.clone())).collect();
         let asked = stream::iter(brokers).map(move |(node, to)| {
             let (dialler, at) = (dialler.clone(), to.clone());
-            let question = io.spawn(Question { dialler, to, name: None, topics: Vec::new() }.ask());
+            let question = io.spawn(Question { dialler, to, name: None, topics: Some(Vec::new()) }.ask());
             async move {
                 let answer = question.await.unwrap_or_else(|error| Err(error.to_string()));
                 (node, at, answer)

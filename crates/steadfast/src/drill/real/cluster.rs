@@ -69,11 +69,11 @@ async fn learn(config: &Config, connection: &Connection) -> Result<Upstream, Rea
         .iter()
         .map(|(node, endpoint)| (node.0, (endpoint.address.host.to_string(), endpoint.address.port)));
     let brokers = brokers.collect();
-    let question = Metadata { topics: Some(config.topics.clone()) };
+    let question = Metadata { topics: config.topics.question() };
     let answer = connection.call(question, LIMIT).await;
     let answer = answer.map_err(|error| RealError::Unreachable(error.to_string()))?;
     let mut partitions = 0;
-    for topic in answer.topics {
+    for topic in answer.topics.into_iter().filter(|topic| config.topics.take(topic)) {
         if topic.error != ErrorCode::NONE {
             return Err(RealError::Topic { topic: topic.name.to_string(), reason: topic.error.to_string() });
         }

@@ -110,6 +110,14 @@ impl Line {
         }
     }
 
+    /// What waits on this line is asked again over a fresh connection: nothing that may be asked about it can come over
+    /// the one on which it waits.
+    pub(crate) fn ask_again(&self) {
+        if let Some(open) = locked(&self.open).as_ref() {
+            open.connection.close(SILENT);
+        }
+    }
+
     /// The other line's connection is closed too, unless something came over it since.
     fn leave_beside(&self, since: Instant) {
         let Some(beside) = &self.beside else { return };

@@ -1,6 +1,5 @@
 //! What a member is given by wiring.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use steadfast_core::group::settings::Settings;
@@ -11,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::dialler::Dialler;
 use crate::drift::published::Cluster;
+use crate::drift::subscribed::Subscribed;
 use crate::env::Env;
 use crate::group::accounts::Accounts;
 use crate::group::line::Line;
@@ -23,7 +23,8 @@ pub(crate) struct Seat {
     pub(crate) env: Env,
     pub(crate) dialler: Dialler,
     pub(crate) settings: Settings,
-    pub(crate) topics: BTreeSet<Arc<str>>,
+    /// What to subscribe to by now.
+    pub(crate) subscribed: watch::Receiver<Subscribed>,
     /// What survives a crash of the actor.
     pub(crate) standing: Arc<Mutex<Standing>>,
     pub(crate) cluster: watch::Receiver<Arc<Cluster>>,
